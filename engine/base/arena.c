@@ -1,0 +1,91 @@
+/* arena.c - see arena.h. Blocks grow with what was taken so far, so that a request of any size makes few of them. */
+#include "engine/base/arena.h"
+
+#include <stdalign.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/units.h"
+
+#define BLOCK_MIN ((size_t)16 << 10)
+#define BLOCK_MAX ((size_t)4 << 20)
+#define ALIGN 16u
+
+struct arena_block {
+    struct arena_block *older;
+    size_t size, used;
+    alignas(ALIGN) unsigned char bytes[];
+};
+
+void arena_init(struct arena *a, uint64_t limit_bytes) {
+    *a = (struct arena){.limit_bytes = limit_bytes ? limit_bytes : UINT64_MAX, .fail_at = UINT64_MAX};
+}
+
+void arena_free(struct arena *a) {
+    while (a->blocks) {
+        struct arena_block *older = a->blocks->older;
+        free(a->blocks);
+        a->blocks = older;
+    }
+    a->taken_bytes = 0;
+}
+
+static struct arena_block *block_add(struct arena *a, size_t bytes) {
+    size_t size = a->taken_bytes < BLOCK_MIN ? BLOCK_MIN : (size_t)units_min(a->taken_bytes, BLOCK_MAX);
+    if (size < bytes)
+        size = bytes;
+    struct arena_block *block = malloc(sizeof *block + size);
+    if (!block)
+        return NULL;
+    block->older = a->blocks;
+    block->size = size;
+    block->used = 0;
+    a->blocks = block;
+    return block;
+}
+
+void *arena_take(struct arena *a, size_t n, size_t size, struct problem *why) {
+    uint64_t bytes;
+    bool fail = a->takes++ == a->fail_at;
+    if (fail || !units_mul(n, size, &bytes) || bytes > SIZE_MAX / 2) {
+        problem_set(why, PROBLEM_MEMORY, "", "%zu times %zu bytes of working memory could not be had", n, size);
+        return NULL;
+    }
+    bytes = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    if (bytes > a->limit_bytes || a->taken_bytes > a->limit_bytes - bytes) {
+        problem_set(why, PROBLEM_MEMORY, "", "the request needs more working memory than the %llu bytes it may have",
+                    (unsigned long long)a->limit_bytes);
+        return NULL;
+    }
+    struct arena_block *block = a->blocks;
+    if (!block || block->size - block->used < bytes)
+        block = block_add(a, (size_t)bytes);
+    if (!block) {
+        problem_set(why, PROBLEM_MEMORY, "", "%llu bytes of working memory could not be had", (unsigned long long)bytes);
+        return NULL;
+    }
+    void *piece = block->bytes + block->used;
+    block->used += (size_t)bytes;
+    a->taken_bytes += bytes;
+    return memset(piece, 0, (size_t)bytes);
+}
+
+void *arena_copy(struct arena *a, const void *from, size_t bytes, struct problem *why) {
+    void *copy = arena_take(a, bytes, 1, why);
+    return copy && bytes ? memcpy(copy, from, bytes) : copy;
+}
+
+char *arena_printf(struct arena *a, struct problem *why, const char *format, ...) {
+    va_list args, again;
+    va_start(args, format);
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    char *text = n < 0 ? NULL : arena_take(a, (size_t)n + 1, 1, why);
+    if (text)
+        vsnprintf(text, (size_t)n + 1, format, again);
+    va_end(again);
+    return text;
+}

@@ -1,0 +1,28 @@
+/* rng.h - random numbers as a function of (seed, counter): Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers:
+ * as easy as 1, 2, 3"). No state: any thread may ask for any number, any number of times, and gets the same one. */
+#ifndef REMATD_BASE_RNG_H
+#define REMATD_BASE_RNG_H
+
+#include <stdint.h>
+
+/* out = Philox4x32-10(counter, key). */
+void rng_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
+
+/* The words of dropout and of random tensors: key = seed (low, high word). */
+static inline void rng_words(uint64_t seed, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3, uint32_t out[4]) {
+    const uint32_t counter[4] = {c0, c1, c2, c3}, key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
+    rng_philox(counter, key, out);
+}
+
+/* p as a threshold on a word: keep iff word >= threshold, threshold = p 2^32 rounded up. p in [0, 1). */
+uint32_t rng_threshold(double p);
+
+/* Fill dst[n]: element i comes from counter (i / 4 low, i / 4 high, 0, domain), lane i mod 4.
+ * uniform: (word + 0.5) 2^-32 mapped to [lo, hi). normal: Box-Muller in double over word pairs, mean 0, the given deviation. */
+void rng_fill_uniform(float *dst, uint64_t n, uint64_t seed, uint32_t domain, float lo, float hi);
+void rng_fill_normal(float *dst, uint64_t n, uint64_t seed, uint32_t domain, float deviation);
+
+/* domains: the last counter word, so that one seed serves different purposes without sharing numbers */
+enum { RNG_ATTENTION_DROPOUT = 0, RNG_DROPOUT = 1, RNG_TENSOR = 2, RNG_PARAMETER = 3 };
+
+#endif

@@ -1,0 +1,78 @@
+/* graph.h - ops and tensors: the one form everything takes before anything is decided.
+ *
+ * A graph is built in an arena, op after op in execution order, and is read-only afterwards: any number of threads may
+ * read it. Tensors are numbered in the order they are made; ops likewise. */
+#ifndef REMATD_GRAPH_GRAPH_H
+#define REMATD_GRAPH_GRAPH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/base/arena.h"
+#include "engine/base/problem.h"
+#include "engine/graph/op.h"
+
+#define GRAPH_NONE UINT32_MAX
+#define GRAPH_RANK_MAX 8
+#define GRAPH_TENSORS_MAX (1u << 22)
+
+enum tensor_role {
+    TENSOR_INPUT,     /* given before the run, lives in the slab */
+    TENSOR_PARAMETER, /* persistent: outside the slab, and its gradient too */
+    TENSOR_MADE,      /* an op's output */
+};
+
+struct tensor {
+    const char *name;
+    enum tensor_role role;
+    enum dtype dtype;
+    unsigned rank;
+    uint64_t shape[GRAPH_RANK_MAX];
+    uint64_t elements, bytes;
+    uint32_t producer;   /* op, or GRAPH_NONE */
+    bool needs_grad;     /* a gradient flows through it */
+    bool requested;      /* an output of the whole graph: alive at the end; its gradient is given */
+    bool grad_requested; /* its gradient is an output of the whole graph: alive at the end */
+};
+
+struct graph {
+    struct arena *arena;
+    unsigned threads; /* workspace is asked for this many */
+    bool backward;    /* whether gradients are wanted at all */
+    struct tensor *tensors;
+    uint32_t n_tensors, tensors_room;
+    struct op *ops;
+    uint32_t n_ops, ops_room;
+    uint32_t layers; /* 1 + the largest op layer; set by graph_finish */
+};
+
+/* In the arena; threads >= 1. */
+PROBLEM_MUST_CHECK bool graph_init(struct graph *g, struct arena *arena, unsigned threads, bool backward, struct problem *why);
+
+/* A tensor that no op makes. Names are copied. GRAPH_NONE with a problem (PROBLEM_LIMIT "/shape/0" ...) on sizes of 0, rank
+ * over 8 or more than 2^62 bytes. */
+uint32_t graph_tensor(struct graph *g, enum tensor_role role, const char *name, enum dtype dtype, unsigned rank,
+                      const uint64_t *shape, bool needs_grad, struct problem *why);
+
+/* Appends an op: *spec is copied, its inputs are tensor ids; the row of op_table checks shapes and makes the outputs, named
+ * "NAME" (or "NAME.aux"). Returns the op's id or GRAPH_NONE. Its results are graph_result(g, op, 0...). */
+uint32_t graph_op(struct graph *g, const struct op *spec, struct problem *why);
+uint32_t graph_result(const struct graph *g, uint32_t op, uint32_t index);
+
+/* Marks what the graph is for. */
+void graph_request(struct graph *g, uint32_t tensor);
+void graph_request_grad(struct graph *g, uint32_t tensor);
+
+/* Derives needs_grad of every op, layers; call once, when complete. Checks that something is requested. */
+PROBLEM_MUST_CHECK bool graph_finish(struct graph *g, struct problem *why);
+
+/* Parameters, and their gradients where the graph has a backward: exact bytes. */
+uint64_t graph_persistent_bytes(const struct graph *g);
+
+/* Used by the rows of op_table while an op is being added. */
+uint32_t graph_output(struct graph *g, struct op *op, const char *suffix, enum dtype dtype, unsigned rank,
+                      const uint64_t *shape, bool result, struct problem *why);
+PROBLEM_MUST_CHECK bool graph_save(struct graph *g, struct op *op, uint32_t tensor, struct problem *why);
+
+#endif

@@ -1,0 +1,139 @@
+/* op.h - what an op is, and the table of all of them. To add one: a file op_NAME.c with its row, a line in op_table. */
+#ifndef REMATD_GRAPH_OP_H
+#define REMATD_GRAPH_OP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/base/problem.h"
+#include "engine/kernels/attn.h"
+
+struct graph;
+struct pool;
+
+enum dtype { DTYPE_FLOAT32, DTYPE_BFLOAT16, DTYPE_FLOAT16, DTYPE_FLOAT64, DTYPE_INT64, DTYPE_INT32, DTYPE_UINT8, DTYPES };
+uint64_t dtype_bytes(enum dtype d);
+const char *dtype_name(enum dtype d); /* "float32", ... */
+bool dtype_find(const char *name, enum dtype *out);
+
+enum op_kind {
+    OP_ATTENTION, /* q, k, v [, bias] -> o ; aux by kernel */
+    OP_LINEAR,    /* x [.., in], weight [out, in] [, bias [out]] -> [.., out] */
+    OP_GELU,      /* x -> gelu(x), erf or tanh form */
+    OP_RELU,
+    OP_SILU,
+    OP_LAYER_NORM, /* x [.., n], weight [n], bias [n] -> [.., n]; aux mean, rstd [..] */
+    OP_RMS_NORM,   /* x [.., n], weight [n] -> [.., n]; aux rstd [..] */
+    OP_DROPOUT,    /* x -> x keep / (1 - p): Philox, key = seed, counter (i / 4 low, i / 4 high, 0, RNG_DROPOUT), lane i mod 4 */
+    OP_ADD,        /* a, b (same shape) -> a + b */
+    OP_SCALE,      /* x -> factor x */
+    OP_FUNCTION,   /* somebody's forward and backward */
+    OP_KINDS
+};
+
+/* The parts of a layer that a selective strategy may name; an op may belong to several. */
+enum op_part {
+    PART_ATTENTION = 1,      /* the attention sub-layer */
+    PART_ATTENTION_CORE = 2, /* scores, softmax, dropout, product */
+    PART_MLP = 4,
+    PART_NORM = 8,
+};
+
+/* How [B, H, N, d] lies in the attention op's tensors. */
+enum attn_layout {
+    ATTN_HEADS_FIRST, /* tensors are [B, H, N, d] */
+    ATTN_ROWS_FIRST,  /* tensors are [B, N, H d]: what linear layers make */
+};
+
+struct op_attention {
+    const struct attn_kernel *kernel;
+    enum attn_layout layout;
+    uint64_t heads, kv_heads; /* read where layout is ATTN_ROWS_FIRST, else from the shapes */
+    uint64_t behind, ahead;   /* attn_mask; ATTN_FAR is open */
+    float scale;              /* 0: 1 / sqrt(d) */
+    struct attn_dropout dropout;
+};
+
+/* A user's op. Pointers are float32 data of the shapes given; each function runs on one thread at a time.
+ * forward writes outputs and saved. backward adds into the non-NULL d_inputs; it sees inputs only if keeps_inputs, saved
+ * always. Both get workspace_bytes of scratch. false stops the run with PROBLEM_STATE and the function's name. */
+struct op_function {
+    void *context;
+    bool (*forward)(void *context, const float *const *inputs, float *const *outputs, float *const *saved, void *work);
+    bool (*backward)(void *context, const float *const *inputs, const float *const *saved, const float *const *d_outputs,
+                     float *const *d_inputs, void *work);
+    uint32_t n_results, n_saved;
+    const unsigned *ranks;               /* of results, then saved */
+    const uint64_t (*shapes)[8];         /* of results, then saved */
+    bool keeps_inputs;
+    uint64_t forward_flops, backward_flops, workspace_bytes;
+};
+
+struct op {
+    enum op_kind kind;
+    const char *name;
+    const uint32_t *inputs; /* tensor ids */
+    uint32_t n_inputs;
+    uint32_t layer; /* 0, 1, ...; GRAPH_NONE outside every layer */
+    unsigned parts; /* enum op_part */
+    union {
+        struct op_attention attention;
+        struct { bool tanh_form; } gelu;
+        struct { uint64_t out; } linear;       /* 0: read from weight */
+        struct { float epsilon; } norm;
+        struct { double p; uint64_t seed; } dropout;
+        struct { float factor; } scale;
+        struct op_function function;
+    };
+    /* filled in by graph_op: */
+    uint32_t *outputs; /* results, then what is made for the backward alone */
+    uint32_t n_outputs, n_results;
+    uint32_t *saved; /* tensors its grad reads; parameters among them are not activations */
+    uint32_t n_saved;
+    bool needs_grad;
+    uint64_t forward_flops, backward_flops;
+    uint64_t forward_work_bytes, backward_work_bytes; /* for graph.threads; duplicates of inputs included */
+};
+
+/* One run or grad of one op. Arrays are indexed like op.inputs and op.outputs. */
+struct op_call {
+    const struct graph *graph;
+    const struct op *op;
+    struct pool *pool;
+    const void *const *inputs; /* backward: NULL where not in op.saved (parameters are always there) */
+    void *const *outputs;      /* forward: all, to be written. backward: NULL where not saved */
+    const void *const *d_outputs; /* backward: one per result, never NULL */
+    void *const *d_inputs;        /* backward: ADD into it; NULL where no gradient is wanted */
+    void *work;
+};
+
+struct op_row {
+    const char *name;
+    /* Checks input shapes (`where` is "/inputs/1", ...), makes outputs with graph_output and marks what is saved with
+     * graph_save, sets flops and work bytes (for graph.threads, multiples of 64). */
+    bool (*shape)(struct graph *g, struct op *op, struct problem *why);
+    bool (*forward)(const struct op_call *c, struct problem *why);
+    bool (*backward)(const struct op_call *c, struct problem *why);
+    /* double precision forward of results alone: in[i], out[r] contiguous doubles; scratch-free or own stack only.
+     * NULL for OP_FUNCTION. scratch holds (largest tensor's elements) doubles. */
+    void (*reference)(const struct graph *g, const struct op *op, const double *const *in, double *const *out, double *scratch);
+};
+
+extern const struct op_row *const op_table[OP_KINDS];
+
+/* Rows of op_table, one file each. */
+extern const struct op_row op_attention_row, op_linear_row, op_gelu_row, op_relu_row, op_silu_row, op_layer_norm_row,
+    op_rms_norm_row, op_dropout_row, op_add_row, op_scale_row, op_function_row;
+
+/* An op that reads one tensor more than once has at most this many inputs. */
+#define OP_INPUTS_REPEATING 64u
+
+/* *bytes = what the wrapper below needs for inputs that occur more than once; part of op.backward_work_bytes, at its end. */
+PROBLEM_MUST_CHECK bool op_repeat_bytes(const struct graph *g, const struct op *op, uint64_t *bytes);
+
+/* The wrappers the executor calls: they give an input that occurs twice a gradient of its own and add the two in order. */
+PROBLEM_MUST_CHECK bool op_forward(const struct op_call *c, struct problem *why);
+PROBLEM_MUST_CHECK bool op_backward(const struct op_call *c, struct problem *why);
+
+#endif
