@@ -1,0 +1,128 @@
+/* route.h - what a handler is given, what it answers with, and how a path finds it.
+ *
+ * Handlers are plain functions over these structs: they see no socket and no HTTP library, and run on any of the
+ * front's threads, several at once. Everything in a request lives until its response has been sent. */
+#ifndef REMATD_SERVER_ROUTE_H
+#define REMATD_SERVER_ROUTE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/base/arena.h"
+#include "engine/base/problem.h"
+
+struct blob_store;
+struct blob_upload;
+struct config;
+struct queue;
+struct store;
+
+/* What handlers share; made by main.c, read-only once the front listens. */
+struct service {
+    const struct config *config;
+    struct store *store;
+    struct blob_store *blobs;
+    struct queue *queue;
+    uint64_t memory_limit_bytes;                         /* smallest of configuration, cgroup and the machine */
+    unsigned threads;                                    /* kernel threads a worker uses */
+    bool (*draining)(void);                              /* may be NULL: never */
+    bool (*ping)(struct service *, struct problem *why); /* touches the store; NULL: none */
+    bool (*blob_in_use)(struct service *, const char *digest,
+                        struct problem *why); /* true: a job waits for it. NULL: no check */
+};
+
+/* A decoded name and value, NUL-terminated. */
+struct route_pair {
+    const char *name, *value;
+};
+
+#define ROUTE_ARGS             4
+#define ROUTE_RESPONSE_HEADERS 8
+
+struct request {
+    struct service *service;
+    struct arena *arena;          /* per request: what a handler makes for its response lives here */
+    const char *method, *path;    /* path decoded, without query. HEAD arrives as "GET" */
+    const char *args[ROUTE_ARGS]; /* {parameters} of the pattern, in order, decoded */
+    const char *body;             /* BODY_JSON: NUL-terminated behind its end */
+    size_t body_bytes;
+    struct blob_upload *upload; /* BODY_STREAM: finished writing, not yet committed. A handler that commits or discards
+                                   it sets this NULL; http discards what is left */
+    void *state;                /* the handler's own, between handle, ready and finish */
+    void *connection;           /* http's own */
+    const struct route_pair *query, *headers;
+    unsigned n_query, n_headers;
+};
+
+/* Decoded value of the first such query parameter; NULL if absent. */
+const char *request_query(const struct request *request, const char *name);
+unsigned request_query_count(const struct request *request);
+/* i < request_query_count, in the order of the URI. Handlers use it to refuse names they do not know. */
+void request_query_at(const struct request *request, unsigned i, const char **name, const char **value);
+/* Any case of name; NULL if absent. */
+const char *request_header(const struct request *request, const char *name);
+
+struct response {
+    unsigned status;          /* 0 counts as 200 */
+    const char *content_type; /* NULL: application/json */
+    struct route_pair headers[ROUTE_RESPONSE_HEADERS];
+    unsigned n_headers;
+    const void *body; /* arena or static memory; http keeps the arena until it is sent */
+    size_t body_bytes;
+    /* fd >= 0: after body, this part of a file follows. http closes fd. http hands handlers a response with fd = -1. */
+    int fd;
+    uint64_t fd_offset, fd_bytes;
+    /* Prefer: wait. With wait_until_ns != 0 (CLOCK_MONOTONIC) nothing is sent yet: http asks ready (cheap; any thread,
+     * never two at once) about every 10 ms, and calls finish, with a fresh response, when it is true or the time is
+     * over. */
+    uint64_t wait_until_ns;
+    bool (*ready)(struct request *);
+    bool (*finish)(struct request *, struct response *, struct problem *);
+};
+
+/* name static; value in the arena or static, without control characters. False if there are too many (a defect of
+ * ours). */
+bool response_header(struct response *response, const char *name, const char *value);
+
+/* BODY_JSON: at most ROUTE_JSON_MAX bytes, content type application/json. BODY_STREAM: written to a blob upload. */
+enum body_kind { BODY_NONE, BODY_JSON, BODY_STREAM };
+#define ROUTE_JSON_MAX ((size_t)1 << 20)
+
+/* True with a response, or false with a problem, which http sends as application/problem+json. */
+typedef bool route_handler(struct request *, struct response *, struct problem *why);
+
+struct route {
+    const char *method;  /* GET answers HEAD too */
+    const char *pattern; /* "/v1/jobs/{id}/tensors/{name}": a parameter is one whole, non-empty segment */
+    enum body_kind body;
+    route_handler *handle;
+};
+
+/* The tables of the api_*.c files: each ends with a row of method NULL, the list with NULL. In api_table.c. */
+extern const struct route *const route_tables[];
+
+/* Finds the row for a decoded path and fills args (pointers into the arena). NULL with PROBLEM_NOT_FOUND where no
+ * pattern fits; NULL with PROBLEM_STATE and *allow ("GET, HEAD, POST", in the arena) where one fits but not with this
+ * method. */
+PROBLEM_MUST_CHECK const struct route *route_find(const struct route *const *tables, const char *method,
+                                                  const char *path, const char *args[ROUTE_ARGS], const char **allow,
+                                                  struct arena *arena, struct problem *why);
+
+/* Percent-decodes a raw path or query part into the arena ('+' is a space where plus is true). PROBLEM_MALFORMED on bad
+ * escapes and %00. */
+PROBLEM_MUST_CHECK const char *route_decode(const char *raw, size_t bytes, bool plus, struct arena *arena,
+                                            struct problem *why);
+
+/* Splits and decodes "a=1&b=2" (no leading '?'); at most 64 pairs. */
+PROBLEM_MUST_CHECK bool route_query_parse(const char *raw, struct arena *arena, const struct route_pair **pairs,
+                                          unsigned *n, struct problem *why);
+
+/* HTTP status of a problem: one row per kind. */
+unsigned route_problem_status(enum problem_kind kind);
+
+/* The body of an RFC 9457 application/problem+json document, in the arena; NULL where memory is gone. status 0: from
+ * the kind. */
+const char *route_problem_body(const struct problem *problem, unsigned status, struct arena *arena, size_t *bytes);
+
+#endif
