@@ -1,0 +1,59 @@
+/* queue.h - how jobs get from the front to the workers: ids, leases, memory, second chances. Policy; store.h keeps it.
+ *
+ *   queued --claim--> running --finish--> succeeded | failed | cancelled
+ *      ^                 |
+ *      +---- worker died or lease ran out (the second time: failed, worker-crashed) ----+
+ *
+ * A queue may be used from any thread. */
+#ifndef REMATD_SERVER_QUEUE_H
+#define REMATD_SERVER_QUEUE_H
+
+#include <sys/types.h>
+
+#include "server/store.h"
+
+#define QUEUE_BEAT_MS      15000              /* a worker says it is alive this often */
+#define QUEUE_LEASE_MS     60000              /* and has lost its job after this long without */
+#define QUEUE_ATTEMPTS_MAX 2                  /* a job that kills its worker twice is not tried again */
+#define QUEUE_PASSED_MAX   16                 /* smaller jobs that may overtake the oldest one */
+#define QUEUE_KEY_MS       (24 * 3600 * 1000) /* idempotency keys are remembered for a day */
+#define QUEUE_KEY_BYTES    200                /* the longest key */
+
+struct queue;
+
+/* Borrows the store. memory_limit_bytes: what running jobs may take together. */
+PROBLEM_MUST_CHECK struct queue *queue_new(struct store *store, uint64_t memory_limit_bytes, struct problem *why);
+void queue_free(struct queue *q); /* NULL is fine */
+struct store *queue_store(const struct queue *q);
+
+/* For the front, once, before workers start: jobs of workers that no longer are go back to the queue. */
+PROBLEM_MUST_CHECK bool queue_recover(struct queue *q, struct problem *why);
+/* The name a worker process goes by; the supervisor makes the same one from slot and pid. */
+void queue_owner(char out[STORE_OWNER_BYTES], unsigned slot, pid_t pid);
+/* The process behind owner is gone: its job goes back, or fails if this was its second worker. */
+PROBLEM_MUST_CHECK bool queue_worker_died(struct queue *q, const char *owner, struct problem *why);
+/* The process behind owner was stopped by us (a drain): its job goes back and the attempt is not counted. */
+PROBLEM_MUST_CHECK bool queue_worker_drained(struct queue *q, const char *owner, struct problem *why);
+
+/* Fills in id, created_ms and state of *job, and files it; on a replay *job is the first job (strings in a). A key used
+ * for another request is PROBLEM_STATE "" that says so, with *conflict true. */
+PROBLEM_MUST_CHECK bool queue_submit(struct queue *q, struct store_job *job, const char *key, const char *const *blobs,
+                                     size_t n_blobs, struct arena *a, bool *replayed, bool *conflict,
+                                     struct problem *why);
+
+/* Claims the next job that fits; expired leases are ended first. *claimed: whether there was one. */
+PROBLEM_MUST_CHECK bool queue_claim(struct queue *q, const char *owner, struct arena *a, struct store_job *job,
+                                    struct store_lease *lease, bool *claimed, struct problem *why);
+PROBLEM_MUST_CHECK bool queue_beat(struct queue *q, const struct store_lease *lease, uint64_t done, uint64_t total,
+                                   bool *cancel, struct problem *why);
+PROBLEM_MUST_CHECK bool queue_finish(struct queue *q, const struct store_lease *lease, enum job_state state,
+                                     const char *result, const char *problem, const char *const *blobs, size_t n_blobs,
+                                     struct problem *why);
+PROBLEM_MUST_CHECK bool queue_cancel(struct queue *q, const char *id, enum job_state *state, struct problem *why);
+
+/* Milliseconds since 1970. */
+int64_t queue_now_ms(void);
+/* A new UUIDv7 (RFC 9562): ids sort by the time they were made, also within a millisecond of one process. */
+PROBLEM_MUST_CHECK bool queue_id(char out[STORE_ID_BYTES], struct problem *why);
+
+#endif

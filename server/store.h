@@ -1,0 +1,129 @@
+/* store.h - what survives a kill: jobs, the blobs they use, idempotency keys. The front and the workers meet here only.
+ *
+ * A store is a row of store_table (SQLite now) behind plain calls. Every call is one transaction that is on disk when
+ * it returns true. A struct store may be used from any thread (calls are serialised); each process opens its own. Times
+ * are milliseconds since 1970; the caller passes them, so tests move the clock. */
+#ifndef REMATD_SERVER_STORE_H
+#define REMATD_SERVER_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/base/arena.h"
+#include "engine/base/problem.h"
+
+#define STORE_ID_BYTES     40 /* a UUID and its end */
+#define STORE_OWNER_BYTES  64
+#define STORE_DIGEST_BYTES 72 /* "sha256:", 64 digits and the end */
+
+enum job_state { JOB_QUEUED, JOB_RUNNING, JOB_SUCCEEDED, JOB_FAILED, JOB_CANCELLED, JOB_STATES };
+
+const char *store_state_name(enum job_state state);           /* "queued", ... */
+bool store_state_find(const char *name, enum job_state *out); /* false: no such state */
+bool store_state_finished(enum job_state state);
+
+struct store_job {
+    char id[STORE_ID_BYTES];
+    const char *kind;
+    enum job_state state;
+    int64_t created_ms, started_ms, finished_ms; /* 0: not yet */
+    unsigned attempts;
+    uint64_t progress_done, progress_total;
+    uint64_t planned_peak_bytes; /* what it takes of the memory limit while it runs */
+    bool cancel;                 /* somebody asked a running job to stop */
+    const char *request;         /* canonical JSON */
+    const char *planned;         /* JSON object */
+    const char *result;          /* JSON object, or NULL */
+    const char *problem;         /* JSON object, or NULL */
+};
+
+struct store_query {
+    const char *state, *kind; /* NULL: any */
+    const char *before_id;    /* NULL: from the newest; else ids before this one */
+    unsigned limit;           /* at most this many, >= 1 */
+};
+
+/* Who runs a job: every later write is fenced by it. */
+struct store_lease {
+    char id[STORE_ID_BYTES], owner[STORE_OWNER_BYTES];
+    unsigned attempt;
+};
+
+enum store_added { STORE_ADDED, STORE_REPLAYED, STORE_KEY_CONFLICT };
+
+struct store;
+
+/* DATA/rematd.db, made if absent; an older layout is brought up to date, a damaged or newer one is a problem
+ * (PROBLEM_IO). */
+PROBLEM_MUST_CHECK struct store *store_open(const char *data_dir, struct problem *why);
+void store_close(struct store *s); /* NULL is fine */
+/* True if a question can be answered now. */
+PROBLEM_MUST_CHECK bool store_check(struct store *s, struct problem *why);
+/* A number that changes when another connection has written: cheap, for polling. */
+PROBLEM_MUST_CHECK bool store_version(struct store *s, uint64_t *version, struct problem *why);
+
+/* Files a queued job; blobs are the digests its request names. With a key (NULL: none) that was used since
+ * keys_after_ms: nothing is filed, first_id is the job of then, and *how says whether its request was the same. */
+PROBLEM_MUST_CHECK bool store_add(struct store *s, const struct store_job *job, const char *key, int64_t keys_after_ms,
+                                  const char *const *blobs, size_t n_blobs, char first_id[STORE_ID_BYTES],
+                                  enum store_added *how, struct problem *why);
+
+/* Strings live in a. PROBLEM_NOT_FOUND if there is none. */
+PROBLEM_MUST_CHECK bool store_get(struct store *s, const char *id, struct arena *a, struct store_job *out,
+                                  struct problem *why);
+PROBLEM_MUST_CHECK bool store_state(struct store *s, const char *id, enum job_state *out, struct problem *why);
+/* Newest first. request is NULL in these. */
+PROBLEM_MUST_CHECK bool store_list(struct store *s, const struct store_query *q, struct arena *a,
+                                   struct store_job **jobs, size_t *n, struct problem *why);
+
+struct store_claim {
+    const char *owner;
+    int64_t now_ms, lease_ms;
+    uint64_t memory_limit_bytes; /* running jobs and this one together never pass it */
+    unsigned passed_max;         /* after being passed over this often, the oldest job is waited for */
+};
+/* Takes the oldest queued job whose planned_peak_bytes fits beside the running ones; *claimed says whether there was
+ * one. out->attempts counts this attempt. */
+PROBLEM_MUST_CHECK bool store_claim(struct store *s, const struct store_claim *claim, struct arena *a,
+                                    struct store_job *out, bool *claimed, struct problem *why);
+
+/* The next three are the claimant's, fenced: PROBLEM_STATE if the job is no longer this lease's. */
+/* Extends the lease, stores progress; *cancel: somebody asked to stop. */
+PROBLEM_MUST_CHECK bool store_beat(struct store *s, const struct store_lease *lease, int64_t until_ms, uint64_t done,
+                                   uint64_t total, bool *cancel, struct problem *why);
+/* Whether somebody asked to stop; reads only. */
+PROBLEM_MUST_CHECK bool store_cancelled(struct store *s, const struct store_lease *lease, bool *cancel,
+                                        struct problem *why);
+/* state is a finished one; result and problem are JSON or NULL; blobs are the digests the job made. */
+PROBLEM_MUST_CHECK bool store_finish(struct store *s, const struct store_lease *lease, enum job_state state,
+                                     int64_t now_ms, const char *result, const char *problem, const char *const *blobs,
+                                     size_t n_blobs, struct problem *why);
+
+/* Queued: cancelled at once. Running: flagged. Finished: nothing. *state is what it is afterwards. */
+PROBLEM_MUST_CHECK bool store_cancel(struct store *s, const char *id, int64_t now_ms, enum job_state *state,
+                                     struct problem *why);
+
+/* Ends leases: those of owner (NULL: of anybody), or with owner NULL and expired_only, those that ran out before
+ * now_ms. A job goes back to the queue; one asked to stop is cancelled; one that had attempts_max attempts fails with
+ * problem (JSON). keep_attempt false: the attempt is not counted (a drain). *n: how many leases ended. */
+struct store_release {
+    const char *owner;
+    bool expired_only, keep_attempt;
+    int64_t now_ms;
+    unsigned attempts_max;
+    const char *problem;
+};
+PROBLEM_MUST_CHECK bool store_release(struct store *s, const struct store_release *r, unsigned *n, struct problem *why);
+
+/* Removes a finished job (PROBLEM_STATE otherwise). *digests: blobs it made and nobody uses any more, for the caller to
+ * remove; in a. */
+PROBLEM_MUST_CHECK bool store_remove(struct store *s, const char *id, struct arena *a, const char ***digests, size_t *n,
+                                     struct problem *why);
+
+/* Uploads are users of blobs too: a blob somebody uploaded is not removed with a job that made the same one. */
+PROBLEM_MUST_CHECK bool store_upload_add(struct store *s, const char *digest, struct problem *why);
+/* PROBLEM_STATE while an unfinished job names it. *unused: no job uses the blob, the file may go. */
+PROBLEM_MUST_CHECK bool store_upload_remove(struct store *s, const char *digest, bool *unused, struct problem *why);
+
+#endif
