@@ -1,0 +1,160 @@
+/* plan_layout.c - offsets in one slab: dynamic storage allocation, lives known in advance.
+ *
+ * The least slab is NP-hard to find, so a few greedy orders are tried, each placing extents one by one at the lowest offset
+ * where they fit; then the extents that stick out are moved to the front of the best order, over and over, while that
+ * helps. It stops as soon as the slab equals the live peak, below which nothing can go. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/base/units.h"
+#include "engine/plan/plan.h"
+
+#define PROMOTIONS_MAX 200u
+
+struct layout {
+    struct extent *extents;
+    uint32_t n;
+    uint32_t *order;
+    uint32_t *placed; /* extents placed so far, by offset */
+    uint64_t *best;   /* offsets of the best layout */
+    uint64_t best_bytes, bound;
+};
+
+/* The lowest offset at which e fits among the n_placed; *at is its place in the list. */
+static uint64_t lowest_fit(const struct layout *l, const struct extent *e, uint32_t n_placed) {
+    uint64_t offset = 0;
+    for (uint32_t i = 0; i < n_placed; i++) {
+        const struct extent *other = &l->extents[l->placed[i]];
+        if (other->last < e->first || e->last < other->first)
+            continue;
+        if (other->offset >= offset + e->bytes)
+            break; /* the list is by offset: nothing further in the way */
+        offset = units_max(offset, other->offset + other->bytes);
+    }
+    return offset;
+}
+
+static void place_insert(struct layout *l, uint32_t id, uint32_t n_placed) {
+    uint32_t lo = 0, hi = n_placed;
+    while (lo < hi) {
+        uint32_t middle = lo + (hi - lo) / 2;
+        if (l->extents[l->placed[middle]].offset <= l->extents[id].offset)
+            lo = middle + 1;
+        else
+            hi = middle;
+    }
+    memmove(&l->placed[lo + 1], &l->placed[lo], (n_placed - lo) * sizeof *l->placed);
+    l->placed[lo] = id;
+}
+
+/* Places all in order; keeps the result if it is the smallest so far. Returns its bytes. */
+static uint64_t place_all(struct layout *l) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < l->n; i++) {
+        struct extent *e = &l->extents[l->order[i]];
+        e->offset = lowest_fit(l, e, i);
+        bytes = units_max(bytes, e->offset + e->bytes);
+        place_insert(l, l->order[i], i);
+    }
+    if (bytes < l->best_bytes) {
+        l->best_bytes = bytes;
+        for (uint32_t i = 0; i < l->n; i++)
+            l->best[i] = l->extents[i].offset;
+    }
+    return bytes;
+}
+
+/* Orders. qsort has no context, so what is compared is gathered in keys; ties go by first step, then by number. */
+struct key {
+    uint64_t major, minor;
+    uint32_t first, id;
+};
+
+static int key_compare(const void *left, const void *right) {
+    const struct key *a = left, *b = right;
+    if (a->major != b->major)
+        return a->major > b->major ? -1 : 1;
+    if (a->minor != b->minor)
+        return a->minor > b->minor ? -1 : 1;
+    if (a->first != b->first)
+        return a->first < b->first ? -1 : 1;
+    return a->id < b->id ? -1 : a->id > b->id;
+}
+
+static uint64_t steps_of(const struct extent *e) {
+    return (uint64_t)e->last - e->first + 1;
+}
+static void by_bytes(const struct extent *e, struct key *k) {
+    k->major = e->bytes;
+    k->minor = steps_of(e);
+}
+static void by_steps(const struct extent *e, struct key *k) {
+    k->major = steps_of(e);
+    k->minor = e->bytes;
+}
+static void by_area(const struct extent *e, struct key *k) {
+    k->major = e->bytes / UNITS_EXTENT * steps_of(e);
+    k->minor = e->bytes;
+}
+static void by_first(const struct extent *e, struct key *k) {
+    k->major = UINT32_MAX - e->first;
+    k->minor = steps_of(e);
+}
+static void by_last(const struct extent *e, struct key *k) {
+    k->major = e->last;
+    k->minor = steps_of(e);
+}
+
+static void (*const orders[])(const struct extent *, struct key *) = {by_steps, by_bytes, by_area, by_first, by_last};
+
+static void order_by(struct layout *l, struct key *keys, void (*order)(const struct extent *, struct key *)) {
+    for (uint32_t i = 0; i < l->n; i++) {
+        keys[i] = (struct key){.first = l->extents[i].first, .id = i};
+        order(&l->extents[i], &keys[i]);
+    }
+    qsort(keys, l->n, sizeof *keys, key_compare);
+    for (uint32_t i = 0; i < l->n; i++)
+        l->order[i] = keys[i].id;
+}
+
+/* Moves every extent that reaches beyond the bound to the front, the one that sticks out most foremost. */
+static void promote(struct layout *l, struct key *keys) {
+    for (uint32_t i = 0; i < l->n; i++) {
+        const struct extent *e = &l->extents[l->order[i]];
+        uint64_t end = e->offset + e->bytes;
+        keys[i] = (struct key){.major = end > l->bound ? end : 0, .minor = l->n - i, .id = l->order[i]};
+    }
+    qsort(keys, l->n, sizeof *keys, key_compare);
+    for (uint32_t i = 0; i < l->n; i++)
+        l->order[i] = keys[i].id;
+}
+
+static void layout_search(struct layout *l, struct key *keys) {
+    /* bounded work: large programs get fewer promotions */
+    uint32_t tries = (uint32_t)units_min(PROMOTIONS_MAX, 100000000u / ((uint64_t)l->n * l->n + 1));
+    for (size_t o = 0; o < sizeof orders / sizeof orders[0] && l->best_bytes > l->bound; o++) {
+        order_by(l, keys, orders[o]);
+        place_all(l);
+        for (uint32_t i = 0; i < tries && l->best_bytes > l->bound; i++) {
+            promote(l, keys);
+            place_all(l);
+        }
+    }
+}
+
+bool plan_layout(struct plan *plan, struct arena *arena, struct problem *why) {
+    struct layout l = {.extents = plan->extents, .n = plan->n_extents, .best_bytes = UINT64_MAX, .bound = plan->live_peak_bytes};
+    l.order = arena_new(arena, uint32_t, (size_t)l.n + 1, why);
+    l.placed = arena_new(arena, uint32_t, (size_t)l.n + 1, why);
+    l.best = arena_new(arena, uint64_t, l.n, why);
+    struct key *keys = arena_new(arena, struct key, l.n, why);
+    if (!l.order || !l.placed || !l.best || !keys)
+        return false;
+    layout_search(&l, keys);
+    plan->slab_bytes = l.n ? l.best_bytes : 0;
+    for (uint32_t i = 0; i < l.n; i++)
+        l.extents[i].offset = l.best[i];
+    if (!units_add(plan->persistent_bytes, plan->slab_bytes, &plan->peak_bytes))
+        return problem_set(why, PROBLEM_LIMIT, "", "the plan needs more bytes than can be counted");
+    return true;
+}

@@ -1,0 +1,162 @@
+/* planner.c - the planner table, and how groups become a plan. */
+#include "engine/plan/planner.h"
+
+#include <string.h>
+
+const struct planner *const planner_table[] = {
+    &planner_standard, &planner_every_layer, &planner_every_n, &planner_uniform,
+    &planner_block,    &planner_selective,   &planner_custom,
+};
+const unsigned planner_table_length = sizeof planner_table / sizeof planner_table[0];
+
+const struct planner *planner_find(const char *name) {
+    if (strcmp(name, "none") == 0)
+        return &planner_standard;
+    for (unsigned i = 0; i < planner_table_length; i++)
+        if (strcmp(planner_table[i]->name, name) == 0)
+            return planner_table[i];
+    return NULL;
+}
+
+/* Parts a strategy may name; each counts for itself. */
+static const struct {
+    const char *name;
+    enum op_part part;
+} part_names[] = {
+    {"attention", PART_ATTENTION}, {"attention_core", PART_ATTENTION_CORE}, {"mlp", PART_MLP}, {"norm", PART_NORM}};
+
+bool selection_add(struct selection *s, const char *name) {
+    for (size_t i = 0; i < sizeof part_names / sizeof part_names[0]; i++)
+        if (strcmp(part_names[i].name, name) == 0) {
+            s->parts |= part_names[i].part;
+            return true;
+        }
+    for (unsigned kind = 0; kind < OP_KINDS; kind++)
+        if (strcmp(op_table[kind]->name, name) == 0) {
+            s->op_kinds |= 1u << kind;
+            return true;
+        }
+    return false;
+}
+
+void planner_select(const struct graph *g, uint32_t layer, const struct selection *s, uint32_t *group, uint32_t *next) {
+    unsigned open_parts = 0;
+    bool open = false;
+    for (uint32_t o = 0; o < g->n_ops; o++) {
+        const struct op *op = &g->ops[o];
+        if (op->layer != layer)
+            continue;
+        unsigned parts = op->parts & s->parts;
+        bool selected = parts || (s->op_kinds & 1u << op->kind);
+        if (open && (!selected || parts != open_parts)) {
+            ++*next;
+            open = false;
+        }
+        if (selected) {
+            group[o] = *next;
+            open_parts = parts;
+            open = true;
+        }
+    }
+    *next += open;
+}
+
+/* What has to run again for one group. */
+struct rerun {
+    const struct graph *g;
+    const uint32_t *group;
+    bool *kept;   /* by tensor: stays until the backward because something outside its group reads it there */
+    bool *wanted; /* by tensor: the group's gradients need it made again */
+    bool *again;  /* by op */
+};
+
+static bool made_in(const struct rerun *r, uint32_t tensor, uint32_t group) {
+    uint32_t producer = r->g->tensors[tensor].producer;
+    return producer != GRAPH_NONE && r->group[producer] == group;
+}
+
+static void kept_find(struct rerun *r) {
+    for (uint32_t t = 0; t < r->g->n_tensors; t++)
+        r->kept[t] = r->g->tensors[t].requested;
+    for (uint32_t o = 0; o < r->g->n_ops; o++) {
+        const struct op *op = &r->g->ops[o];
+        for (uint32_t i = 0; i < op->n_saved; i++)
+            if (r->group[o] == GRAPH_NONE || !made_in(r, op->saved[i], r->group[o]))
+                r->kept[op->saved[i]] = true;
+        for (uint32_t i = 0; r->group[o] != GRAPH_NONE && i < op->n_inputs; i++)
+            if (!made_in(r, op->inputs[i], r->group[o]))
+                r->kept[op->inputs[i]] = true;
+    }
+}
+
+/* Walks the ops of a group backwards from the one whose gradient comes first. A kept tensor need not be made again, but
+ * what an op makes for its backward alone is never kept from outside. */
+static void again_find(struct rerun *r, uint32_t group, uint32_t last) {
+    for (uint32_t o = last + 1; o-- > 0;) {
+        const struct op *op = &r->g->ops[o];
+        if (r->group[o] != group)
+            continue;
+        for (uint32_t i = 0; i < op->n_saved; i++)
+            if (made_in(r, op->saved[i], group) && !r->kept[op->saved[i]])
+                r->wanted[op->saved[i]] = true;
+    }
+    for (uint32_t o = last + 1; o-- > 0;) {
+        const struct op *op = &r->g->ops[o];
+        if (r->group[o] != group)
+            continue;
+        /* a function may leave in its context what its backward reads: it always runs again */
+        r->again[o] = op->kind == OP_FUNCTION;
+        for (uint32_t i = 0; i < op->n_outputs; i++)
+            r->again[o] |= r->wanted[op->outputs[i]];
+        for (uint32_t i = 0; r->again[o] && i < op->n_inputs; i++)
+            if (made_in(r, op->inputs[i], group) && !r->kept[op->inputs[i]])
+                r->wanted[op->inputs[i]] = true;
+    }
+}
+
+static uint32_t moves_again(struct rerun *r, uint32_t group, uint32_t last, struct step *moves, uint32_t n) {
+    uint32_t first = last;
+    again_find(r, group, last);
+    for (uint32_t o = 0; o < last; o++)
+        if (r->group[o] == group && o < first)
+            first = o;
+    for (uint32_t o = first; o <= last; o++)
+        if (r->group[o] == group && r->again[o])
+            moves[n++] = (struct step){STEP_RUN, o};
+    return n;
+}
+
+bool planner_plan_groups(const struct graph *g, const uint32_t *group, struct arena *arena, struct plan *plan,
+                         struct problem *why) {
+    struct rerun r = {.g = g, .group = group};
+    r.kept = arena_new(arena, bool, g->n_tensors, why);
+    r.wanted = arena_new(arena, bool, g->n_tensors, why);
+    r.again = arena_new(arena, bool, g->n_ops, why);
+    bool *group_done = arena_new(arena, bool, (size_t)g->n_ops + 1, why);
+    struct step *moves = arena_new(arena, struct step, (size_t)g->n_ops * 3, why);
+    if (!r.kept || !r.wanted || !r.again || !group_done || !moves)
+        return false;
+    kept_find(&r);
+    uint32_t n = 0;
+    for (uint32_t o = 0; o < g->n_ops; o++)
+        moves[n++] = (struct step){STEP_RUN, o};
+    for (uint32_t o = g->n_ops; g->backward && o-- > 0;) {
+        if (!g->ops[o].needs_grad)
+            continue;
+        if (group[o] != GRAPH_NONE && !group_done[group[o]]) {
+            group_done[group[o]] = true;
+            n = moves_again(&r, group[o], o, moves, n);
+        }
+        moves[n++] = (struct step){STEP_GRAD, o};
+    }
+    return plan_make(g, moves, n, arena, plan, why);
+}
+
+bool planner_plan(const struct graph *g, const struct strategy *s, struct arena *arena, struct plan *plan,
+                  struct problem *why) {
+    uint32_t *group = arena_new(arena, uint32_t, (size_t)g->n_ops + 1, why);
+    if (!group)
+        return false;
+    memset(group, 0xff, ((size_t)g->n_ops + 1) * sizeof *group);
+    return s->planner->groups(g, s, group, why) && planner_plan_groups(g, group, arena, plan, why);
+}
