@@ -1,0 +1,89 @@
+/* rematc.h - librematc: rematd from a C program, over libcurl and jansson. One header, one source; copy both.
+ *
+ * A client is one connection kept open: use it from one thread at a time, and make the first one before other threads
+ * start. Answers are jansson values that belong to the caller (json_decref). What can fail returns NULL or false and
+ * fills `why`, which may be NULL; strings are UTF-8. Jobs, plans and tensors are the JSON of docs/protocol.md. */
+#ifndef REMATC_H
+#define REMATC_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define REMATC_DEFAULT_URL "http://127.0.0.1:8740"
+
+enum rematc_kind {
+    REMATC_OK,
+    REMATC_UNREACHABLE, /* no connection, or it broke */
+    REMATC_REFUSED,     /* 4xx: the request is at fault; title, detail and pointer say how */
+    REMATC_UNAVAILABLE, /* 5xx: busy, draining, full; the same request may do later */
+    REMATC_GARBLED,     /* the answer is not what a rematd says */
+    REMATC_LOCAL,       /* a file of ours, or no memory */
+    REMATC_TIMEOUT      /* the caller's time is over; the job goes on */
+};
+
+struct rematc_error {
+    enum rematc_kind kind;
+    int http_status; /* 0 where there was no answer */
+    char title[96];
+    char detail[512];
+    char pointer[256];             /* JSON Pointer into the request, "" where no field is to blame */
+    uint64_t minimum_budget_bytes; /* what would do, where a budget was too small; else 0 */
+};
+
+struct rematc;
+
+/* url NULL: the environment's REMATD_URL, else REMATC_DEFAULT_URL. Does not connect yet. Free with rematc_free. */
+struct rematc *rematc_new(const char *url, struct rematc_error *why);
+void rematc_free(struct rematc *client); /* NULL is fine */
+const char *rematc_url(const struct rematc *client);
+
+/* Alive and ready for work. Not ready is REMATC_UNAVAILABLE. Takes at most 5 s. */
+bool rematc_health(struct rematc *client, struct rematc_error *why);
+
+/* The lab's four figures. heads and batch 0: one. */
+struct rematc_savings {
+    uint64_t standard_memory_bytes, checkpointed_memory_bytes;
+    double standard_memory_mb, checkpointed_memory_mb, memory_saved_pct, compute_overhead_pct;
+};
+bool rematc_savings(struct rematc *client, uint64_t seq_len, uint64_t d_model, uint64_t num_layers, uint64_t heads,
+                    uint64_t batch, struct rematc_savings *savings, struct rematc_error *why);
+
+/* Queues a job; it is on the daemon's disk when this returns. wait_seconds > 0 answers with the finished job if it ends
+ * in time, else with the job as it is. key NULL or an idempotency key: the same one again returns the first job. */
+json_t *rematc_submit(struct rematc *client, const json_t *job, unsigned wait_seconds, const char *key,
+                      struct rematc_error *why);
+
+/* Plans a job without running it: {"planned", "steps": [{"do", "of", "live_bytes"}], "text"}. */
+json_t *rematc_explain(struct rematc *client, const json_t *job, struct rematc_error *why);
+
+json_t *rematc_job(struct rematc *client, const char *id, struct rematc_error *why);
+
+/* {"jobs": [...]}, newest first. Each filter may be NULL; page_size 0: the daemon's. */
+json_t *rematc_jobs(struct rematc *client, const char *state, const char *kind, unsigned page_size,
+                    const char *page_token, struct rematc_error *why);
+
+json_t *rematc_cancel(struct rematc *client, const char *id, struct rematc_error *why);
+bool rematc_delete(struct rematc *client, const char *id, struct rematc_error *why);
+
+/* Asks with growing pauses (20 ms to 2 s) until the job has succeeded, failed or was cancelled, and returns it. A
+ * daemon that is busy or restarting is asked again for 30 s. timeout_seconds 0: as long as it takes; else
+ * REMATC_TIMEOUT. */
+json_t *rematc_wait(struct rematc *client, const char *id, unsigned timeout_seconds, struct rematc_error *why);
+
+/* Whether a job's state is one that lasts. */
+bool rematc_job_finished(const json_t *job);
+bool rematc_job_succeeded(const json_t *job);
+
+/* Sends a safetensors or npy file, streamed: {"tensor": "sha256:...", "tensors": [...]}. Put the "tensor" in a job. */
+json_t *rematc_upload(struct rematc *client, const char *file, struct rematc_error *why);
+
+/* Writes a job's outputs to file ("-": standard output): all of them as safetensors where name is NULL, else that one,
+ * as npy or safetensors. The file appears whole or not at all. */
+bool rematc_fetch(struct rematc *client, const char *id, const char *name, bool npy, const char *file,
+                  struct rematc_error *why);
+
+/* Any other path, such as "/v1/strategies". */
+json_t *rematc_get(struct rematc *client, const char *path, struct rematc_error *why);
+
+#endif
