@@ -27,9 +27,6 @@ struct service {
     uint64_t memory_limit_bytes;                         /* smallest of configuration, cgroup and the machine */
     unsigned threads;                                    /* kernel threads a worker uses */
     bool (*draining)(void);                              /* may be NULL: never */
-    bool (*ping)(struct service *, struct problem *why); /* touches the store; NULL: none */
-    bool (*blob_in_use)(struct service *, const char *digest,
-                        struct problem *why); /* true: a job waits for it. NULL: no check */
 };
 
 /* A decoded name and value, NUL-terminated. */
@@ -39,6 +36,7 @@ struct route_pair {
 
 #define ROUTE_ARGS             4
 #define ROUTE_RESPONSE_HEADERS 8
+#define ROUTE_PROBLEM_TYPE     "https://rematd.dev/problems/" /* and the slug: "type" of a problem on the wire */
 
 struct request {
     struct service *service;
@@ -117,6 +115,10 @@ PROBLEM_MUST_CHECK const char *route_decode(const char *raw, size_t bytes, bool 
 /* Splits and decodes "a=1&b=2" (no leading '?'); at most 64 pairs. */
 PROBLEM_MUST_CHECK bool route_query_parse(const char *raw, struct arena *arena, const struct route_pair **pairs,
                                           unsigned *n, struct problem *why);
+
+/* text as a JSON string with its quotes, in the arena; bytes that are not UTF-8 become U+FFFD. NULL where memory is
+ * gone. */
+const char *route_json_text(const char *text, struct arena *arena);
 
 /* HTTP status of a problem: one row per kind. */
 unsigned route_problem_status(enum problem_kind kind);

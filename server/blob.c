@@ -1,0 +1,252 @@
+/* blob.c - see blob.h. A reader can meet a file only under its final name, so it is whole; a crash leaves files in tmp
+ * alone, and those go at a later start. */
+#include "server/blob.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <gnutls/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DIGEST_PREFIX        "sha256:"
+#define DIGEST_PREFIX_LENGTH 7u
+#define DIGEST_HEX           64u
+#define STALE_SECONDS        3600
+#define NAME_ROOM            1280u
+
+struct blob_store {
+    char root[1024];
+};
+
+struct blob_upload {
+    struct blob_store *store;
+    gnutls_hash_hd_t hash;
+    int fd;
+    uint64_t bytes;
+    char name[NAME_ROOM];
+};
+
+static bool disk_problem(struct problem *why, const char *what, const char *name) {
+    enum problem_kind kind = errno == ENOSPC || errno == EDQUOT ? PROBLEM_FULL : PROBLEM_IO;
+    return problem_set(why, kind, "", "cannot %s %s: %s", what, name, strerror(errno));
+}
+
+static bool directory_make(const char *name, struct problem *why) {
+    if (mkdir(name, 0700) == 0 || errno == EEXIST)
+        return true;
+    return disk_problem(why, "make", name);
+}
+
+/* mkdir -p: the data directory may be several levels below what exists. */
+static bool directories_make(const char *path, struct problem *why) {
+    char part[1024];
+    snprintf(part, sizeof part, "%s", path);
+    for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(part, 0700) != 0 && errno != EEXIST)
+            return disk_problem(why, "make", part);
+        *slash = '/';
+    }
+    return directory_make(part, why);
+}
+
+static void stale_uploads_remove(const struct blob_store *store) {
+    char name[NAME_ROOM + 256];
+    snprintf(name, sizeof name, "%s/tmp", store->root);
+    DIR *directory = opendir(name);
+    if (!directory)
+        return;
+    for (struct dirent *entry; (entry = readdir(directory));) {
+        struct stat facts;
+        if (strncmp(entry->d_name, "upload-", 7) != 0 || fstatat(dirfd(directory), entry->d_name, &facts, 0) != 0)
+            continue;
+        if (facts.st_mtime + STALE_SECONDS < time(NULL))
+            unlinkat(dirfd(directory), entry->d_name, 0);
+    }
+    closedir(directory);
+}
+
+struct blob_store *blob_open(const char *data_dir, struct problem *why) {
+    struct blob_store *store = calloc(1, sizeof *store);
+    if (!store) {
+        problem_set(why, PROBLEM_MEMORY, "", "no memory for the blob store");
+        return NULL;
+    }
+    if (strlen(data_dir) >= sizeof store->root) {
+        problem_set(why, PROBLEM_LIMIT, "", "the data directory's name is too long");
+        free(store);
+        return NULL;
+    }
+    snprintf(store->root, sizeof store->root, "%s", data_dir);
+    char name[NAME_ROOM];
+    bool good = directories_make(data_dir, why);
+    snprintf(name, sizeof name, "%s/blobs", data_dir);
+    good = good && directory_make(name, why);
+    snprintf(name, sizeof name, "%s/tmp", data_dir);
+    good = good && directory_make(name, why);
+    if (!good) {
+        free(store);
+        return NULL;
+    }
+    stale_uploads_remove(store);
+    return store;
+}
+
+void blob_close(struct blob_store *store) {
+    free(store);
+}
+
+struct blob_upload *blob_upload_new(struct blob_store *store, struct problem *why) {
+    struct blob_upload *upload = calloc(1, sizeof *upload);
+    if (!upload || gnutls_hash_init(&upload->hash, GNUTLS_DIG_SHA256) != 0) {
+        problem_set(why, PROBLEM_MEMORY, "", "no memory for an upload");
+        free(upload);
+        return NULL;
+    }
+    upload->store = store;
+    snprintf(upload->name, sizeof upload->name, "%s/tmp/upload-XXXXXX", store->root);
+    upload->fd = mkostemp(upload->name, O_CLOEXEC);
+    if (upload->fd < 0) {
+        disk_problem(why, "make", upload->name);
+        gnutls_hash_deinit(upload->hash, NULL);
+        free(upload);
+        return NULL;
+    }
+    return upload;
+}
+
+bool blob_upload_write(struct blob_upload *upload, const void *bytes, size_t n, struct problem *why) {
+    if (gnutls_hash(upload->hash, bytes, n) != 0)
+        return problem_set(why, PROBLEM_INTERNAL, "", "SHA-256 failed");
+    for (const char *at = bytes; n > 0;) {
+        ssize_t wrote = write(upload->fd, at, n);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote < 0)
+            return disk_problem(why, "write", "the upload");
+        at += wrote;
+        n -= (size_t)wrote;
+        upload->bytes += (uint64_t)wrote;
+    }
+    return true;
+}
+
+int blob_upload_fd(const struct blob_upload *upload) {
+    return upload->fd;
+}
+
+uint64_t blob_upload_bytes(const struct blob_upload *upload) {
+    return upload->bytes;
+}
+
+bool blob_upload_digest(const struct blob_upload *upload, char digest[BLOB_DIGEST_SIZE], struct problem *why) {
+    unsigned char hash[DIGEST_HEX / 2];
+    gnutls_hash_hd_t copy = gnutls_hash_copy(upload->hash);
+    if (!copy)
+        return problem_set(why, PROBLEM_MEMORY, "", "no memory for a digest");
+    gnutls_hash_deinit(copy, hash);
+    memcpy(digest, DIGEST_PREFIX, DIGEST_PREFIX_LENGTH);
+    for (size_t i = 0; i < sizeof hash; i++)
+        snprintf(digest + DIGEST_PREFIX_LENGTH + 2 * i, 3, "%02x", hash[i]);
+    return true;
+}
+
+/* ROOT/blobs/ab/abcd...; *directory_length: how much of it is the directory. */
+static void blob_name(const struct blob_store *store, const char *digest, char name[NAME_ROOM],
+                      size_t *directory_length) {
+    const char *hex = digest + DIGEST_PREFIX_LENGTH;
+    int n = snprintf(name, NAME_ROOM, "%s/blobs/%.2s", store->root, hex);
+    *directory_length = (size_t)n;
+    snprintf(name + n, NAME_ROOM - (size_t)n, "/%s", hex);
+}
+
+static bool directory_sync(const char *name, struct problem *why) {
+    int fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return disk_problem(why, "open", name);
+    bool good = fsync(fd) == 0 || disk_problem(why, "sync", name);
+    close(fd);
+    return good;
+}
+
+bool blob_upload_commit(struct blob_upload *upload, char digest[BLOB_DIGEST_SIZE], struct problem *why) {
+    char name[NAME_ROOM], directory[NAME_ROOM];
+    size_t length;
+    bool good = blob_upload_digest(upload, digest, why);
+    if (good && fsync(upload->fd) != 0)
+        good = disk_problem(why, "sync", "the upload");
+    if (good) {
+        blob_name(upload->store, digest, name, &length);
+        snprintf(directory, sizeof directory, "%.*s", (int)length, name);
+        good = directory_make(directory, why);
+        if (good && rename(upload->name, name) != 0)
+            good = disk_problem(why, "rename", "the upload");
+        else if (good)
+            upload->name[0] = '\0';
+        good = good && directory_sync(directory, why);
+    }
+    blob_upload_discard(upload);
+    return good;
+}
+
+void blob_upload_discard(struct blob_upload *upload) {
+    if (!upload)
+        return;
+    if (upload->name[0])
+        unlink(upload->name);
+    close(upload->fd);
+    gnutls_hash_deinit(upload->hash, NULL);
+    free(upload);
+}
+
+bool blob_digest_valid(const char *digest) {
+    if (strncmp(digest, DIGEST_PREFIX, DIGEST_PREFIX_LENGTH) != 0)
+        return false;
+    const char *hex = digest + DIGEST_PREFIX_LENGTH;
+    return strlen(hex) == DIGEST_HEX && strspn(hex, "0123456789abcdef") == DIGEST_HEX;
+}
+
+static bool digest_check(const char *digest, struct problem *why) {
+    if (blob_digest_valid(digest))
+        return true;
+    return problem_set(why, PROBLEM_MALFORMED, "", "a tensor is named sha256: and 64 lower-case hexadecimal digits");
+}
+
+int blob_read_open(struct blob_store *store, const char *digest, uint64_t *bytes, struct problem *why) {
+    char name[NAME_ROOM];
+    size_t length;
+    if (!digest_check(digest, why))
+        return -1;
+    blob_name(store, digest, name, &length);
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    struct stat facts;
+    if (fd >= 0 && fstat(fd, &facts) == 0) {
+        *bytes = (uint64_t)facts.st_size;
+        return fd;
+    }
+    if (fd < 0 && errno == ENOENT)
+        problem_set(why, PROBLEM_NOT_FOUND, "", "there is no tensor %s here; upload it with POST /v1/tensors", digest);
+    else
+        disk_problem(why, "open", digest);
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+bool blob_remove(struct blob_store *store, const char *digest, struct problem *why) {
+    char name[NAME_ROOM];
+    size_t length;
+    if (!digest_check(digest, why))
+        return false;
+    blob_name(store, digest, name, &length);
+    if (unlink(name) == 0)
+        return true;
+    if (errno == ENOENT)
+        return problem_set(why, PROBLEM_NOT_FOUND, "", "there is no tensor %s here", digest);
+    return disk_problem(why, "remove", digest);
+}

@@ -1,0 +1,156 @@
+/* route.c - see route.h */
+#include "server/route.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#define QUERY_MAX 64u
+
+const char *request_query(const struct request *request, const char *name) {
+    for (unsigned i = 0; i < request->n_query; i++)
+        if (strcmp(request->query[i].name, name) == 0)
+            return request->query[i].value;
+    return NULL;
+}
+
+unsigned request_query_count(const struct request *request) {
+    return request->n_query;
+}
+
+void request_query_at(const struct request *request, unsigned i, const char **name, const char **value) {
+    *name = request->query[i].name;
+    *value = request->query[i].value;
+}
+
+const char *request_header(const struct request *request, const char *name) {
+    for (unsigned i = 0; i < request->n_headers; i++)
+        if (strcasecmp(request->headers[i].name, name) == 0)
+            return request->headers[i].value;
+    return NULL;
+}
+
+bool response_header(struct response *response, const char *name, const char *value) {
+    if (response->n_headers == ROUTE_RESPONSE_HEADERS)
+        return false;
+    response->headers[response->n_headers++] = (struct route_pair){name, value};
+    return true;
+}
+
+static int hex_value(char c) {
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+const char *route_decode(const char *raw, size_t bytes, bool plus, struct arena *arena, struct problem *why) {
+    char *out = arena_take(arena, bytes + 1, 1, why);
+    if (!out)
+        return NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        if (raw[i] != '%') {
+            out[n++] = plus && raw[i] == '+' ? ' ' : raw[i];
+            continue;
+        }
+        int high = bytes - i > 2 ? hex_value(raw[i + 1]) : -1;
+        int low = high >= 0 ? hex_value(raw[i + 2]) : -1;
+        if (low < 0 || (high == 0 && low == 0)) {
+            problem_set(why, PROBLEM_MALFORMED, "",
+                        "the address has a %% that two hexadecimal digits (not 00) must follow");
+            return NULL;
+        }
+        out[n++] = (char)(high * 16 + low);
+        i += 2;
+    }
+    out[n] = '\0';
+    return out;
+}
+
+bool route_query_parse(const char *raw, struct arena *arena, const struct route_pair **pairs, unsigned *n,
+                       struct problem *why) {
+    struct route_pair *list = arena_new(arena, struct route_pair, QUERY_MAX, why);
+    *n = 0;
+    *pairs = list;
+    if (!list)
+        return false;
+    while (*raw) {
+        size_t length = strcspn(raw, "&"), name_length = strcspn(raw, "=&");
+        if (length > 0) {
+            if (*n == QUERY_MAX)
+                return problem_set(why, PROBLEM_MALFORMED, "", "the query has more than %u parameters", QUERY_MAX);
+            const char *value = raw + name_length + (name_length < length);
+            struct route_pair *pair = &list[*n];
+            if (!(pair->name = route_decode(raw, name_length, true, arena, why)) ||
+                !(pair->value = route_decode(value, (size_t)(raw + length - value), true, arena, why)))
+                return false;
+            ++*n;
+        }
+        raw += length + (raw[length] == '&');
+    }
+    return true;
+}
+
+/* Whether path fits pattern; fills args. Out of memory counts as not fitting, with why set. */
+static bool pattern_fits(const char *pattern, const char *path, const char *args[ROUTE_ARGS], struct arena *arena,
+                         struct problem *why) {
+    unsigned n = 0;
+    while (*pattern) {
+        if (*pattern == '{') {
+            size_t length = strcspn(path, "/");
+            if (length == 0 || n == ROUTE_ARGS)
+                return false;
+            char *copy = arena_take(arena, length + 1, 1, why);
+            if (!copy)
+                return false;
+            memcpy(copy, path, length);
+            args[n++] = copy;
+            path += length;
+            pattern += strcspn(pattern, "}") + 1;
+        } else if (*pattern++ != *path++) {
+            return false;
+        }
+    }
+    return *path == '\0';
+}
+
+/* "GET, HEAD, POST" of every row whose pattern fits; "" if none does. */
+static const char *allowed_methods(const struct route *const *tables, const char *path, struct arena *arena,
+                                   struct problem *why) {
+    const char *list = "";
+    const char *args[ROUTE_ARGS];
+    for (; *tables; tables++)
+        for (const struct route *row = *tables; row->method; row++) {
+            if (!pattern_fits(row->pattern, path, args, arena, why))
+                continue;
+            const char *method = strcmp(row->method, "GET") == 0 ? "GET, HEAD" : row->method;
+            list = arena_printf(arena, why, "%s%s%s", list, *list ? ", " : "", method);
+            if (!list)
+                return NULL;
+        }
+    return list;
+}
+
+const struct route *route_find(const struct route *const *tables, const char *method, const char *path,
+                               const char *args[ROUTE_ARGS], const char **allow, struct arena *arena,
+                               struct problem *why) {
+    *allow = NULL;
+    for (const struct route *const *table = tables; *table; table++)
+        for (const struct route *row = *table; row->method; row++)
+            if (strcmp(row->method, method) == 0 && pattern_fits(row->pattern, path, args, arena, why))
+                return row;
+    const char *list = allowed_methods(tables, path, arena, why);
+    if (!list || why->kind != PROBLEM_NONE)
+        return NULL;
+    if (!*list) {
+        problem_set(why, PROBLEM_NOT_FOUND, "", "there is nothing at this address");
+        return NULL;
+    }
+    *allow = list;
+    problem_set(why, PROBLEM_STATE, "", "this address answers to %s only", list);
+    return NULL;
+}
