@@ -1,0 +1,105 @@
+/* observe.c - see observe.h */
+#include "engine/exec/observe.h"
+
+#include <stdlib.h>
+
+#include "engine/base/units.h"
+
+struct life {
+    uint64_t bytes;
+    uint32_t made, freed, last_read; /* last_read 0: never by the backward */
+    bool recomputed, rewritten;
+};
+
+struct observe {
+    const struct graph *g;
+    struct life *lives;
+    uint32_t n_lives, room;
+    uint32_t *at; /* by tensor: its life, 1-based; 0 where it is not there */
+    uint32_t turn, n_steps;
+};
+
+struct observe *observe_new(const struct plan *plan) {
+    struct observe *o = calloc(1, sizeof *o);
+    if (!o)
+        return NULL;
+    o->g = plan->graph;
+    o->n_steps = o->turn = plan->n_steps;
+    o->room = plan->n_extents + 1; /* a life is an extent */
+    o->lives = calloc(o->room, sizeof *o->lives);
+    o->at = calloc((size_t)plan->graph->n_tensors + 1, sizeof *o->at);
+    if (o->lives && o->at)
+        return o;
+    observe_free(o);
+    return NULL;
+}
+
+void observe_free(struct observe *o) {
+    if (!o)
+        return;
+    free(o->lives);
+    free(o->at);
+    free(o);
+}
+
+void observe_made(struct observe *o, uint32_t value, uint32_t step) {
+    if (value >= o->g->n_tensors)
+        return;
+    o->lives[o->n_lives] = (struct life){.bytes = o->g->tensors[value].bytes, .made = step, .freed = o->n_steps};
+    o->at[value] = ++o->n_lives;
+}
+
+void observe_freed(struct observe *o, uint32_t value, uint32_t step) {
+    if (value >= o->g->n_tensors)
+        return;
+    o->lives[o->at[value] - 1].freed = step;
+    o->at[value] = 0;
+}
+
+static struct life *life_of(struct observe *o, uint32_t tensor) {
+    return o->at[tensor] ? &o->lives[o->at[tensor] - 1] : NULL;
+}
+
+static void read_again(struct observe *o, uint32_t tensor, uint32_t step) {
+    struct life *life = life_of(o, tensor);
+    if (life && !life->rewritten)
+        life->last_read = step;
+}
+
+void observe_run(struct observe *o, const struct op *op, uint32_t step, bool again) {
+    if (!again)
+        return;
+    o->turn = (uint32_t)units_min(o->turn, step);
+    for (uint32_t i = 0; i < op->n_inputs; i++)
+        read_again(o, op->inputs[i], step);
+    for (uint32_t i = 0; i < op->n_outputs; i++) {
+        struct life *life = life_of(o, op->outputs[i]);
+        if (life && life->made == step)
+            life->recomputed = true;
+        else if (life)
+            life->rewritten = true;
+    }
+}
+
+void observe_grad(struct observe *o, const struct op *op, uint32_t step) {
+    o->turn = (uint32_t)units_min(o->turn, step);
+    for (uint32_t i = 0; i < op->n_saved; i++)
+        read_again(o, op->saved[i], step);
+}
+
+static bool retained(const struct life *life, uint32_t step) {
+    return life->made <= step && (life->recomputed ? step <= life->freed : step <= life->last_read && life->last_read > 0);
+}
+
+void observe_sum(struct observe *o, uint64_t *retained_peak_bytes, uint64_t *saved_bytes) {
+    /* retained bytes rise only where a life is made: those steps are enough */
+    *retained_peak_bytes = *saved_bytes = 0;
+    for (uint32_t i = 0; i < o->n_lives; i++) {
+        uint64_t bytes = 0;
+        for (uint32_t j = 0; j < o->n_lives; j++)
+            bytes += retained(&o->lives[j], o->lives[i].made) ? o->lives[j].bytes : 0;
+        *retained_peak_bytes = units_max(*retained_peak_bytes, bytes);
+        if (o->lives[i].made < o->turn && o->lives[i].last_read >= o->turn && o->lives[i].last_read > 0)
+            *saved_bytes += o->lives[i].bytes;
+    }
+}
