@@ -24,9 +24,9 @@ struct service {
     struct store *store;
     struct blob_store *blobs;
     struct queue *queue;
-    uint64_t memory_limit_bytes;                         /* smallest of configuration, cgroup and the machine */
-    unsigned threads;                                    /* kernel threads a worker uses */
-    bool (*draining)(void);                              /* may be NULL: never */
+    uint64_t memory_limit_bytes; /* smallest of configuration, cgroup and the machine */
+    unsigned threads;            /* kernel threads a worker uses */
+    bool (*draining)(void);      /* may be NULL: never */
 };
 
 /* A decoded name and value, NUL-terminated. */
