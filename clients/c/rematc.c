@@ -262,14 +262,16 @@ static void path_query_number(struct path *path, const char *name, uint64_t valu
 }
 
 static bool path_check(const struct path *path, struct rematc_error *why) {
-    return path->ok || fail(why, REMATC_LOCAL, "Bad name", "an id or filter is too long");
+    return path->ok || fail(why, REMATC_LOCAL, "Bad name", "an id or filter is missing or too long");
 }
 
 /* "/v1/jobs/{id}" and what follows. */
 static struct path path_job(struct rematc *client, const char *id, const char *rest) {
     struct path path = path_start(client, "/v1/jobs/");
-    if (!id[0])
+    if (!id || !id[0]) {
         path.ok = false;
+        return path;
+    }
     path_escaped(&path, id);
     path_add(&path, rest);
     return path;

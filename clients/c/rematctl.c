@@ -1,0 +1,196 @@
+/* rematctl.c - the command: rematd from a shell. One row per command and per exit code; --help prints both tables. */
+#include "clients/c/rematctl.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct command {
+    const char *name, *words, *summary;
+    int least, most; /* words */
+    rematctl_command *run;
+} commands[] = {
+    {"savings", "SEQ_LEN D_MODEL LAYERS", "what checkpointing saves [--heads N] [--batch N]", 3, 3, rematctl_savings},
+    {"explain", "FILE", "plan a job without running it, step by step", 1, 1, rematctl_explain},
+    {"submit", "FILE", "queue a job [--wait] [--timeout SECONDS] [--key K]", 1, 1, rematctl_submit},
+    {"jobs", "", "list jobs, newest first [--state S] [--kind K] [--page-size N]", 0, 0, rematctl_jobs},
+    {"job", "ID", "show one job", 1, 1, rematctl_job},
+    {"wait", "ID", "wait for a job to end [--timeout SECONDS]", 1, 1, rematctl_wait},
+    {"cancel", "ID", "cancel a queued or running job", 1, 1, rematctl_cancel},
+    {"delete", "ID", "remove a finished job and its files", 1, 1, rematctl_delete},
+    {"fetch", "ID [NAME]", "write its tensors, or one, to a file [-O FILE] [--npy]", 1, 2, rematctl_fetch},
+    {"upload", "FILE", "send a safetensors or npy file", 1, 1, rematctl_upload},
+    {"strategies", "", "list the strategies", 0, 0, rematctl_table},
+    {"kernels", "", "list the kernels", 0, 0, rematctl_table},
+    {"version", "", "which rematd answers", 0, 0, rematctl_table},
+    {"health", "", "whether the daemon is alive and takes work", 0, 0, rematctl_health},
+    {"get", "FILE POINTER...", "print fields of a JSON file, by JSON Pointer, with tabs between", 2, 64, rematctl_get},
+};
+#define N_COMMANDS (sizeof commands / sizeof commands[0])
+
+static const char *const exit_texts[] = {
+    "done",
+    "the job failed or was cancelled",
+    "wrong usage",
+    "the daemon cannot be reached",
+    "the daemon refused the request (4xx)",
+    "the daemon cannot do it now (5xx): try again",
+    "a local file cannot be read or written, or an answer makes no sense",
+    "the job has not ended in time; it goes on",
+};
+_Static_assert(sizeof exit_texts / sizeof exit_texts[0] == EXIT_KINDS, "one text per exit code");
+
+static const enum rematctl_exit exit_of_kind[] = {
+    EXIT_DONE, EXIT_UNREACHABLE, EXIT_REFUSED, EXIT_UNAVAILABLE, EXIT_LOCAL /* garbled */, EXIT_LOCAL, EXIT_TIMEOUT};
+_Static_assert(sizeof exit_of_kind / sizeof exit_of_kind[0] == REMATC_TIMEOUT + 1, "one exit code per kind of error");
+
+enum option_id {
+    OPTION_WAIT = 256,
+    OPTION_TIMEOUT,
+    OPTION_KEY,
+    OPTION_STATE,
+    OPTION_KIND,
+    OPTION_PAGE_SIZE,
+    OPTION_PAGE_TOKEN,
+    OPTION_NPY,
+    OPTION_HEADS,
+    OPTION_BATCH,
+    OPTION_SERVER
+};
+
+static const struct option options[] = {
+    {"server", required_argument, NULL, OPTION_SERVER},
+    {"wait", no_argument, NULL, OPTION_WAIT},
+    {"timeout", required_argument, NULL, OPTION_TIMEOUT},
+    {"key", required_argument, NULL, OPTION_KEY},
+    {"state", required_argument, NULL, OPTION_STATE},
+    {"kind", required_argument, NULL, OPTION_KIND},
+    {"page-size", required_argument, NULL, OPTION_PAGE_SIZE},
+    {"page-token", required_argument, NULL, OPTION_PAGE_TOKEN},
+    {"npy", no_argument, NULL, OPTION_NPY},
+    {"heads", required_argument, NULL, OPTION_HEADS},
+    {"batch", required_argument, NULL, OPTION_BATCH},
+    {"output", required_argument, NULL, 'o'},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
+};
+
+static void help(void) {
+    printf("rematctl - rematd from a shell\n\n"
+           "  rematctl [--server URL] [-o table|json] COMMAND\n\n"
+           "The daemon is --server, else $REMATD_URL, else " REMATC_DEFAULT_URL ". FILE may be - for standard input\n"
+           "(or output). Tables are for people; programs read -o json.\n\nCommands:\n");
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        printf("  %-10s %-23s %s\n", commands[i].name, commands[i].words, commands[i].summary);
+    printf("\nExit codes:\n");
+    for (size_t i = 0; i < EXIT_KINDS; i++)
+        printf("  %zu  %s\n", i, exit_texts[i]);
+}
+
+static int usage(const char *what, const char *which) {
+    fprintf(stderr, "rematctl: %s%s%s (rematctl --help)\n", what, which ? ": " : "", which ? which : "");
+    return EXIT_USAGE;
+}
+
+int rematctl_fail(const struct rematc_error *why) {
+    fprintf(stderr, "rematctl: %s: %s", why->title, why->detail);
+    if (why->pointer[0])
+        fprintf(stderr, " (at %s)", why->pointer);
+    if (why->minimum_budget_bytes)
+        fprintf(stderr, "; the least budget that would do is %llu bytes",
+                (unsigned long long)why->minimum_budget_bytes);
+    fputc('\n', stderr);
+    return (int)exit_of_kind[why->kind];
+}
+
+/* A whole number from 1 to 10^9; 0 if it is not one. */
+static unsigned number(const char *text) {
+    char *end;
+    unsigned long value = text[0] >= '0' && text[0] <= '9' ? strtoul(text, &end, 10) : 0;
+    return value && !*end && value <= 1000000000UL ? (unsigned)value : 0;
+}
+
+/* Where a numeric option goes; NULL for others. */
+static unsigned *number_of(struct rematctl *ctl, int id) {
+    return id == OPTION_TIMEOUT     ? &ctl->timeout_seconds
+           : id == OPTION_PAGE_SIZE ? &ctl->page_size
+           : id == OPTION_HEADS     ? &ctl->heads
+           : id == OPTION_BATCH     ? &ctl->batch
+                                    : NULL;
+}
+
+/* Where an option's text goes; NULL for others. */
+static const char **text_of(struct rematctl *ctl, int id) {
+    return id == OPTION_SERVER       ? &ctl->server
+           : id == OPTION_KEY        ? &ctl->key
+           : id == OPTION_STATE      ? &ctl->state
+           : id == OPTION_KIND       ? &ctl->kind
+           : id == OPTION_PAGE_TOKEN ? &ctl->page_token
+           : id == 'O'               ? &ctl->output
+                                     : NULL;
+}
+
+/* Reads the options; -1 to go on, else the exit code. */
+static int options_read(struct rematctl *ctl, int argc, char **argv) {
+    int id;
+    while ((id = getopt_long(argc, argv, "o:O:h", options, NULL)) != -1) {
+        unsigned *at_number = number_of(ctl, id);
+        const char **at_text = text_of(ctl, id);
+        if (id == 'h') {
+            help();
+            return EXIT_DONE;
+        }
+        if (id == OPTION_WAIT)
+            ctl->wait = true;
+        else if (id == OPTION_NPY)
+            ctl->npy = true;
+        else if (id == 'o' && (strcmp(optarg, "json") == 0 || strcmp(optarg, "table") == 0))
+            ctl->json = optarg[0] == 'j';
+        else if (id == 'o')
+            return usage("-o is table or json, not", optarg);
+        else if (at_text)
+            *at_text = optarg;
+        else if (at_number && !(*at_number = number(optarg)))
+            return usage("a number from 1 to 1000000000 is needed, not", optarg);
+        else if (!at_number)
+            return usage("see the options", NULL); /* getopt has said which */
+    }
+    return -1;
+}
+
+static const struct command *command_find(const char *name) {
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+int main(int argc, char **argv) {
+    struct rematctl ctl = {0};
+    struct rematc_error why = {0};
+    const struct command *command;
+    int code = options_read(&ctl, argc, argv);
+    if (code >= 0)
+        return code;
+    if (optind == argc)
+        return usage("a command is needed", NULL);
+    command = command_find(argv[optind]);
+    if (!command)
+        return usage("no such command", argv[optind]);
+    ctl.words = argv + optind + 1;
+    ctl.n_words = argc - optind - 1;
+    if (ctl.n_words < command->least || ctl.n_words > command->most)
+        return usage(command->name, command->words[0] ? command->words : "takes no words");
+    if (command->run == rematctl_table) /* its word is its name */
+        ctl.words = argv + optind;
+    ctl.client = rematc_new(ctl.server, &why);
+    if (!ctl.client)
+        return rematctl_fail(&why);
+    code = command->run(&ctl);
+    rematc_free(ctl.client);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        perror("rematctl: standard output");
+        return EXIT_LOCAL;
+    }
+    return code;
+}
