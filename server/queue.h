@@ -26,7 +26,8 @@ PROBLEM_MUST_CHECK struct queue *queue_new(struct store *store, uint64_t memory_
 void queue_free(struct queue *q); /* NULL is fine */
 struct store *queue_store(const struct queue *q);
 
-/* For the front, once, before workers start: jobs of workers that no longer are go back to the queue. */
+/* For the front, once, before workers start: checks the store; jobs of workers that no longer are go back to the queue;
+ * queued jobs that a smaller memory limit has made impossible fail. */
 PROBLEM_MUST_CHECK bool queue_recover(struct queue *q, struct problem *why);
 /* The name a worker process goes by; the supervisor makes the same one from slot and pid. */
 void queue_owner(char out[STORE_OWNER_BYTES], unsigned slot, pid_t pid);
@@ -41,19 +42,20 @@ PROBLEM_MUST_CHECK bool queue_submit(struct queue *q, struct store_job *job, con
                                      size_t n_blobs, struct arena *a, bool *replayed, bool *conflict,
                                      struct problem *why);
 
-/* Claims the next job that fits; expired leases are ended first. *claimed: whether there was one. */
+/* Ends leases that ran out; every worker asks for it now and then (a write: not at every poll). */
+PROBLEM_MUST_CHECK bool queue_expire(struct queue *q, struct problem *why);
+/* Claims the next job that fits beside the running ones. *claimed: whether there was one. */
 PROBLEM_MUST_CHECK bool queue_claim(struct queue *q, const char *owner, struct arena *a, struct store_job *job,
                                     struct store_lease *lease, bool *claimed, struct problem *why);
 PROBLEM_MUST_CHECK bool queue_beat(struct queue *q, const struct store_lease *lease, uint64_t done, uint64_t total,
                                    bool *cancel, struct problem *why);
 PROBLEM_MUST_CHECK bool queue_finish(struct queue *q, const struct store_lease *lease, enum job_state state,
-                                     const char *result, const char *problem, const char *const *blobs, size_t n_blobs,
-                                     struct problem *why);
+                                     const char *result, const char *problem, struct problem *why);
 PROBLEM_MUST_CHECK bool queue_cancel(struct queue *q, const char *id, enum job_state *state, struct problem *why);
 
 /* Milliseconds since 1970. */
 int64_t queue_now_ms(void);
-/* A new UUIDv7 (RFC 9562): ids sort by the time they were made, also within a millisecond of one process. */
-PROBLEM_MUST_CHECK bool queue_id(char out[STORE_ID_BYTES], struct problem *why);
+/* A new UUIDv7 (RFC 9562): ids sort by the time they were made, also within a millisecond of one queue. */
+PROBLEM_MUST_CHECK bool queue_id(struct queue *q, char out[STORE_ID_BYTES], struct problem *why);
 
 #endif

@@ -1,8 +1,8 @@
 /* store.h - what survives a kill: jobs, the blobs they use, idempotency keys. The front and the workers meet here only.
  *
- * A store is a row of store_table (SQLite now) behind plain calls. Every call is one transaction that is on disk when
- * it returns true. A struct store may be used from any thread (calls are serialised); each process opens its own. Times
- * are milliseconds since 1970; the caller passes them, so tests move the clock. */
+ * Plain calls; SQLite is behind them (store_sqlite*.c, its only users). Every call is one transaction that is on disk
+ * when it returns true. A struct store may be used from any thread (calls are serialised); each process opens its own.
+ * Times are milliseconds since 1970; the caller passes them, so tests move the clock. */
 #ifndef REMATD_SERVER_STORE_H
 #define REMATD_SERVER_STORE_H
 
@@ -63,6 +63,9 @@ PROBLEM_MUST_CHECK bool store_check(struct store *s, struct problem *why);
 /* A number that changes when another connection has written: cheap, for polling. */
 PROBLEM_MUST_CHECK bool store_version(struct store *s, uint64_t *version, struct problem *why);
 
+/* Reads every page; for the front, once. PROBLEM_IO where the file is damaged. */
+PROBLEM_MUST_CHECK bool store_verify(struct store *s, struct problem *why);
+
 /* Files a queued job; blobs are the digests its request names. With a key (NULL: none) that was used since
  * keys_after_ms: nothing is filed, first_id is the job of then, and *how says whether its request was the same. */
 PROBLEM_MUST_CHECK bool store_add(struct store *s, const struct store_job *job, const char *key, int64_t keys_after_ms,
@@ -95,10 +98,12 @@ PROBLEM_MUST_CHECK bool store_beat(struct store *s, const struct store_lease *le
 /* Whether somebody asked to stop; reads only. */
 PROBLEM_MUST_CHECK bool store_cancelled(struct store *s, const struct store_lease *lease, bool *cancel,
                                         struct problem *why);
-/* state is a finished one; result and problem are JSON or NULL; blobs are the digests the job made. */
+/* Says that the job is about to make this blob; before the file gets its name, so that nobody removes it in between. */
+PROBLEM_MUST_CHECK bool store_make(struct store *s, const struct store_lease *lease, const char *digest,
+                                   struct problem *why);
+/* state is a finished one; result and problem are JSON or NULL. */
 PROBLEM_MUST_CHECK bool store_finish(struct store *s, const struct store_lease *lease, enum job_state state,
-                                     int64_t now_ms, const char *result, const char *problem, const char *const *blobs,
-                                     size_t n_blobs, struct problem *why);
+                                     int64_t now_ms, const char *result, const char *problem, struct problem *why);
 
 /* Queued: cancelled at once. Running: flagged. Finished: nothing. *state is what it is afterwards. */
 PROBLEM_MUST_CHECK bool store_cancel(struct store *s, const char *id, int64_t now_ms, enum job_state *state,
@@ -116,14 +121,19 @@ struct store_release {
 };
 PROBLEM_MUST_CHECK bool store_release(struct store *s, const struct store_release *r, unsigned *n, struct problem *why);
 
-/* Removes a finished job (PROBLEM_STATE otherwise). *digests: blobs it made and nobody uses any more, for the caller to
- * remove; in a. */
-PROBLEM_MUST_CHECK bool store_remove(struct store *s, const char *id, struct arena *a, const char ***digests, size_t *n,
+/* Fails every queued job that takes more than limit_bytes (the limit became smaller) with problem (JSON). */
+PROBLEM_MUST_CHECK bool store_refuse(struct store *s, uint64_t limit_bytes, int64_t now_ms, const char *problem,
                                      struct problem *why);
 
-/* Uploads are users of blobs too: a blob somebody uploaded is not removed with a job that made the same one. */
+/* Removes a finished job (PROBLEM_STATE otherwise). gone is told each blob it made that nobody uses any more, while no
+ * other call can claim it: remove the file there. */
+PROBLEM_MUST_CHECK bool store_remove(struct store *s, const char *id, void (*gone)(void *context, const char *digest),
+                                     void *context, struct problem *why);
+
+/* Uploads are users of blobs too: a blob somebody uploaded does not go with a job that made the same one. */
 PROBLEM_MUST_CHECK bool store_upload_add(struct store *s, const char *digest, struct problem *why);
-/* PROBLEM_STATE while an unfinished job names it. *unused: no job uses the blob, the file may go. */
-PROBLEM_MUST_CHECK bool store_upload_remove(struct store *s, const char *digest, bool *unused, struct problem *why);
+PROBLEM_MUST_CHECK bool store_upload_remove(struct store *s, const char *digest, struct problem *why);
+/* Whether an unfinished job names the blob. */
+PROBLEM_MUST_CHECK bool store_blob_waited(struct store *s, const char *digest, bool *waited, struct problem *why);
 
 #endif

@@ -28,6 +28,10 @@ void wire_document_free(struct wire_document *d); /* NULL is fine */
 /* The same document with sorted keys and no spaces: equal requests have equal texts. */
 PROBLEM_MUST_CHECK const char *wire_canonical(const struct wire_document *d, struct arena *a, struct problem *why);
 
+struct wire_value;
+/* The same of one value of it. */
+PROBLEM_MUST_CHECK const char *wire_json(const struct wire_value *v, struct arena *a, struct problem *why);
+
 enum wire_type { WIRE_NULL, WIRE_BOOL, WIRE_INTEGER, WIRE_REAL, WIRE_STRING, WIRE_ARRAY, WIRE_OBJECT };
 
 struct wire_value {
@@ -95,10 +99,5 @@ void wire_put_time(struct wire_out *o, const char *key, int64_t unix_ms);     /*
 void wire_put_json(struct wire_out *o, const char *key, const char *json);    /* a text made before; NULL: null */
 /* NUL-terminated, in the arena; *bytes may be NULL. NULL if anything failed. */
 PROBLEM_MUST_CHECK const char *wire_text(struct wire_out *o, size_t *bytes);
-
-/* {"type", "title", "status" (0: none), "detail", "pointer", "minimum_budget_bytes"}: a problem+json object. NULL with
- * *fault. */
-PROBLEM_MUST_CHECK const char *wire_problem(struct arena *a, const struct problem *p, unsigned status,
-                                            struct problem *fault);
 
 #endif

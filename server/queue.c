@@ -1,0 +1,176 @@
+/* queue.c - see queue.h */
+#include "server/queue.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "server/route.h"
+
+struct queue {
+    struct store *store;
+    uint64_t memory_limit_bytes;
+    struct arena arena; /* the two texts below */
+    const char *crashed, *too_large;
+    pthread_mutex_t lock; /* the last id's time and count */
+    int64_t id_ms;
+    unsigned id_count;
+};
+
+static const char *problem_text(struct arena *a, const struct problem *p) {
+    size_t bytes;
+    return route_problem_body(p, 0, a, &bytes);
+}
+
+struct queue *queue_new(struct store *store, uint64_t memory_limit_bytes, struct problem *why) {
+    struct problem crashed = {0}, too_large = {0};
+    struct queue *q = calloc(1, sizeof *q);
+    if (!q || pthread_mutex_init(&q->lock, NULL) != 0) {
+        free(q);
+        problem_set(why, PROBLEM_MEMORY, "", "no memory for the queue");
+        return NULL;
+    }
+    q->store = store;
+    q->memory_limit_bytes = memory_limit_bytes;
+    arena_init(&q->arena, 0);
+    problem_set(&crashed, PROBLEM_CRASHED, "", "the job's worker died under it %d times; it is not tried again",
+                QUEUE_ATTEMPTS_MAX);
+    problem_set(&too_large, PROBLEM_BUDGET, "", "the daemon's memory limit is now %llu bytes, less than the job needs",
+                (unsigned long long)memory_limit_bytes);
+    q->crashed = problem_text(&q->arena, &crashed);
+    q->too_large = problem_text(&q->arena, &too_large);
+    if (q->crashed && q->too_large)
+        return q;
+    queue_free(q);
+    problem_set(why, PROBLEM_MEMORY, "", "no memory for the queue");
+    return NULL;
+}
+
+void queue_free(struct queue *q) {
+    if (!q)
+        return;
+    arena_free(&q->arena);
+    pthread_mutex_destroy(&q->lock);
+    free(q);
+}
+
+struct store *queue_store(const struct queue *q) {
+    return q->store;
+}
+
+int64_t queue_now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* UUIDv7 (RFC 9562): 48 bits of milliseconds, version 7, 12 bits that count within the millisecond, variant 2, 62
+ * random bits. A clock that goes back keeps the last millisecond. */
+bool queue_id(struct queue *q, char out[STORE_ID_BYTES], struct problem *why) {
+    uint64_t random;
+    if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
+        return problem_set(why, PROBLEM_IO, "", "the system has no random numbers");
+    pthread_mutex_lock(&q->lock);
+    int64_t now = queue_now_ms();
+    if (now > q->id_ms) {
+        q->id_ms = now;
+        q->id_count = 0;
+    } else if (++q->id_count > 0xfff) {
+        q->id_ms++;
+        q->id_count = 0;
+    }
+    uint64_t ms = (uint64_t)q->id_ms;
+    unsigned count = q->id_count;
+    pthread_mutex_unlock(&q->lock);
+    snprintf(out, STORE_ID_BYTES, "%08x-%04x-7%03x-%04x-%012llx", (unsigned)(ms >> 16), (unsigned)(ms & 0xffff), count,
+             (unsigned)(0x8000 | (random >> 48 & 0x3fff)), (unsigned long long)(random & 0xffffffffffff));
+    return true;
+}
+
+void queue_owner(char out[STORE_OWNER_BYTES], unsigned slot, pid_t pid) {
+    snprintf(out, STORE_OWNER_BYTES, "slot%u-pid%ld", slot, (long)pid);
+}
+
+static bool release(struct queue *q, const char *owner, bool expired_only, bool keep_attempt, struct problem *why) {
+    unsigned n;
+    return store_release(q->store,
+                         &(struct store_release){.owner = owner,
+                                                 .expired_only = expired_only,
+                                                 .keep_attempt = keep_attempt,
+                                                 .now_ms = queue_now_ms(),
+                                                 .attempts_max = QUEUE_ATTEMPTS_MAX,
+                                                 .problem = q->crashed},
+                         &n, why);
+}
+
+bool queue_recover(struct queue *q, struct problem *why) {
+    return store_verify(q->store, why) && release(q, NULL, false, false, why) &&
+           store_refuse(q->store, q->memory_limit_bytes, queue_now_ms(), q->too_large, why);
+}
+
+bool queue_worker_died(struct queue *q, const char *owner, struct problem *why) {
+    return release(q, owner, false, false, why);
+}
+
+bool queue_worker_drained(struct queue *q, const char *owner, struct problem *why) {
+    return release(q, owner, false, true, why);
+}
+
+bool queue_submit(struct queue *q, struct store_job *job, const char *key, const char *const *blobs, size_t n_blobs,
+                  struct arena *a, bool *replayed, bool *conflict, struct problem *why) {
+    char first_id[STORE_ID_BYTES];
+    enum store_added how;
+    *replayed = *conflict = false;
+    if (key && (!*key || strlen(key) > QUEUE_KEY_BYTES))
+        return problem_set(why, PROBLEM_MALFORMED, "", "an Idempotency-Key has from 1 to %d characters",
+                           QUEUE_KEY_BYTES);
+    job->created_ms = queue_now_ms();
+    job->state = JOB_QUEUED;
+    if (!queue_id(q, job->id, why) ||
+        !store_add(q->store, job, key, job->created_ms - QUEUE_KEY_MS, blobs, n_blobs, first_id, &how, why))
+        return false;
+    *conflict = how == STORE_KEY_CONFLICT;
+    if (*conflict)
+        return problem_set(why, PROBLEM_STATE, "", "this Idempotency-Key was used for another request, job %s",
+                           first_id);
+    *replayed = how == STORE_REPLAYED;
+    return !*replayed || store_get(q->store, first_id, a, job, why);
+}
+
+bool queue_claim(struct queue *q, const char *owner, struct arena *a, struct store_job *job, struct store_lease *lease,
+                 bool *claimed, struct problem *why) {
+    struct store_claim claim = {.owner = owner,
+                                .now_ms = queue_now_ms(),
+                                .lease_ms = QUEUE_LEASE_MS,
+                                .memory_limit_bytes = q->memory_limit_bytes,
+                                .passed_max = QUEUE_PASSED_MAX};
+    if (!store_claim(q->store, &claim, a, job, claimed, why))
+        return false;
+    if (!*claimed)
+        return true;
+    *lease = (struct store_lease){.attempt = job->attempts};
+    memcpy(lease->id, job->id, sizeof lease->id);
+    snprintf(lease->owner, sizeof lease->owner, "%s", owner);
+    return true;
+}
+
+bool queue_expire(struct queue *q, struct problem *why) {
+    return release(q, NULL, true, false, why);
+}
+
+bool queue_beat(struct queue *q, const struct store_lease *lease, uint64_t done, uint64_t total, bool *cancel,
+                struct problem *why) {
+    return store_beat(q->store, lease, queue_now_ms() + QUEUE_LEASE_MS, done, total, cancel, why);
+}
+
+bool queue_finish(struct queue *q, const struct store_lease *lease, enum job_state state, const char *result,
+                  const char *problem, struct problem *why) {
+    return store_finish(q->store, lease, state, queue_now_ms(), result, problem, why);
+}
+
+bool queue_cancel(struct queue *q, const char *id, enum job_state *state, struct problem *why) {
+    return store_cancel(q->store, id, queue_now_ms(), state, why);
+}

@@ -1,0 +1,250 @@
+/* store_sqlite.c - the store's connection: opening, layout, statements, transactions; see store.h.
+ *
+ * WAL with synchronous=FULL: a commit is one fsync, and it has survived a power cut when it returns. BEGIN IMMEDIATE
+ * takes the write lock first, so a transaction never fails half way because another process wrote. */
+#include "server/store_sqlite.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* jobs.state follows enum job_state: 0 queued, 1 running, 2 succeeded, 3 failed, 4 cancelled. */
+static const char *const layouts[] = {
+    "CREATE TABLE jobs (id TEXT NOT NULL PRIMARY KEY, kind TEXT NOT NULL, state INTEGER NOT NULL,"
+    " created_ms INTEGER NOT NULL, started_ms INTEGER NOT NULL DEFAULT 0, finished_ms INTEGER NOT NULL DEFAULT 0,"
+    " attempts INTEGER NOT NULL DEFAULT 0, done INTEGER NOT NULL DEFAULT 0, total INTEGER NOT NULL DEFAULT 0,"
+    " planned_peak_bytes INTEGER NOT NULL, cancel INTEGER NOT NULL DEFAULT 0, passed INTEGER NOT NULL DEFAULT 0,"
+    " owner TEXT, lease_until_ms INTEGER NOT NULL DEFAULT 0,"
+    " request TEXT NOT NULL, planned TEXT NOT NULL, result TEXT, problem TEXT) STRICT;"
+    "CREATE INDEX jobs_by_state ON jobs (state, id);"
+    "CREATE TABLE job_blobs (job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE, digest TEXT NOT NULL,"
+    " made INTEGER NOT NULL, PRIMARY KEY (job_id, digest, made)) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX job_blobs_by_digest ON job_blobs (digest);"
+    "CREATE TABLE uploads (digest TEXT NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE keys (key TEXT NOT NULL PRIMARY KEY, created_ms INTEGER NOT NULL,"
+    " job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX keys_by_job ON keys (job_id);",
+};
+#define LAYOUTS ((int)(sizeof layouts / sizeof layouts[0]))
+
+#define COLUMNS                                                                                                        \
+    "id, kind, state, created_ms, started_ms, finished_ms, attempts, done, total, planned_peak_bytes, cancel, "        \
+    "planned, result, problem"
+#define LEASED " WHERE id = ? AND owner = ? AND attempts = ? AND state = 1"
+#define ENDED  " WHERE state = 1 AND (?1 IS NULL OR owner = ?1) AND lease_until_ms < ?2"
+
+static const char *const statements[] = {
+    [SQL_BEGIN] = "BEGIN IMMEDIATE",
+    [SQL_COMMIT] = "COMMIT",
+    [SQL_ROLLBACK] = "ROLLBACK",
+    [SQL_PING] = "SELECT count(*) FROM uploads",
+    [SQL_VERSION] = "PRAGMA data_version",
+    [SQL_VERIFY] = "PRAGMA quick_check(1)",
+    [SQL_ADD] = "INSERT INTO jobs (id, kind, state, created_ms, planned_peak_bytes, request, planned)"
+                " VALUES (?, ?, 0, ?, ?, ?, ?)",
+    [SQL_GET] = "SELECT " COLUMNS ", request FROM jobs WHERE id = ?",
+    [SQL_STATE] = "SELECT state FROM jobs WHERE id = ?",
+    [SQL_LIST] = "SELECT " COLUMNS ", NULL FROM jobs WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR kind = ?2)"
+                 " AND (?3 IS NULL OR id < ?3) ORDER BY id DESC LIMIT ?4",
+    [SQL_KEY_FORGET] = "DELETE FROM keys WHERE created_ms < ?",
+    [SQL_KEY_FIND] = "SELECT job_id, request = ?2 FROM keys JOIN jobs ON jobs.id = job_id WHERE key = ?1",
+    [SQL_KEY_ADD] = "INSERT INTO keys (key, created_ms, job_id) VALUES (?, ?, ?)",
+    [SQL_BLOB_ADD] = "INSERT OR IGNORE INTO job_blobs (job_id, digest, made) VALUES (?, ?, ?)",
+    [SQL_BLOB_WAITED] = "SELECT EXISTS (SELECT 1 FROM job_blobs JOIN jobs ON jobs.id = job_id"
+                        " WHERE digest = ? AND made = 0 AND state < 2)",
+    [SQL_BLOB_UNUSED] = "SELECT digest FROM job_blobs AS mine WHERE job_id = ?1 AND made = 1"
+                        " AND NOT EXISTS (SELECT 1 FROM job_blobs AS other"
+                        " WHERE other.digest = mine.digest AND other.job_id <> ?1)"
+                        " AND NOT EXISTS (SELECT 1 FROM uploads WHERE uploads.digest = mine.digest)",
+    [SQL_UPLOAD_ADD] = "INSERT OR IGNORE INTO uploads (digest) VALUES (?)",
+    [SQL_UPLOAD_REMOVE] = "DELETE FROM uploads WHERE digest = ?",
+    [SQL_REMOVE] = "DELETE FROM jobs WHERE id = ?",
+    [SQL_RUNNING_BYTES] = "SELECT coalesce(sum(planned_peak_bytes), 0) FROM jobs WHERE state = 1",
+    [SQL_OLDEST] = "SELECT id, planned_peak_bytes, passed FROM jobs WHERE state = 0 AND planned_peak_bytes <= ?"
+                   " ORDER BY id LIMIT 1",
+    [SQL_OLDEST_THAT_FITS] = "SELECT id FROM jobs WHERE state = 0 AND planned_peak_bytes <= ? ORDER BY id LIMIT 1",
+    [SQL_PASS] = "UPDATE jobs SET passed = passed + 1 WHERE id = ?",
+    [SQL_CLAIM] =
+        "UPDATE jobs SET state = 1, owner = ?2, started_ms = ?3, lease_until_ms = ?4, attempts = attempts + 1,"
+        " done = 0, total = 0 WHERE id = ?1",
+    [SQL_BEAT] = "UPDATE jobs SET lease_until_ms = ?, done = ?, total = ?" LEASED " RETURNING cancel",
+    [SQL_CANCELLED] = "SELECT cancel FROM jobs" LEASED,
+    [SQL_FINISH] = "UPDATE jobs SET state = ?, finished_ms = ?, result = ?, problem = ?, owner = NULL,"
+                   " lease_until_ms = 0, done = CASE WHEN ? THEN total ELSE done END" LEASED,
+    [SQL_CANCEL] = "UPDATE jobs SET cancel = 1, state = CASE state WHEN 0 THEN 4 ELSE state END,"
+                   " finished_ms = CASE state WHEN 0 THEN ?2 ELSE 0 END WHERE id = ?1 AND state < 2",
+    [SQL_RELEASE_CANCELLED] = "UPDATE jobs SET state = 4, owner = NULL, finished_ms = ?3" ENDED " AND cancel = 1",
+    [SQL_RELEASE_FAILED] =
+        "UPDATE jobs SET state = 3, owner = NULL, finished_ms = ?3, problem = ?4" ENDED " AND attempts >= ?5",
+    [SQL_RELEASE_QUEUED] = "UPDATE jobs SET state = 0, owner = NULL, started_ms = 0, attempts = attempts - ?3" ENDED,
+    [SQL_REFUSE] = "UPDATE jobs SET state = 3, finished_ms = ?, problem = ? WHERE state = 0 AND planned_peak_bytes > ?",
+};
+_Static_assert(sizeof statements / sizeof statements[0] == SQL_COUNT, "one row per statement");
+
+bool store_fail(struct store *s, const char *what, struct problem *why) {
+    int code = s->db ? sqlite3_errcode(s->db) & 0xff : SQLITE_NOMEM;
+    enum problem_kind kind = code == SQLITE_FULL ? PROBLEM_FULL : code == SQLITE_NOMEM ? PROBLEM_MEMORY : PROBLEM_IO;
+    return problem_set(why, kind, "", "the store could not %s: %s", what, s->db ? sqlite3_errmsg(s->db) : "no memory");
+}
+
+int store_step(struct store *s, sqlite3_stmt *statement, struct problem *why) {
+    int code = sqlite3_step(statement);
+    if (code == SQLITE_ROW)
+        return 1;
+    if (code != SQLITE_DONE)
+        store_fail(s, "answer", why);
+    sqlite3_reset(statement);
+    return code == SQLITE_DONE ? 0 : -1;
+}
+
+bool store_run(struct store *s, sqlite3_stmt *statement, unsigned *changed, struct problem *why) {
+    int step;
+    while ((step = store_step(s, statement, why)) == 1)
+        continue;
+    if (changed)
+        *changed = (unsigned)sqlite3_changes(s->db);
+    return step == 0;
+}
+
+sqlite3_stmt *store_bind(struct store *s, enum store_sql sql, const char *types, ...) {
+    sqlite3_stmt *statement = s->statements[sql];
+    va_list args;
+    sqlite3_reset(statement);
+    va_start(args, types);
+    for (int i = 1; types[i - 1]; i++)
+        if (types[i - 1] == 't')
+            sqlite3_bind_text(statement, i, va_arg(args, const char *), -1, SQLITE_TRANSIENT);
+        else
+            sqlite3_bind_int64(statement, i, va_arg(args, int64_t));
+    va_end(args);
+    return statement;
+}
+
+bool store_enter(struct store *s, bool write, struct problem *why) {
+    pthread_mutex_lock(&s->lock);
+    if (!write || store_run(s, store_bind(s, SQL_BEGIN, ""), NULL, why))
+        return true;
+    pthread_mutex_unlock(&s->lock);
+    return false;
+}
+
+bool store_leave(struct store *s, bool write, bool ok, struct problem *why) {
+    struct problem ignored = {0};
+    if (write && ok)
+        ok = store_run(s, store_bind(s, SQL_COMMIT, ""), NULL, why);
+    if (write && !ok && !store_run(s, store_bind(s, SQL_ROLLBACK, ""), NULL, &ignored))
+        ok = false; /* some errors have rolled back already */
+    pthread_mutex_unlock(&s->lock);
+    return ok;
+}
+
+static bool execute(struct store *s, const char *sql, struct problem *why) {
+    return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK || store_fail(s, "be opened", why);
+}
+
+static int layout_number(struct store *s) {
+    sqlite3_stmt *statement = NULL;
+    int number = -1;
+    if (sqlite3_prepare_v2(s->db, "PRAGMA user_version", -1, &statement, NULL) == SQLITE_OK &&
+        sqlite3_step(statement) == SQLITE_ROW)
+        number = sqlite3_column_int(statement, 0);
+    sqlite3_finalize(statement);
+    return number;
+}
+
+/* From the layout the file has to ours, each step and its number in one transaction. */
+static bool migrate(struct store *s, struct problem *why) {
+    if (!execute(s, "BEGIN IMMEDIATE", why))
+        return false;
+    int have = layout_number(s);
+    bool ok = have >= 0 || store_fail(s, "tell its layout", why);
+    if (have > LAYOUTS)
+        ok = problem_set(why, PROBLEM_IO, "", "the store has layout %d, from a newer rematd; this one knows %d", have,
+                         LAYOUTS);
+    for (int i = have; ok && i < LAYOUTS; i++) {
+        char pragma[48];
+        sqlite3_snprintf(sizeof pragma, pragma, "PRAGMA user_version = %d", i + 1);
+        ok = execute(s, layouts[i], why) && execute(s, pragma, why);
+    }
+    if (!ok)
+        sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+    return ok && execute(s, "COMMIT", why);
+}
+
+static bool prepare(struct store *s, struct problem *why) {
+    for (int i = 0; i < SQL_COUNT; i++)
+        if (sqlite3_prepare_v3(s->db, statements[i], -1, SQLITE_PREPARE_PERSISTENT, &s->statements[i], NULL) !=
+            SQLITE_OK)
+            return store_fail(s, "prepare its statements", why);
+    return true;
+}
+
+struct store *store_open(const char *data_dir, struct problem *why) {
+    struct store *s = calloc(1, sizeof *s);
+    char *path = sqlite3_mprintf("%s/rematd.db", data_dir);
+    bool ok = s && path && pthread_mutex_init(&s->lock, NULL) == 0;
+    if (!ok) {
+        problem_set(why, PROBLEM_MEMORY, "", "no memory to open the store");
+        sqlite3_free(path);
+        free(s);
+        return NULL;
+    }
+    ok = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) ==
+         SQLITE_OK;
+    if (!ok)
+        problem_set(why, PROBLEM_IO, "", "the store %s could not be opened: %s", path,
+                    s->db ? sqlite3_errmsg(s->db) : "no memory");
+    sqlite3_free(path);
+    if (ok)
+        sqlite3_busy_timeout(s->db, 10000);
+    ok = ok && execute(s,
+                       "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+                       "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON",
+                       why);
+    if (ok && migrate(s, why) && prepare(s, why))
+        return s;
+    store_close(s);
+    return NULL;
+}
+
+void store_close(struct store *s) {
+    if (!s)
+        return;
+    for (int i = 0; i < SQL_COUNT; i++)
+        sqlite3_finalize(s->statements[i]);
+    sqlite3_close(s->db);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+static bool number(struct store *s, enum store_sql sql, uint64_t *out, struct problem *why) {
+    if (!store_enter(s, false, why))
+        return false;
+    sqlite3_stmt *statement = store_bind(s, sql, "");
+    bool ok = store_step(s, statement, why) == 1;
+    if (ok)
+        *out = (uint64_t)sqlite3_column_int64(statement, 0);
+    sqlite3_reset(statement);
+    return store_leave(s, false, ok, why);
+}
+
+bool store_check(struct store *s, struct problem *why) {
+    uint64_t uploads;
+    return number(s, SQL_PING, &uploads, why);
+}
+
+bool store_version(struct store *s, uint64_t *version, struct problem *why) {
+    return number(s, SQL_VERSION, version, why);
+}
+
+bool store_verify(struct store *s, struct problem *why) {
+    if (!store_enter(s, false, why))
+        return false;
+    sqlite3_stmt *statement = store_bind(s, SQL_VERIFY, "");
+    bool ok = store_step(s, statement, why) == 1;
+    const char *text = ok ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+    if (ok && (!text || strcmp(text, "ok") != 0))
+        ok = problem_set(why, PROBLEM_IO, "", "the store is damaged: %s", text ? text : "unreadable");
+    sqlite3_reset(statement);
+    return store_leave(s, false, ok, why);
+}

@@ -1,0 +1,70 @@
+/* store_sqlite.h - what the store_sqlite*.c files share: one connection, its statements, transactions. No one else's.
+ */
+#ifndef REMATD_SERVER_STORE_SQLITE_H
+#define REMATD_SERVER_STORE_SQLITE_H
+
+#include <pthread.h>
+#include <sqlite3.h>
+
+#include "server/store.h"
+
+/* One row per statement in store_sqlite.c. */
+enum store_sql {
+    SQL_BEGIN,
+    SQL_COMMIT,
+    SQL_ROLLBACK,
+    SQL_PING,
+    SQL_VERSION,
+    SQL_VERIFY,
+    SQL_ADD,
+    SQL_GET,
+    SQL_STATE,
+    SQL_LIST,
+    SQL_KEY_FORGET,
+    SQL_KEY_FIND,
+    SQL_KEY_ADD,
+    SQL_BLOB_ADD,
+    SQL_BLOB_WAITED,
+    SQL_BLOB_UNUSED,
+    SQL_UPLOAD_ADD,
+    SQL_UPLOAD_REMOVE,
+    SQL_REMOVE,
+    SQL_RUNNING_BYTES,
+    SQL_OLDEST,
+    SQL_OLDEST_THAT_FITS,
+    SQL_PASS,
+    SQL_CLAIM,
+    SQL_BEAT,
+    SQL_CANCELLED,
+    SQL_FINISH,
+    SQL_CANCEL,
+    SQL_RELEASE_CANCELLED,
+    SQL_RELEASE_FAILED,
+    SQL_RELEASE_QUEUED,
+    SQL_REFUSE,
+    SQL_COUNT
+};
+
+struct store {
+    sqlite3 *db;
+    sqlite3_stmt *statements[SQL_COUNT];
+    pthread_mutex_t lock;
+};
+
+/* The lock, and with `write` a transaction that holds the write lock from its start. */
+PROBLEM_MUST_CHECK bool store_enter(struct store *s, bool write, struct problem *why);
+/* Commits if ok, else rolls back; unlocks. Returns whether all went well. */
+PROBLEM_MUST_CHECK bool store_leave(struct store *s, bool write, bool ok, struct problem *why);
+
+/* A statement ready to step, its parameters bound in order: 't' const char * (NULL is null), 'i' int64_t. */
+sqlite3_stmt *store_bind(struct store *s, enum store_sql sql, const char *types, ...);
+/* 1: a row; 0: the end; -1: a problem. */
+int store_step(struct store *s, sqlite3_stmt *statement, struct problem *why);
+/* Runs to the end; *changed (or NULL) is how many rows were changed. */
+PROBLEM_MUST_CHECK bool store_run(struct store *s, sqlite3_stmt *statement, unsigned *changed, struct problem *why);
+bool store_fail(struct store *s, const char *what, struct problem *why);
+
+/* The columns of SQL_GET and SQL_LIST as a job; strings are copied to a. */
+PROBLEM_MUST_CHECK bool store_row(sqlite3_stmt *statement, struct arena *a, struct store_job *out, struct problem *why);
+
+#endif

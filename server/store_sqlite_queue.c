@@ -1,0 +1,171 @@
+/* store_sqlite_queue.c - jobs claimed, kept alive, finished, cancelled and taken back; see store.h. */
+#include "server/store_sqlite.h"
+
+#include <string.h>
+
+/* The id of the job to run now, or "" where the oldest has to wait and nobody may overtake it. */
+static bool choose(struct store *s, const struct store_claim *claim, char id[STORE_ID_BYTES], struct problem *why) {
+    sqlite3_stmt *statement = store_bind(s, SQL_RUNNING_BYTES, "");
+    if (store_step(s, statement, why) != 1)
+        return false;
+    uint64_t running = (uint64_t)sqlite3_column_int64(statement, 0), limit = claim->memory_limit_bytes;
+    uint64_t left = running < limit ? limit - running : 0;
+    sqlite3_reset(statement);
+
+    id[0] = '\0';
+    int64_t most = limit > INT64_MAX ? INT64_MAX : (int64_t)limit;
+    int64_t fits = left > INT64_MAX ? INT64_MAX : (int64_t)left;
+    statement = store_bind(s, SQL_OLDEST, "i", most);
+    int step = store_step(s, statement, why);
+    if (step != 1)
+        return step == 0;
+    sqlite3_snprintf(STORE_ID_BYTES, id, "%s", sqlite3_column_text(statement, 0));
+    bool now = sqlite3_column_int64(statement, 1) <= fits;
+    bool wait = !now && sqlite3_column_int64(statement, 2) >= claim->passed_max;
+    sqlite3_reset(statement);
+    if (now)
+        return true;
+
+    char oldest[STORE_ID_BYTES];
+    memcpy(oldest, id, sizeof oldest);
+    id[0] = '\0';
+    if (wait)
+        return true;
+    statement = store_bind(s, SQL_OLDEST_THAT_FITS, "i", fits);
+    if ((step = store_step(s, statement, why)) != 1)
+        return step == 0;
+    sqlite3_snprintf(STORE_ID_BYTES, id, "%s", sqlite3_column_text(statement, 0));
+    sqlite3_reset(statement);
+    return store_run(s, store_bind(s, SQL_PASS, "t", oldest), NULL, why);
+}
+
+static bool take(struct store *s, const struct store_claim *claim, const char *id, struct arena *a,
+                 struct store_job *out, struct problem *why) {
+    sqlite3_stmt *statement =
+        store_bind(s, SQL_CLAIM, "ttii", id, claim->owner, claim->now_ms, claim->now_ms + claim->lease_ms);
+    if (!store_run(s, statement, NULL, why))
+        return false;
+    statement = store_bind(s, SQL_GET, "t", id);
+    bool ok = store_step(s, statement, why) == 1 && store_row(statement, a, out, why);
+    sqlite3_reset(statement);
+    return ok;
+}
+
+/* Without a queued job no write lock is taken: idle workers ask often. */
+static bool anything(struct store *s, uint64_t limit, bool *any, struct problem *why) {
+    if (!store_enter(s, false, why))
+        return false;
+    sqlite3_stmt *statement = store_bind(s, SQL_OLDEST, "i", limit > INT64_MAX ? INT64_MAX : (int64_t)limit);
+    int step = store_step(s, statement, why);
+    *any = step == 1;
+    sqlite3_reset(statement);
+    return store_leave(s, false, step >= 0, why);
+}
+
+bool store_claim(struct store *s, const struct store_claim *claim, struct arena *a, struct store_job *out,
+                 bool *claimed, struct problem *why) {
+    char id[STORE_ID_BYTES] = "";
+    bool any = false;
+    *claimed = false;
+    if (!anything(s, claim->memory_limit_bytes, &any, why))
+        return false;
+    if (!any)
+        return true;
+    if (!store_enter(s, true, why))
+        return false;
+    bool ok = choose(s, claim, id, why) && (!id[0] || take(s, claim, id, a, out, why));
+    if (!store_leave(s, true, ok, why))
+        return false;
+    *claimed = id[0] != '\0';
+    return true;
+}
+
+static bool lost(const struct store_lease *lease, struct problem *why) {
+    return problem_set(why, PROBLEM_STATE, "", "job %s is no longer this worker's", lease->id);
+}
+
+bool store_beat(struct store *s, const struct store_lease *lease, int64_t until_ms, uint64_t done, uint64_t total,
+                bool *cancel, struct problem *why) {
+    if (!store_enter(s, true, why))
+        return false;
+    sqlite3_stmt *statement = store_bind(s, SQL_BEAT, "iiitti", until_ms, (int64_t)done, (int64_t)total, lease->id,
+                                         lease->owner, (int64_t)lease->attempt);
+    int step = store_step(s, statement, why);
+    bool ok = step == 1 || (step == 0 && lost(lease, why));
+    if (ok) {
+        *cancel = sqlite3_column_int(statement, 0) != 0;
+        ok = store_run(s, statement, NULL, why);
+    }
+    return store_leave(s, true, ok, why);
+}
+
+static bool fenced(struct store *s, const struct store_lease *lease, bool *cancel, struct problem *why) {
+    sqlite3_stmt *statement = store_bind(s, SQL_CANCELLED, "tti", lease->id, lease->owner, (int64_t)lease->attempt);
+    int step = store_step(s, statement, why);
+    *cancel = step == 1 && sqlite3_column_int(statement, 0);
+    sqlite3_reset(statement);
+    return step == 1 || (step == 0 && lost(lease, why));
+}
+
+bool store_cancelled(struct store *s, const struct store_lease *lease, bool *cancel, struct problem *why) {
+    if (!store_enter(s, false, why))
+        return false;
+    return store_leave(s, false, fenced(s, lease, cancel, why), why);
+}
+
+bool store_make(struct store *s, const struct store_lease *lease, const char *digest, struct problem *why) {
+    bool cancel;
+    if (!store_enter(s, true, why))
+        return false;
+    bool ok = fenced(s, lease, &cancel, why) &&
+              store_run(s, store_bind(s, SQL_BLOB_ADD, "tti", lease->id, digest, (int64_t)1), NULL, why);
+    return store_leave(s, true, ok, why);
+}
+
+bool store_finish(struct store *s, const struct store_lease *lease, enum job_state state, int64_t now_ms,
+                  const char *result, const char *problem, struct problem *why) {
+    unsigned changed = 0;
+    if (!store_enter(s, true, why))
+        return false;
+    sqlite3_stmt *statement =
+        store_bind(s, SQL_FINISH, "iittitti", (int64_t)state, now_ms, result, problem,
+                   (int64_t)(state == JOB_SUCCEEDED), lease->id, lease->owner, (int64_t)lease->attempt);
+    bool ok = store_run(s, statement, &changed, why) && (changed == 1 || lost(lease, why));
+    return store_leave(s, true, ok, why);
+}
+
+bool store_cancel(struct store *s, const char *id, int64_t now_ms, enum job_state *state, struct problem *why) {
+    if (!store_enter(s, true, why))
+        return false;
+    bool ok = store_run(s, store_bind(s, SQL_CANCEL, "ti", id, now_ms), NULL, why);
+    sqlite3_stmt *statement = store_bind(s, SQL_STATE, "t", id);
+    int step = ok ? store_step(s, statement, why) : -1;
+    if (step == 1)
+        *state = (enum job_state)sqlite3_column_int(statement, 0);
+    sqlite3_reset(statement);
+    ok = step == 1 || (step == 0 && problem_set(why, PROBLEM_NOT_FOUND, "", "there is no job %.60s", id));
+    return store_leave(s, true, ok, why);
+}
+
+bool store_release(struct store *s, const struct store_release *r, unsigned *n, struct problem *why) {
+    unsigned changed[3] = {0};
+    int64_t before = r->expired_only ? r->now_ms : INT64_MAX;
+    int64_t most = r->keep_attempt ? INT64_MAX : (int64_t)r->attempts_max;
+    if (!store_enter(s, true, why))
+        return false;
+    bool ok =
+        store_run(s, store_bind(s, SQL_RELEASE_CANCELLED, "tii", r->owner, before, r->now_ms), &changed[0], why) &&
+        store_run(s, store_bind(s, SQL_RELEASE_FAILED, "tiiti", r->owner, before, r->now_ms, r->problem, most),
+                  &changed[1], why) &&
+        store_run(s, store_bind(s, SQL_RELEASE_QUEUED, "tii", r->owner, before, (int64_t)r->keep_attempt), &changed[2],
+                  why);
+    *n = changed[0] + changed[1] + changed[2];
+    return store_leave(s, true, ok, why);
+}
+
+bool store_refuse(struct store *s, uint64_t limit_bytes, int64_t now_ms, const char *problem, struct problem *why) {
+    int64_t limit = limit_bytes > INT64_MAX ? INT64_MAX : (int64_t)limit_bytes;
+    if (!store_enter(s, true, why))
+        return false;
+    return store_leave(s, true, store_run(s, store_bind(s, SQL_REFUSE, "iti", now_ms, problem, limit), NULL, why), why);
+}

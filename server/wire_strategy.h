@@ -1,0 +1,21 @@
+/* wire_strategy.h - a strategy as requests give it: a name, or an object where it takes parameters. */
+#ifndef REMATD_SERVER_WIRE_STRATEGY_H
+#define REMATD_SERVER_WIRE_STRATEGY_H
+
+#include "engine/plan/planner.h"
+#include "server/wire.h"
+
+struct wire_strategy {
+    bool automatic; /* "auto": strategy is not set */
+    struct strategy strategy;
+    const char *json; /* the same as it goes out again: a string or an object */
+};
+
+/* "auto" is PROBLEM_LIMIT unless may_be_auto. Lists and text live in a. Whether the parameters fit a graph,
+ * planner_plan says. */
+PROBLEM_MUST_CHECK bool wire_strategy_read(const struct wire_value *v, bool may_be_auto, struct arena *a,
+                                           struct wire_strategy *out, struct problem *why);
+/* One without parameters. */
+struct wire_strategy wire_strategy_plain(const struct planner *planner, const char *json);
+
+#endif
