@@ -11,7 +11,7 @@
 
 #define BLOCK_MIN ((size_t)16 << 10)
 #define BLOCK_MAX ((size_t)4 << 20)
-#define ALIGN 16u
+#define ALIGN     16u
 
 struct arena_block {
     struct arena_block *older;
@@ -63,7 +63,8 @@ void *arena_take(struct arena *a, size_t n, size_t size, struct problem *why) {
     if (!block || block->size - block->used < bytes)
         block = block_add(a, (size_t)bytes);
     if (!block) {
-        problem_set(why, PROBLEM_MEMORY, "", "%llu bytes of working memory could not be had", (unsigned long long)bytes);
+        problem_set(why, PROBLEM_MEMORY, "", "%llu bytes of working memory could not be had",
+                    (unsigned long long)bytes);
         return NULL;
     }
     void *piece = block->bytes + block->used;

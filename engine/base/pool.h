@@ -17,10 +17,10 @@ void pool_free(struct pool *pool); /* NULL is fine */
 /* NULL counts as one thread. */
 unsigned pool_threads(const struct pool *pool);
 
-/* Runs task(arg, index, slot) for index 0..tasks-1 and returns when all are done. slot < min(threads, tasks) numbers the
- * running thread: workspace is cut by slot. Slot i starts with task i; further tasks are claimed in increasing order,
- * so a task may wait for results of lower-numbered ones. pool NULL runs all of them here. One pool_run at a time a pool;
- * tasks must not call pool_run. */
+/* Runs task(arg, index, slot) for index 0..tasks-1 and returns when all are done. slot < min(threads, tasks) numbers
+ * the running thread: workspace is cut by slot. Slot i starts with task i; further tasks are claimed in increasing
+ * order, so a task may wait for results of lower-numbered ones. pool NULL runs all of them here. One pool_run at a time
+ * a pool; tasks must not call pool_run. */
 void pool_run(struct pool *pool, uint64_t tasks, void (*task)(void *arg, uint64_t index, unsigned slot), void *arg);
 
 /* min(threads, tasks), at least 1: how many slots pool_run will use. */

@@ -47,7 +47,8 @@ struct problem {
 bool problem_set(struct problem *why, enum problem_kind kind, const char *where, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Puts a prefix before `where`: problem_nest(why, "/functions/%u", i). Does nothing if no problem is set. Returns false. */
+/* Puts a prefix before `where`: problem_nest(why, "/functions/%u", i). Does nothing if no problem is set. Returns
+ * false. */
 bool problem_nest(struct problem *why, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* "malformed", "limit", ...: static. */

@@ -18,7 +18,8 @@ static inline void rng_words(uint64_t seed, uint32_t c0, uint32_t c1, uint32_t c
 uint32_t rng_threshold(double p);
 
 /* Fill dst[n]: element i comes from counter (i / 4 low, i / 4 high, 0, domain), lane i mod 4.
- * uniform: (word + 0.5) 2^-32 mapped to [lo, hi). normal: Box-Muller in double over word pairs, mean 0, the given deviation. */
+ * uniform: (word + 0.5) 2^-32 mapped to [lo, hi). normal: Box-Muller in double over word pairs, mean 0, the given
+ * deviation. */
 void rng_fill_uniform(float *dst, uint64_t n, uint64_t seed, uint32_t domain, float lo, float hi);
 void rng_fill_normal(float *dst, uint64_t n, uint64_t seed, uint32_t domain, float deviation);
 

@@ -4,15 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/digest.h"
 #include "engine/base/units.h"
 #include "engine/exec/observe.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
-#define POISON(p, n) ASAN_POISON_MEMORY_REGION(p, n)
+#define POISON(p, n)   ASAN_POISON_MEMORY_REGION(p, n)
 #define UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
 #else
-#define POISON(p, n) ((void)(p), (void)(n))
+#define POISON(p, n)   ((void)(p), (void)(n))
 #define UNPOISON(p, n) ((void)(p), (void)(n))
 #endif
 
@@ -22,13 +23,13 @@ struct exec {
     struct exec_options options;
     struct slab *slab_owner, *persistent_owner;
     unsigned char *slab, *persistent;
-    void **address;    /* by value */
-    unsigned char *runs; /* by op: has it run */
-    uint64_t *digest;  /* by op: of its results' first run; with check_recompute */
+    void **address;        /* by value */
+    unsigned char *runs;   /* by op: has it run */
+    struct digest *digest; /* by op: of its results' first run; with check_recompute */
     uint32_t step, next_extent;
-    void *work;                /* of the step at hand */
+    void *work; /* of the step at hand */
     uint64_t work_bytes;
-    const void **pointers[4];  /* inputs, outputs, d_outputs, d_inputs of the op at hand */
+    const void **pointers[4]; /* inputs, outputs, d_outputs, d_inputs of the op at hand */
     uint64_t live_bytes, highest;
     struct observe *observe;
     struct exec_report report;
@@ -130,25 +131,22 @@ static struct op_call call_make(struct exec *e, const struct op *op) {
                             .work = e->work};
 }
 
-/* FNV-1a over 8-byte words: only ever compared with itself. */
-static uint64_t results_digest(const struct exec *e, const struct op *op) {
-    uint64_t h = 0xcbf29ce484222325u;
-    for (uint32_t r = 0; r < op->n_results; r++) {
-        const unsigned char *bytes = e->address[op->outputs[r]];
-        for (uint64_t i = 0, n = e->graph->tensors[op->outputs[r]].bytes; i < n; i++)
-            h = (h ^ bytes[i]) * 0x100000001b3u;
-    }
-    return h;
+static struct digest results_digest(const struct exec *e, const struct op *op) {
+    struct digest d = {0};
+    for (uint32_t r = 0; r < op->n_results; r++)
+        d = digest_add(d, e->address[op->outputs[r]], e->graph->tensors[op->outputs[r]].bytes);
+    return d;
 }
 
 static bool digest_check(struct exec *e, uint32_t id, bool again, struct problem *why) {
     const struct op *op = &e->graph->ops[id];
-    uint64_t digest = results_digest(e, op);
+    struct digest digest = results_digest(e, op);
     if (!again)
         e->digest[id] = digest;
-    if (e->digest[id] == digest)
+    if (digest_same(e->digest[id], digest))
         return true;
-    return problem_set(why, PROBLEM_NONDETERMINISTIC, "", "the recomputation of %s differs from its first run", op->name);
+    return problem_set(why, PROBLEM_NONDETERMINISTIC, "", "the recomputation of %s differs from its first run",
+                       op->name);
 }
 
 static uint64_t now(const struct exec *e) {

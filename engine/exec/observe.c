@@ -88,7 +88,8 @@ void observe_grad(struct observe *o, const struct op *op, uint32_t step) {
 }
 
 static bool retained(const struct life *life, uint32_t step) {
-    return life->made <= step && (life->recomputed ? step <= life->freed : step <= life->last_read && life->last_read > 0);
+    return life->made <= step &&
+           (life->recomputed ? step <= life->freed : step <= life->last_read && life->last_read > 0);
 }
 
 void observe_sum(struct observe *o, uint64_t *retained_peak_bytes, uint64_t *saved_bytes) {

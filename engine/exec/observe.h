@@ -1,7 +1,7 @@
 /* observe.h - what the backward really read again: an account the executor keeps while it runs, from events alone.
  *
- * Each life of a tensor is noted with the step of its last read by a grad or a recomputation. Retained bytes at a step are
- * those of lives that are recomputed, or that are read by the backward at that step or later. */
+ * Each life of a tensor is noted with the step of its last read by a grad or a recomputation. Retained bytes at a step
+ * are those of lives that are recomputed, or that are read by the backward at that step or later. */
 #ifndef REMATD_EXEC_OBSERVE_H
 #define REMATD_EXEC_OBSERVE_H
 

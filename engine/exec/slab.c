@@ -13,8 +13,8 @@
 
 #include "engine/base/units.h"
 
-#define PAGE ((uint64_t)4096)
-#define HUGE ((uint64_t)2 << 20)
+#define PAGE    ((uint64_t)4096)
+#define HUGE    ((uint64_t)2 << 20)
 #define PATTERN 0x9E3779B97F4A7C15u
 
 #ifndef MADV_POPULATE_WRITE
@@ -78,12 +78,13 @@ static bool open_pages(struct slab *slab, uint64_t bytes, struct problem *why) {
     if (pages == 0)
         return true;
     if (mprotect(start, pages, PROT_READ | PROT_WRITE) != 0)
-        return problem_set(why, PROBLEM_MEMORY, "", "a slab of %llu bytes could not be had: %s", (unsigned long long)bytes,
-                           strerror(errno));
+        return problem_set(why, PROBLEM_MEMORY, "", "a slab of %llu bytes could not be had: %s",
+                           (unsigned long long)bytes, strerror(errno));
     if (madvise(start, pages, MADV_POPULATE_WRITE) == 0)
         return true;
     if (errno == ENOMEM)
-        return problem_set(why, PROBLEM_MEMORY, "", "there is no memory for a slab of %llu bytes", (unsigned long long)bytes);
+        return problem_set(why, PROBLEM_MEMORY, "", "there is no memory for a slab of %llu bytes",
+                           (unsigned long long)bytes);
     for (uint64_t i = 0; i < pages; i += PAGE) /* a kernel older than the call */
         *(volatile unsigned char *)(start + i) = 0;
     return true;

@@ -49,8 +49,7 @@ static uint32_t tensor_add(struct graph *g, const struct tensor *spec, const uin
         problem_set(why, PROBLEM_LIMIT, "", "the graph has more than %u tensors", GRAPH_TENSORS_MAX);
         return GRAPH_NONE;
     }
-    struct tensor *list =
-        list_room(g->arena, g->tensors, g->n_tensors, &g->tensors_room, sizeof *g->tensors, why);
+    struct tensor *list = list_room(g->arena, g->tensors, g->n_tensors, &g->tensors_room, sizeof *g->tensors, why);
     if (!list)
         return GRAPH_NONE;
     g->tensors = list;
@@ -123,7 +122,8 @@ bool graph_save(struct graph *g, struct op *op, uint32_t tensor, struct problem 
 
 static bool op_add_repeats(const struct graph *g, struct op *op, struct problem *why) {
     uint64_t repeat_bytes;
-    if (!op_repeat_bytes(g, op, &repeat_bytes) || !units_add(op->backward_work_bytes, repeat_bytes, &op->backward_work_bytes))
+    if (!op_repeat_bytes(g, op, &repeat_bytes) ||
+        !units_add(op->backward_work_bytes, repeat_bytes, &op->backward_work_bytes))
         return problem_set(why, PROBLEM_LIMIT, "/inputs", "op %s needs more workspace than can be counted", op->name);
     if (repeat_bytes && op->n_inputs > OP_INPUTS_REPEATING)
         return problem_set(why, PROBLEM_LIMIT, "/inputs", "op %s reads one tensor twice and has more than %u inputs",
@@ -177,7 +177,7 @@ bool graph_finish(struct graph *g, struct problem *why) {
     for (uint32_t o = 0; o < g->n_ops; o++)
         if (g->ops[o].layer != GRAPH_NONE && g->ops[o].layer >= g->layers)
             g->layers = g->ops[o].layer + 1;
-    if (!any)
+    if (!any || g->n_ops == 0)
         return problem_set(why, PROBLEM_MISSING_FIELD, "/outputs", "nothing is asked of the graph");
     return true;
 }
