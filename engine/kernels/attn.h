@@ -4,8 +4,8 @@
  *   P_ij = softmax over j of S_ij            (a row with nothing allowed is all zeros)
  *   O_ic = sum_j D_ij P_ij v_jc              (D: dropout, kept entries / (1 - p))
  *
- * float32 throughout. Kernels allocate nothing, keep no state, and write each output element from one thread in an order
- * that depends on shapes alone: same input, same bits, any number of threads. */
+ * float32 throughout. Kernels allocate nothing, keep no state, and write each output element from one thread in an
+ * order that depends on shapes alone: same input, same bits, any number of threads. */
 #ifndef REMATD_KERNELS_ATTN_H
 #define REMATD_KERNELS_ATTN_H
 
@@ -19,8 +19,8 @@ struct attn_stride {
     uint64_t batch, head, row;
 };
 
-/* q, o [batch, heads, n_q, d]; k, v [batch, kv_heads, n_k, d]; heads a multiple of kv_heads: query head h reads key head
- * h / (heads / kv_heads). All sizes >= 1. Gradients have the strides of what they are gradients of. */
+/* q, o [batch, heads, n_q, d]; k, v [batch, kv_heads, n_k, d]; heads a multiple of kv_heads: query head h reads key
+ * head h / (heads / kv_heads). All sizes >= 1. Gradients have the strides of what they are gradients of. */
 struct attn_shape {
     uint64_t batch, heads, kv_heads, n_q, n_k, d;
     struct attn_stride q, k, v, o;
@@ -29,8 +29,9 @@ struct attn_shape {
 #define ATTN_FAR UINT64_MAX
 
 /* Query i stands at p = i + n_k - n_q (may be negative). Key j is allowed iff p - j < behind and j - p < ahead.
- *   none: behind = ahead = ATTN_FAR; causal: ahead = 1; window w: behind = w, ahead = 1; two-sided w: behind = ahead = w.
- * bias (or NULL) is added to the scaled scores; minus infinity forbids. bias_stride: batch, head, query, key; 0 = broadcast. */
+ *   none: behind = ahead = ATTN_FAR; causal: ahead = 1; window w: behind = w, ahead = 1; two-sided w: behind = ahead =
+ * w. bias (or NULL) is added to the scaled scores; minus infinity forbids. bias_stride: batch, head, query, key; 0 =
+ * broadcast. */
 struct attn_mask {
     uint64_t behind, ahead;
     const float *bias;
@@ -56,23 +57,24 @@ struct attn_call {
     struct attn_dropout dropout;
     struct pool *pool; /* NULL: this thread alone */
     const float *q, *k, *v;
-    float *o;      /* forward: written. backward: read, NULL where the kernel does not save it */
-    float *aux;    /* forward: written. backward: read */
+    float *o;   /* forward: written. backward: read, NULL where the kernel does not save it */
+    float *aux; /* forward: written. backward: read */
     const float *d_o;
     float *d_q, *d_k, *d_v; /* backward: added into; NULL where not wanted. Never overlap each other */
-    void *work;    /* work_bytes(shape, mask, backward, threads), 64-byte aligned, content undefined */
+    void *work;             /* work_bytes(shape, mask, backward, threads), 64-byte aligned, content undefined */
 };
 
 struct attn_kernel {
     const char *name;
     const char *description;
-    const char *aux_name;                /* what it makes for the backward: "weights", "log_sum_exp" */
-    bool saves_output;                   /* its backward reads o */
+    const char *aux_name;                   /* what it makes for the backward: "weights", "log_sum_exp" */
+    bool saves_output;                      /* its backward reads o */
+    bool rereads_bias;                      /* its backward reads mask.bias */
     unsigned forward_flops, backward_flops; /* per allowed pair and per element of d: 4 and 8 or 10 */
     /* aux rank 3 or 4: [batch, heads, n_q] or [batch, heads, n_q, n_k]; returns the rank */
     unsigned (*aux_shape)(const struct attn_shape *s, uint64_t shape[4]);
-    /* Tight: every call writes the last 64 bytes of it and nothing beyond (tests check). Must not overflow for any shape
-     * whose tensors fit 2^62 bytes. */
+    /* Tight: every call writes the last 64 bytes of it and nothing beyond (tests check). Must not overflow for any
+     * shape whose tensors fit 2^62 bytes. */
     uint64_t (*work_bytes)(const struct attn_shape *s, const struct attn_mask *m, bool backward, unsigned threads);
     void (*forward)(const struct attn_call *c);
     void (*backward)(const struct attn_call *c);
@@ -80,11 +82,12 @@ struct attn_kernel {
 
 extern const struct attn_kernel attn_table[];
 extern const unsigned attn_table_length;
-enum { ATTN_STANDARD, ATTN_FLASH }; /* rows of attn_table */
+enum { ATTN_STANDARD, ATTN_FLASH };                    /* rows of attn_table */
 const struct attn_kernel *attn_find(const char *name); /* static, or NULL */
 
 /* The judge: double precision, contiguous [batch, heads, n, d] whatever the strides say, one thread, allocation free.
- * Gradients are written (not added); d_o NULL does the forward alone. weights: scratch of n_k doubles per call, d_weights the same. */
+ * Gradients are written (not added); d_o NULL does the forward alone. weights: scratch of n_k doubles per call,
+ * d_weights the same. */
 void attn_ref(const struct attn_shape *s, const struct attn_mask *m, double scale, const struct attn_dropout *dropout,
               const double *q, const double *k, const double *v, double *o, const double *d_o, double *d_q, double *d_k,
               double *d_v, double *weights, double *d_weights);

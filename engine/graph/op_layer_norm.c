@@ -1,0 +1,27 @@
+/* op_layer_norm.c - layer norm over the last dimension. Saves its input, mean, rstd and weight, as PyTorch does. */
+#include "engine/graph/op_norm.h"
+
+static bool shape(struct graph *g, struct op *op, struct problem *why) {
+    return op_norm_shape(g, op, true, why);
+}
+
+static bool forward(const struct op_call *c, struct problem *why) {
+    (void)why;
+    op_norm_forward(c, true);
+    return true;
+}
+
+static bool backward(const struct op_call *c, struct problem *why) {
+    (void)why;
+    op_norm_backward(c, true);
+    return true;
+}
+
+static void reference(const struct graph *g, const struct op *op, const double *const *in, double *const *out,
+                      double *scratch) {
+    (void)scratch;
+    op_norm_reference(g, op, true, in, out);
+}
+
+const struct op_row op_layer_norm_row = {
+    .name = "layer_norm", .shape = shape, .forward = forward, .backward = backward, .reference = reference};

@@ -1,0 +1,83 @@
+/* op_norm.c - see op_norm.h */
+#include "engine/graph/op_norm.h"
+
+#include <math.h>
+
+#include "engine/base/units.h"
+#include "engine/graph/op_rows.h"
+#include "engine/kernels/norm.h"
+
+static uint64_t width(const struct graph *g, const struct op *op) {
+    const struct tensor *x = op_input(g, op, 0);
+    return x->shape[x->rank - 1];
+}
+
+/* One number per row, made for the backward alone. */
+static bool row_output(struct graph *g, struct op *op, const char *suffix, struct problem *why) {
+    const struct tensor x = *op_input(g, op, 0);
+    uint32_t made = graph_output(g, op, suffix, DTYPE_FLOAT32, x.rank - 1, x.shape, false, why);
+    return made != GRAPH_NONE && graph_save(g, op, made, why);
+}
+
+bool op_norm_shape(struct graph *g, struct op *op, bool centred, struct problem *why) {
+    uint32_t inputs = centred ? 3 : 2;
+    if (!op_inputs_check(g, op, inputs, inputs, why))
+        return false;
+    if (op_input(g, op, 0)->rank == 0)
+        return problem_set(why, PROBLEM_SHAPE, "/inputs/0", "needs a dimension to normalise over");
+    if (!(op->norm.epsilon >= 0) || !isfinite(op->norm.epsilon))
+        return problem_set(why, PROBLEM_LIMIT, "/epsilon", "must be a finite number, at least 0");
+    for (uint32_t i = 1; i < inputs; i++)
+        if (!op_vector_check(g, op, i, width(g, op), why))
+            return false;
+    uint64_t elements = op_elements(g, op, 0);
+    if (!op_elementwise(g, op, why) || !graph_save(g, op, op->inputs[0], why) || !graph_save(g, op, op->inputs[1], why))
+        return false;
+    op->forward_flops = 5 * elements; /* at most 2^60 elements: no overflow */
+    op->backward_flops = 10 * elements;
+    return (!centred || row_output(g, op, "mean", why)) && row_output(g, op, "rstd", why);
+}
+
+static struct norm norm_of(const struct op_call *c, bool centred) {
+    const uint64_t n = width(c->graph, c->op);
+    return (struct norm){.rows = op_elements(c->graph, c->op, 0) / n,
+                         .n = n,
+                         .epsilon = c->op->norm.epsilon,
+                         .pool = c->pool,
+                         .x = op_in(c, 0),
+                         .weight = op_in(c, 1),
+                         .mean = centred ? op_out(c, 1) : NULL,
+                         .rstd = op_out(c, centred ? 2 : 1)};
+}
+
+void op_norm_forward(const struct op_call *c, bool centred) {
+    struct norm f = norm_of(c, centred);
+    f.bias = centred ? op_in(c, 2) : NULL;
+    f.y = op_out(c, 0);
+    norm_forward(&f);
+}
+
+void op_norm_backward(const struct op_call *c, bool centred) {
+    struct norm f = norm_of(c, centred);
+    f.d_y = op_d_out(c, 0);
+    f.d_x = op_d_in(c, 0);
+    f.d_weight = op_d_in(c, 1);
+    f.d_bias = centred ? op_d_in(c, 2) : NULL;
+    norm_backward(&f);
+}
+
+void op_norm_reference(const struct graph *g, const struct op *op, bool centred, const double *const *in,
+                       double *const *out) {
+    const uint64_t n = width(g, op), rows = op_elements(g, op, 0) / n;
+    for (uint64_t r = 0; r < rows; r++) {
+        const double *x = in[0] + r * n;
+        double mean = 0, spread = 0;
+        for (uint64_t c = 0; centred && c < n; c++)
+            mean += x[c] / (double)n;
+        for (uint64_t c = 0; c < n; c++)
+            spread += (x[c] - mean) * (x[c] - mean) / (double)n;
+        double rstd = 1 / sqrt(spread + (double)op->norm.epsilon);
+        for (uint64_t c = 0; c < n; c++)
+            out[0][r * n + c] = (x[c] - mean) * rstd * in[1][c] + (centred ? in[2][c] : 0);
+    }
+}

@@ -1,0 +1,23 @@
+/* attn_drop.h - which attention weights dropout keeps, for a row segment or a panel of rows.
+ *
+ * The words are those of struct attn_dropout in attn.h: a function of (seed, b heads + h, i, j), whoever asks. */
+#ifndef REMATD_KERNELS_ATTN_DROP_H
+#define REMATD_KERNELS_ATTN_DROP_H
+
+#include "engine/kernels/attn.h"
+
+/* 1 / (1 - p) */
+float attn_drop_factor(const struct attn_dropout *d);
+
+/* Whether entry (head, i, j) is kept; head = b heads + h. */
+bool attn_drop_keeps(const struct attn_dropout *d, uint64_t head, uint64_t i, uint64_t j);
+
+/* y[x] = kept ? x[c] / (1 - p) : 0 for the n keys from `from` of query i; x may be y. */
+void attn_drop_row(const struct attn_dropout *d, uint64_t head, uint64_t i, uint64_t from, uint64_t n, const float *x,
+                   float *y);
+
+/* bits[c] bit r: entry (i + r, from + c) is kept; rows <= 32, bits[n] is overwritten. */
+void attn_drop_bits(const struct attn_dropout *d, uint64_t head, uint64_t i, unsigned rows, uint64_t from, uint64_t n,
+                    uint32_t *bits);
+
+#endif

@@ -1,0 +1,191 @@
+/* attn_flash.c - attention tile by tile, forward, and what its backward shares; see attn_flash.h.
+ *
+ * Dao et al. 2022, "FlashAttention" (arXiv 2205.14135), algorithm 1, with query panels outside and key tiles inside:
+ * one task per panel, so that one head alone keeps every thread busy. Scores lie transposed (tile.h). */
+#include "engine/kernels/attn_flash.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "engine/base/pool.h"
+#include "engine/base/units.h"
+#include "engine/kernels/attn_drop.h"
+#include "engine/kernels/attn_kernels.h"
+
+uint64_t flash_panels(const struct attn_shape *s) {
+    return units_ceil_div(s->n_q, TILE_PANEL);
+}
+
+uint64_t flash_width(const struct attn_shape *s) {
+    return units_ceil_div(units_min(s->d, FLASH_D_MAX), TILE_WIDTH) * TILE_WIDTH;
+}
+
+struct flash_panel flash_panel(const struct attn_call *c, uint64_t b, uint64_t h, uint64_t i) {
+    const struct attn_shape *s = &c->shape;
+    unsigned rows = (unsigned)units_min(TILE_PANEL, s->n_q - i);
+    struct flash_panel p = {.c = c, .b = b, .h = h, .h_k = h / (s->heads / s->kv_heads), .i = i, .rows = rows};
+    /* both ends of a query's keys only move up with the query */
+    attn_key_range(s, &c->mask, i, &p.lo, &p.all_hi);
+    attn_key_range(s, &c->mask, i + rows - 1, &p.all_lo, &p.hi);
+    return p;
+}
+
+void flash_transpose(const float *from, uint64_t row, unsigned rows, uint64_t d, float factor, float *x) {
+    if (rows < TILE_PANEL)
+        memset(x, 0, d * TILE_PANEL * sizeof *x);
+    for (unsigned r = 0; r < rows; r++)
+        for (uint64_t c = 0; c < d; c++)
+            x[c * TILE_PANEL + r] = factor * from[r * row + c];
+}
+
+const float *flash_rows(const float *from, uint64_t *row, uint64_t present, uint64_t n, uint64_t d, uint64_t width,
+                        float *pad) {
+    if (d == width && present == n)
+        return from;
+    memset(pad, 0, n * width * sizeof *pad);
+    for (uint64_t r = 0; r < present; r++)
+        memcpy(pad + r * width, from + r * *row, d * sizeof *pad);
+    *row = width;
+    return pad;
+}
+
+static void bias_add(const struct flash_panel *p, uint64_t j, uint64_t n, float *t) {
+    const struct attn_mask *m = &p->c->mask;
+    const float *bias = m->bias + p->b * m->bias_stride[0] + p->h * m->bias_stride[1] + j * m->bias_stride[3];
+    for (unsigned r = 0; r < p->rows; r++) {
+        const float *bias_r = bias + (p->i + r) * m->bias_stride[2];
+        for (uint64_t key = 0; key < n; key++)
+            t[key * TILE_PANEL + r] += bias_r[key * m->bias_stride[3]] * (float)FLASH_LOG2_E;
+    }
+}
+
+/* -inf outside each row's keys, counted from j. */
+static void forbid(const struct flash_panel *p, uint64_t j, uint64_t n, float *t) {
+    int lo[TILE_PANEL] = {0}, hi[TILE_PANEL] = {0};
+    for (unsigned r = 0; r < p->rows; r++) {
+        uint64_t row_lo, row_hi;
+        attn_key_range(&p->c->shape, &p->c->mask, p->i + r, &row_lo, &row_hi);
+        lo[r] = row_lo < j ? 0 : (int)units_min(row_lo - j, n);
+        hi[r] = row_hi < j ? 0 : (int)units_min(row_hi - j, n);
+    }
+    for (int key = 0; key < (int)n; key++, t += TILE_PANEL)
+        for (unsigned r = 0; r < TILE_PANEL; r++)
+            t[r] = (key >= lo[r]) & (key < hi[r]) ? t[r] : -INFINITY;
+}
+
+void flash_scores(const struct flash_panel *p, const struct tile *tile, uint64_t j, uint64_t n, const float *x,
+                  float *t) {
+    const struct attn_shape *s = &p->c->shape;
+    const float *k = p->c->k + p->b * s->k.batch + p->h_k * s->k.head + j * s->k.row;
+    tile->dots(n, s->d, k, s->k.row, x, t);
+    if (p->c->mask.bias)
+        bias_add(p, j, n, t);
+    if (j < p->all_lo || j + n > p->all_hi)
+        forbid(p, j, n, t);
+}
+
+/* One slot's workspace, in floats; each part is whole cache lines. The last one is written in full by every task. */
+struct room {
+    uint64_t tile;                     /* keys of a tile */
+    uint64_t x, t, v, rows, y, floats; /* offsets: q^T, scores, v padded, m l alpha, output; all of it */
+};
+
+static uint64_t line(uint64_t floats) {
+    return units_ceil_div(floats, 16) * 16;
+}
+
+static struct room room_of(const struct attn_shape *s) {
+    uint64_t width = flash_width(s);
+    struct room r = {.tile = units_max(24, units_min(FLASH_TILE_MAX, 49152 / width / 24 * 24))};
+    r.tile = units_min(r.tile, s->n_k);
+    r.t = width * TILE_PANEL;
+    r.v = r.t + line(r.tile * TILE_PANEL);
+    r.rows = r.v + (width == s->d ? 0 : r.tile * width);
+    r.y = r.rows + line(3 * TILE_PANEL);
+    r.floats = r.y + TILE_PANEL * width;
+    return r;
+}
+
+static uint64_t forward_tasks(const struct attn_shape *s) {
+    return s->batch * s->heads * flash_panels(s);
+}
+
+struct forward {
+    const struct attn_call *c;
+    const struct tile *tile;
+    struct room room;
+    uint64_t panels;
+};
+
+/* o_i = y_i / l_i; the log-sum-exp goes to aux. */
+static void panel_finish(const struct flash_panel *p, const float *m, const float *l, const float *y, uint64_t width) {
+    const struct attn_shape *s = &p->c->shape;
+    float *o = p->c->o + p->b * s->o.batch + p->h * s->o.head + p->i * s->o.row;
+    float *lse = p->c->aux + (p->b * s->heads + p->h) * s->n_q + p->i;
+    for (unsigned r = 0; r < p->rows; r++) {
+        float share = l[r] == 0 ? 0 : 1 / l[r];
+        for (uint64_t c = 0; c < s->d; c++)
+            o[r * s->o.row + c] = y[r * width + c] * share;
+        lse[r] = l[r] == 0 ? -INFINITY : (float)((m[r] + log2((double)l[r])) * FLASH_LN_2);
+    }
+}
+
+static void forward_task(void *arg, uint64_t index, unsigned slot) {
+    const struct forward *f = arg;
+    const struct attn_call *c = f->c;
+    const struct attn_shape *s = &c->shape;
+    /* the longest panels of a causal mask first */
+    uint64_t head = index / f->panels, i = (f->panels - 1 - index % f->panels) * TILE_PANEL;
+    struct flash_panel p = flash_panel(c, head / s->heads, head % s->heads, i);
+    float *work = (float *)c->work + slot * f->room.floats;
+    float *x = work, *t = work + f->room.t, *pad = work + f->room.v, *y = work + f->room.y;
+    float *m = work + f->room.rows, *l = m + TILE_PANEL, *alpha = l + TILE_PANEL;
+    uint64_t width = flash_width(s);
+    uint32_t kept[FLASH_TILE_MAX];
+
+    flash_transpose(c->q + p.b * s->q.batch + p.h * s->q.head + p.i * s->q.row, s->q.row, p.rows, s->d,
+                    (float)(c->scale * FLASH_LOG2_E), x);
+    memset(y, 0, TILE_PANEL * width * sizeof *y);
+    for (unsigned r = 0; r < TILE_PANEL; r++) {
+        m[r] = -INFINITY;
+        l[r] = 0;
+    }
+    for (uint64_t j = p.lo; j < p.hi; j += f->room.tile) {
+        uint64_t n = units_min(f->room.tile, p.hi - j), v_row = s->v.row;
+        const float *v = c->v + p.b * s->v.batch + p.h_k * s->v.head + j * s->v.row;
+        v = flash_rows(v, &v_row, n, n, s->d, width, pad);
+        flash_scores(&p, f->tile, j, n, x, t);
+        f->tile->soft(n, t, m, l, alpha);
+        if (c->dropout.p > 0) {
+            attn_drop_bits(&c->dropout, head, i, p.rows, j, n, kept);
+            f->tile->drop(n, kept, attn_drop_factor(&c->dropout), t);
+        }
+        f->tile->gather(n, width, t, v, v_row, alpha, y);
+    }
+    panel_finish(&p, m, l, y, width);
+}
+
+void attn_flash_forward(const struct attn_call *c) {
+    struct forward f = {c, tile_best(), room_of(&c->shape), flash_panels(&c->shape)};
+    pool_run(c->pool, forward_tasks(&c->shape), forward_task, &f);
+}
+
+uint64_t flash_slots_bytes(unsigned threads, uint64_t tasks, uint64_t floats) {
+    const uint64_t most = (uint64_t)1 << 62;
+    uint64_t bytes;
+    return units_mul(units_min(threads, tasks), floats * sizeof(float), &bytes) ? units_min(bytes, most) : most;
+}
+
+unsigned attn_flash_aux_shape(const struct attn_shape *s, uint64_t shape[4]) {
+    shape[0] = s->batch;
+    shape[1] = s->heads;
+    shape[2] = s->n_q;
+    return 3;
+}
+
+uint64_t attn_flash_work_bytes(const struct attn_shape *s, const struct attn_mask *m, bool backward, unsigned threads) {
+    (void)m;
+    if (backward)
+        return flash_backward_work_bytes(s, threads);
+    return flash_slots_bytes(threads, forward_tasks(s), room_of(s).floats);
+}

@@ -1,0 +1,47 @@
+/* attn_flash.h - what the forward and the backward of the flash kernel share: panels, masks on tiles, sizes. */
+#ifndef REMATD_KERNELS_ATTN_FLASH_H
+#define REMATD_KERNELS_ATTN_FLASH_H
+
+#include "engine/kernels/attn.h"
+#include "engine/kernels/tile.h"
+
+enum { FLASH_TILE_MAX = 192 };          /* keys of the largest tile */
+#define FLASH_D_MAX ((uint64_t)1 << 40) /* keeps sizes of workspaces within 64 bits */
+
+#define FLASH_LOG2_E 1.44269504088896341
+#define FLASH_LN_2   0.693147180559945309
+
+/* TILE_PANEL queries (or fewer, at the end) of one head. */
+struct flash_panel {
+    const struct attn_call *c;
+    uint64_t b, h, h_k; /* query head and the key head it reads */
+    uint64_t i;         /* first query */
+    unsigned rows;
+    uint64_t lo, hi;         /* keys that some row may see by position */
+    uint64_t all_lo, all_hi; /* keys that every row may see */
+};
+struct flash_panel flash_panel(const struct attn_call *c, uint64_t b, uint64_t h, uint64_t i);
+
+uint64_t flash_panels(const struct attn_shape *s);
+
+/* d rounded up to whole registers, in floats; counts as FLASH_D_MAX beyond that (op.h refuses such heads) */
+uint64_t flash_width(const struct attn_shape *s);
+
+/* x[d][PANEL] = factor (rows of from)^T; absent rows are 0 */
+void flash_transpose(const float *from, uint64_t row, unsigned rows, uint64_t d, float factor, float *x);
+
+/* Rows at to[n][width]: where d is whole registers and the rows are all there, the matrix itself; else a copy in pad,
+ * filled with zeros. *row becomes the distance between rows. */
+const float *flash_rows(const float *from, uint64_t *row, uint64_t present, uint64_t n, uint64_t d, uint64_t width,
+                        float *pad);
+
+/* t[n][PANEL] = base-2 scores of keys j .. j + n: the products, the bias, -inf where the mask forbids. x as
+ * flash_transpose of q made it, with scale log2 e for a factor. */
+void flash_scores(const struct flash_panel *p, const struct tile *tile, uint64_t j, uint64_t n, const float *x,
+                  float *t);
+
+/* min(threads, tasks) slots, held at 2^62: no memory has that much */
+uint64_t flash_slots_bytes(unsigned threads, uint64_t tasks, uint64_t floats);
+uint64_t flash_backward_work_bytes(const struct attn_shape *s, unsigned threads);
+
+#endif

@@ -1,0 +1,244 @@
+/* attn_flash_backward.c - the gradients of attn_flash.c, from output and log-sum-exp.
+ *
+ * Dao et al. 2022, algorithm 4: key blocks outside, query panels inside. A task owns the d_k and d_v of one key block
+ * and adds the block's share to d_q. Those adds happen in key-block order, whichever threads run the blocks: every task
+ * says how far it has come, and follows the task of the block before it. It walks the panels from the last to the
+ * first, so that under a causal mask, where later blocks have fewer panels, it always finds its forerunner ahead. */
+#include <math.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "engine/base/pool.h"
+#include "engine/base/units.h"
+#include "engine/kernels/attn_drop.h"
+#include "engine/kernels/attn_flash.h"
+#include "engine/kernels/attn_kernels.h"
+
+enum { SUBTILE = 96, BLOCK_MAX = 384, TASKS_WANTED = 16 };
+
+/* Workspace: progress of every task (uint64_t), then the slots. Offsets in floats within a slot; whole cache lines; the
+ * last one is written in full by every task. */
+struct room {
+    uint64_t block; /* keys of a block, shape alone decides */
+    uint64_t blocks, tasks, progress_bytes;
+    uint64_t x, d_x, t, d_t, rows, q, d_o, k, y, d_k, d_v, floats;
+};
+
+static uint64_t line(uint64_t floats) {
+    return units_ceil_div(floats, 16) * 16;
+}
+
+static struct room room_of(const struct attn_shape *s) {
+    const uint64_t width = flash_width(s), chains = s->batch * s->kv_heads;
+    struct room r = {.block = BLOCK_MAX};
+    /* d_k and d_v of a block stay in the second-level cache; enough tasks for several threads */
+    while (r.block > SUBTILE &&
+           (r.block * width > BLOCK_MAX * 64 || chains * units_ceil_div(s->n_k, r.block) < TASKS_WANTED))
+        r.block -= SUBTILE;
+    r.block = units_min(r.block, s->n_k);
+    r.blocks = units_ceil_div(s->n_k, r.block);
+    r.tasks = chains * r.blocks;
+    r.progress_bytes = units_extent(r.tasks * sizeof(uint64_t));
+    const uint64_t keys = units_min(SUBTILE, r.block), panel = TILE_PANEL * width;
+    const bool whole = width == s->d;
+    r.d_x = panel;
+    r.t = 2 * r.d_x;
+    r.d_t = r.t + line(keys * TILE_PANEL);
+    r.rows = r.d_t + line(keys * TILE_PANEL);
+    r.q = r.rows + line(2 * TILE_PANEL);
+    r.d_o = r.q + (whole && s->n_q % TILE_PANEL == 0 ? 0 : panel);
+    r.k = r.d_o + (whole && s->n_q % TILE_PANEL == 0 ? 0 : panel);
+    r.y = r.k + (whole ? 0 : keys * width);
+    r.d_k = r.y + panel;
+    r.d_v = r.d_k + r.block * width;
+    r.floats = r.d_v + r.block * width;
+    return r;
+}
+
+uint64_t flash_backward_work_bytes(const struct attn_shape *s, unsigned threads) {
+    struct room r = room_of(s);
+    return r.progress_bytes + flash_slots_bytes(threads, r.tasks, r.floats);
+}
+
+struct backward {
+    const struct attn_call *c;
+    const struct tile *tile;
+    struct room room;
+    uint64_t chains, panels;
+    atomic_uint_fast64_t *progress;
+};
+
+/* One key block of one key head, as a task sees it. */
+struct block {
+    const struct backward *f;
+    uint64_t index, b, h_k, j, n;
+    float *work;
+};
+
+static void follow(const struct block *k, uint64_t step) {
+    if (k->index < k->f->chains)
+        return;
+    atomic_uint_fast64_t *before = &k->f->progress[k->index - k->f->chains];
+    for (unsigned spins = 0; atomic_load_explicit(before, memory_order_acquire) < step; spins++)
+        if (spins > 64)
+            sched_yield();
+}
+
+static void announce(const struct block *k, uint64_t step) {
+    atomic_store_explicit(&k->f->progress[k->index], step, memory_order_release);
+}
+
+/* top_i = log2 sum exp (inf where the row is absent or fully masked: exp2(s - inf) = 0), delta_i = sum_c dO_ic O_ic. */
+static void rows_prepare(const struct flash_panel *p, const float *o, const float *d_o, float *top, float *delta) {
+    const struct attn_shape *s = &p->c->shape;
+    const float *lse = p->c->aux + (p->b * s->heads + p->h) * s->n_q + p->i;
+    for (unsigned r = 0; r < TILE_PANEL; r++) {
+        float lanes[8] = {0};
+        delta[r] = 0;
+        top[r] = INFINITY;
+        if (r >= p->rows)
+            continue;
+        uint64_t c = 0;
+        for (; c + 8 <= s->d; c += 8)
+            for (unsigned lane = 0; lane < 8; lane++)
+                lanes[lane] += o[r * s->o.row + c + lane] * d_o[r * s->o.row + c + lane];
+        for (; c < s->d; c++)
+            lanes[c % 8] += o[r * s->o.row + c] * d_o[r * s->o.row + c];
+        for (unsigned lane = 0; lane < 8; lane++)
+            delta[r] += lanes[lane];
+        if (lse[r] != -INFINITY)
+            top[r] = (float)(lse[r] * FLASH_LOG2_E);
+    }
+}
+
+/* One subtile of n keys from j: S, P, dP, dS, and what they add to y (d_q), d_k, d_v. */
+static void subtile(const struct block *k, const struct flash_panel *p, uint64_t j, uint64_t n, const float *q,
+                    uint64_t q_row, const float *d_o, uint64_t o_row) {
+    const struct attn_call *c = k->f->c;
+    const struct attn_shape *s = &c->shape;
+    const struct tile *tile = k->f->tile;
+    const struct room *room = &k->f->room;
+    const uint64_t width = flash_width(s), at = (j - k->j) * width;
+    float *t = k->work + room->t, *d_t = k->work + room->d_t, *top = k->work + room->rows, *delta = top + TILE_PANEL;
+    uint32_t kept[SUBTILE];
+    const bool drops = c->dropout.p > 0;
+    const float factor = attn_drop_factor(&c->dropout);
+
+    flash_scores(p, tile, j, n, k->work, t);
+    tile->powers(n, t, top); /* P = exp(S - LSE) */
+    tile->dots(n, s->d, c->v + k->b * s->v.batch + k->h_k * s->v.head + j * s->v.row, s->v.row, k->work + room->d_x,
+               d_t);
+    if (drops) {
+        attn_drop_bits(&c->dropout, k->b * s->heads + p->h, p->i, p->rows, j, n, kept);
+        tile->drop(n, kept, factor, d_t);
+    }
+    tile->slopes(n, t, delta, c->scale, d_t); /* dS = scale P (D dP - delta) */
+    if (drops)
+        tile->drop(n, kept, factor, t);
+    if (c->d_v)
+        tile->spread(n, width, t, d_o, o_row, k->work + room->d_v + at); /* dV += (D P)^T dO */
+    if (c->d_k)
+        tile->spread(n, width, d_t, q, q_row, k->work + room->d_k + at); /* dK += dS^T Q */
+    if (c->d_q) {
+        uint64_t k_row = s->k.row;
+        const float *keys = c->k + k->b * s->k.batch + k->h_k * s->k.head + j * s->k.row;
+        keys = flash_rows(keys, &k_row, n, n, s->d, width, k->work + room->k);
+        tile->gather(n, width, d_t, keys, k_row, NULL, k->work + room->y); /* dQ += dS K */
+    }
+}
+
+static void panel_task(const struct block *k, uint64_t h, uint64_t panel, uint64_t step) {
+    const struct attn_call *c = k->f->c;
+    const struct attn_shape *s = &c->shape;
+    const struct room *room = &k->f->room;
+    const uint64_t width = flash_width(s);
+    struct flash_panel p = flash_panel(c, k->b, h, panel * TILE_PANEL);
+    uint64_t q_at = k->b * s->q.batch + h * s->q.head + p.i * s->q.row, q_row = s->q.row;
+    uint64_t o_at = k->b * s->o.batch + h * s->o.head + p.i * s->o.row, o_row = s->o.row;
+    float *top = k->work + room->rows, *y = k->work + room->y;
+
+    flash_transpose(c->q + q_at, q_row, p.rows, s->d, (float)(c->scale * FLASH_LOG2_E), k->work);
+    flash_transpose(c->d_o + o_at, o_row, p.rows, s->d, 1, k->work + room->d_x);
+    rows_prepare(&p, c->o + o_at, c->d_o + o_at, top, top + TILE_PANEL);
+    const float *q = flash_rows(c->q + q_at, &q_row, p.rows, TILE_PANEL, s->d, width, k->work + room->q);
+    const float *d_o = flash_rows(c->d_o + o_at, &o_row, p.rows, TILE_PANEL, s->d, width, k->work + room->d_o);
+    memset(y, 0, TILE_PANEL * width * sizeof *y);
+    uint64_t end = units_min(p.hi, k->j + k->n);
+    for (uint64_t j = units_max(p.lo, k->j); j < end; j += SUBTILE)
+        subtile(k, &p, j, units_min(SUBTILE, end - j), q, q_row, d_o, o_row);
+    follow(k, step);
+    for (unsigned r = 0; c->d_q && r < p.rows; r++)
+        for (uint64_t x = 0; x < s->d; x++)
+            c->d_q[q_at + r * s->q.row + x] += y[r * width + x];
+    announce(k, step);
+}
+
+/* The panels that may see keys of the block: [*lo, *hi). */
+static void panels_range(const struct block *k, uint64_t *lo, uint64_t *hi) {
+    const struct attn_call *c = k->f->c;
+    uint64_t first = 0, last = k->f->panels;
+    while (first < last) { /* the first panel whose keys reach the block */
+        uint64_t middle = first + (last - first) / 2;
+        if (flash_panel(c, 0, 0, middle * TILE_PANEL).hi > k->j)
+            last = middle;
+        else
+            first = middle + 1;
+    }
+    *lo = first;
+    last = k->f->panels;
+    while (first < last) { /* the first panel whose keys begin beyond it */
+        uint64_t middle = first + (last - first) / 2;
+        if (flash_panel(c, 0, 0, middle * TILE_PANEL).lo >= k->j + k->n)
+            last = middle;
+        else
+            first = middle + 1;
+    }
+    *hi = first;
+}
+
+static void block_add(const struct block *k, const float *from, float *to, const struct attn_stride *stride) {
+    const uint64_t d = k->f->c->shape.d, width = flash_width(&k->f->c->shape);
+    if (!to)
+        return;
+    to += k->b * stride->batch + k->h_k * stride->head + k->j * stride->row;
+    for (uint64_t r = 0; r < k->n; r++)
+        for (uint64_t x = 0; x < d; x++)
+            to[r * stride->row + x] += from[r * width + x];
+}
+
+static void backward_task(void *arg, uint64_t index, unsigned slot) {
+    const struct backward *f = arg;
+    const struct attn_shape *s = &f->c->shape;
+    const struct room *room = &f->room;
+    /* chains side by side: neighbours in number rarely wait for each other, and the longest blocks come first */
+    const uint64_t chain = index % f->chains, group = s->heads / s->kv_heads;
+    struct block k = {.f = f, .index = index, .b = chain / s->kv_heads, .h_k = chain % s->kv_heads};
+    k.j = index / f->chains * room->block;
+    k.n = units_min(room->block, s->n_k - k.j);
+    k.work = (float *)((unsigned char *)f->c->work + room->progress_bytes) + slot * room->floats;
+    memset(k.work + room->d_k, 0, 2 * room->block * flash_width(s) * sizeof(float));
+
+    uint64_t lo, hi;
+    panels_range(&k, &lo, &hi);
+    for (uint64_t g = 0; g < group; g++)
+        for (uint64_t panel = hi; panel-- > lo;)
+            panel_task(&k, k.h_k * group + g, panel, g * f->panels + f->panels - panel);
+    /* a panel that this block does not see is seen by no earlier block that a later one could meet there */
+    announce(&k, UINT64_MAX);
+    block_add(&k, k.work + room->d_k, f->c->d_k, &s->k);
+    block_add(&k, k.work + room->d_v, f->c->d_v, &s->v);
+}
+
+void attn_flash_backward(const struct attn_call *c) {
+    const struct attn_shape *s = &c->shape;
+    struct backward f = {.c = c,
+                         .tile = tile_best(),
+                         .room = room_of(s),
+                         .chains = s->batch * s->kv_heads,
+                         .panels = flash_panels(s),
+                         .progress = c->work};
+    for (uint64_t i = 0; i < f.room.tasks; i++)
+        atomic_init(&f.progress[i], 0);
+    pool_run(c->pool, f.room.tasks, backward_task, &f);
+}

@@ -1,0 +1,21 @@
+/* gemm.h - a product by OpenBLAS on this thread alone. Results depend on the shape and nothing else. */
+#ifndef REMATD_KERNELS_GEMM_H
+#define REMATD_KERNELS_GEMM_H
+
+#include <stdint.h>
+
+/* Sizes and row strides are at most this: OpenBLAS counts in int. */
+#define GEMM_SIZE_MAX ((uint64_t)INT32_MAX)
+
+/* A row-major matrix; rows are `row` floats apart; `turned` reads it transposed. */
+struct gemm_matrix {
+    const float *at;
+    uint64_t row;
+    int turned;
+};
+
+/* c[m][n] = alpha a[m][k] b[k][n] + beta c; rows of c are c_row apart. beta 0 never reads c. Any size may be 0. */
+void gemm(uint64_t m, uint64_t n, uint64_t k, float alpha, struct gemm_matrix a, struct gemm_matrix b, float beta,
+          float *c, uint64_t c_row);
+
+#endif

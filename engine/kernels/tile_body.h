@@ -1,0 +1,251 @@
+/* tile_body.h - the functions of struct tile, included once per instruction set by tile_NAME.c, which defines
+ * TILE_ROW (the name of the table row), TILE_FMA(a, b, c) = a b + c and TILE_MAX(a, b) = a > b ? a : b on vectors.
+ *
+ * Vectors of 8 floats by the compiler's vector extension. A register tile has 12 accumulators, which with the operands
+ * fills the 16 registers of AVX2; remainders run the same code with fewer rows, as constants. */
+#include "engine/kernels/tile.h"
+
+#include <math.h>
+#include <stddef.h>
+
+typedef float vec __attribute__((vector_size(32)));
+typedef float vec_at __attribute__((vector_size(32), aligned(4), may_alias));
+typedef uint32_t bits __attribute__((vector_size(32)));
+
+#define INLINE static inline __attribute__((always_inline))
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 8")
+#endif
+
+#define LOAD(p)     (*(const vec_at *)(p))
+#define STORE(p, x) (*(vec_at *)(p) = (x))
+#define SPLAT(x)    ((vec){(x), (x), (x), (x), (x), (x), (x), (x)})
+#define VECS        (TILE_PANEL / 8)
+
+/* *x = 2^*x: x = n + f with n whole, |f| <= 1/2; 2^f by a polynomial (relative error 2e-9 before rounding), 2^n into
+ * the exponent. Adding 1.5 2^23 leaves n in the low bits. */
+INLINE void exp2_in_place(vec *x) {
+    const vec magic = SPLAT(12582912.0f), least = SPLAT(-126.0f);
+    vec shifted = *x + magic, f = *x - (shifted - magic);
+    vec y = SPLAT(0x1.41d334p-13f);
+    y = TILE_FMA(y, f, SPLAT(0x1.5f456ap-10f));
+    y = TILE_FMA(y, f, SPLAT(0x1.3b2dbcp-7f));
+    y = TILE_FMA(y, f, SPLAT(0x1.c6aed4p-5f));
+    y = TILE_FMA(y, f, SPLAT(0x1.ebfbdap-3f));
+    y = TILE_FMA(y, f, SPLAT(0x1.62e430p-1f));
+    y = TILE_FMA(y, f, SPLAT(1.0f));
+    bits scale = ((bits)shifted << 23) + 0x3F800000u;
+    y = y * (vec)scale;
+    *x = (vec)((bits)y & ~(bits)(*x < least));
+}
+
+/* top, or 0 where nothing was allowed yet, so that -inf - top stays -inf */
+INLINE void finite_top(vec *top) {
+    *top = (vec)((bits)*top & ~(bits)(*top == SPLAT(-INFINITY)));
+}
+
+INLINE void dots_rows(unsigned rows, uint64_t d, const float *a, uint64_t a_row, const float *x, float *t) {
+    vec sum[4][VECS] = {{{0}}};
+    for (uint64_t c = 0; c < d; c++) {
+        vec x0 = LOAD(x + c * TILE_PANEL), x1 = LOAD(x + c * TILE_PANEL + 8), x2 = LOAD(x + c * TILE_PANEL + 16);
+        UNROLL for (unsigned r = 0; r < rows; r++) {
+            vec a_rc = SPLAT(a[r * a_row + c]);
+            sum[r][0] = TILE_FMA(a_rc, x0, sum[r][0]);
+            sum[r][1] = TILE_FMA(a_rc, x1, sum[r][1]);
+            sum[r][2] = TILE_FMA(a_rc, x2, sum[r][2]);
+        }
+    }
+    UNROLL for (unsigned r = 0; r < rows; r++) {
+        STORE(t + r * TILE_PANEL, sum[r][0]);
+        STORE(t + r * TILE_PANEL + 8, sum[r][1]);
+        STORE(t + r * TILE_PANEL + 16, sum[r][2]);
+    }
+}
+
+static void dots(uint64_t n, uint64_t d, const float *a, uint64_t a_row, const float *x, float *t) {
+    uint64_t j = 0;
+    for (; j + 4 <= n; j += 4)
+        dots_rows(4, d, a + j * a_row, a_row, x, t + j * TILE_PANEL);
+    a += j * a_row;
+    t += j * TILE_PANEL;
+    if (n - j == 3)
+        dots_rows(3, d, a, a_row, x, t);
+    else if (n - j == 2)
+        dots_rows(2, d, a, a_row, x, t);
+    else if (n - j == 1)
+        dots_rows(1, d, a, a_row, x, t);
+}
+
+static void soft(uint64_t n, float *t, float *m, float *l, float *alpha) {
+    for (unsigned v = 0; v < TILE_PANEL; v += 8) {
+        vec before = LOAD(m + v), top = before, sum = SPLAT(0.0f);
+        for (uint64_t j = 0; j < n; j++)
+            top = TILE_MAX(LOAD(t + j * TILE_PANEL + v), top);
+        STORE(m + v, top);
+        finite_top(&top);
+        for (uint64_t j = 0; j < n; j++) {
+            vec p = LOAD(t + j * TILE_PANEL + v) - top;
+            exp2_in_place(&p);
+            STORE(t + j * TILE_PANEL + v, p);
+            sum += p;
+        }
+        before -= top;
+        exp2_in_place(&before);
+        STORE(alpha + v, before);
+        STORE(l + v, LOAD(l + v) * before + sum);
+    }
+}
+
+static void powers(uint64_t n, float *t, const float *top) {
+    vec top0 = LOAD(top), top1 = LOAD(top + 8), top2 = LOAD(top + 16);
+    for (uint64_t j = 0; j < n; j++, t += TILE_PANEL) {
+        vec p0 = LOAD(t) - top0, p1 = LOAD(t + 8) - top1, p2 = LOAD(t + 16) - top2;
+        exp2_in_place(&p0);
+        exp2_in_place(&p1);
+        exp2_in_place(&p2);
+        STORE(t, p0);
+        STORE(t + 8, p1);
+        STORE(t + 16, p2);
+    }
+}
+
+static void slopes(uint64_t n, const float *p, const float *delta, float factor, float *d_t) {
+    for (uint64_t j = 0; j < n; j++, p += TILE_PANEL, d_t += TILE_PANEL)
+        UNROLL for (unsigned v = 0; v < TILE_PANEL; v += 8)
+            STORE(d_t + v, SPLAT(factor) * LOAD(p + v) * (LOAD(d_t + v) - LOAD(delta + v)));
+}
+
+static void drop(uint64_t n, const uint32_t *kept, float factor, float *t) {
+    for (uint64_t j = 0; j < n; j++, t += TILE_PANEL)
+        UNROLL for (unsigned v = 0; v < TILE_PANEL; v += 8) {
+            const bits lane = {1, 2, 4, 8, 16, 32, 64, 128};
+            uint32_t byte = kept[j] >> v;
+            bits all = {byte, byte, byte, byte, byte, byte, byte, byte};
+            STORE(t + v, (vec)((bits)(LOAD(t + v) * SPLAT(factor)) & (bits)((all & lane) != 0)));
+        }
+}
+
+/* Six queries (columns of t) by 16 of the width. */
+INLINE void gather_six(uint64_t n, const float *t, const float *a, uint64_t a_row, const float *alpha, float *y,
+                       uint64_t width) {
+    vec sum[6][2];
+    UNROLL for (unsigned r = 0; r < 6; r++) {
+        vec keep = SPLAT(alpha ? alpha[r] : 1.0f);
+        sum[r][0] = LOAD(y + r * width) * keep;
+        sum[r][1] = LOAD(y + r * width + 8) * keep;
+    }
+    for (uint64_t j = 0; j < n; j++) {
+        vec a0 = LOAD(a + j * a_row), a1 = LOAD(a + j * a_row + 8);
+        UNROLL for (unsigned r = 0; r < 6; r++) {
+            vec t_jr = SPLAT(t[j * TILE_PANEL + r]);
+            sum[r][0] = TILE_FMA(t_jr, a0, sum[r][0]);
+            sum[r][1] = TILE_FMA(t_jr, a1, sum[r][1]);
+        }
+    }
+    UNROLL for (unsigned r = 0; r < 6; r++) {
+        STORE(y + r * width, sum[r][0]);
+        STORE(y + r * width + 8, sum[r][1]);
+    }
+}
+
+static void gather(uint64_t n, uint64_t width, const float *t, const float *a, uint64_t a_row, const float *alpha,
+                   float *y) {
+    for (uint64_t c = 0; c < width; c += TILE_WIDTH)
+        for (unsigned r = 0; r < TILE_PANEL; r += 6)
+            gather_six(n, t + r, a + c, a_row, alpha ? alpha + r : NULL, y + r * width + c, width);
+}
+
+INLINE void spread_rows(unsigned rows, const float *t, const float *x, uint64_t x_row, float *y, uint64_t width) {
+    vec sum[6][2];
+    UNROLL for (unsigned r = 0; r < rows; r++) {
+        sum[r][0] = LOAD(y + r * width);
+        sum[r][1] = LOAD(y + r * width + 8);
+    }
+    for (unsigned q = 0; q < TILE_PANEL; q++) {
+        vec x0 = LOAD(x + q * x_row), x1 = LOAD(x + q * x_row + 8);
+        UNROLL for (unsigned r = 0; r < rows; r++) {
+            vec t_rq = SPLAT(t[r * TILE_PANEL + q]);
+            sum[r][0] = TILE_FMA(t_rq, x0, sum[r][0]);
+            sum[r][1] = TILE_FMA(t_rq, x1, sum[r][1]);
+        }
+    }
+    UNROLL for (unsigned r = 0; r < rows; r++) {
+        STORE(y + r * width, sum[r][0]);
+        STORE(y + r * width + 8, sum[r][1]);
+    }
+}
+
+static void spread(uint64_t n, uint64_t width, const float *t, const float *x, uint64_t x_row, float *y) {
+    for (uint64_t c = 0; c < width; c += TILE_WIDTH) {
+        uint64_t j = 0;
+        for (; j + 6 <= n; j += 6)
+            spread_rows(6, t + j * TILE_PANEL, x + c, x_row, y + j * width + c, width);
+        for (; j + 2 <= n; j += 2)
+            spread_rows(2, t + j * TILE_PANEL, x + c, x_row, y + j * width + c, width);
+        if (j < n)
+            spread_rows(1, t + j * TILE_PANEL, x + c, x_row, y + j * width + c, width);
+    }
+}
+
+/* The last n % 8 numbers run in a padded vector: -inf adds nothing to a maximum or a sum. */
+INLINE void tail_load(vec *x, const float *s, uint64_t n, float pad) {
+    float lane[8];
+    for (uint64_t c = 0; c < 8; c++)
+        lane[c] = c < n ? s[c] : pad;
+    *x = LOAD(lane);
+}
+
+INLINE void tail_store(const vec *x, float *p, uint64_t n) {
+    float lane[8];
+    STORE(lane, *x);
+    for (uint64_t c = 0; c < n; c++)
+        p[c] = lane[c];
+}
+
+static float row_top(uint64_t n, const float *s) {
+    vec top = SPLAT(-INFINITY), last;
+    uint64_t j = 0;
+    for (; j + 8 <= n; j += 8)
+        top = TILE_MAX(LOAD(s + j), top);
+    tail_load(&last, s + j, n - j, -INFINITY);
+    top = TILE_MAX(last, top);
+    float most = -INFINITY;
+    for (unsigned c = 0; c < 8; c++)
+        most = top[c] > most ? top[c] : most;
+    return most == -INFINITY ? 0 : most;
+}
+
+static void softmax(uint64_t n, const float *s, float *p) {
+    const vec base = SPLAT(1.44269504f), top = SPLAT(row_top(n, s));
+    vec sum = SPLAT(0.0f), last;
+    uint64_t j = 0;
+    for (; j + 8 <= n; j += 8) {
+        vec e = (LOAD(s + j) - top) * base;
+        exp2_in_place(&e);
+        STORE(p + j, e);
+        sum += e;
+    }
+    tail_load(&last, s + j, n - j, -INFINITY);
+    last = (last - top) * base;
+    exp2_in_place(&last);
+    tail_store(&last, p + j, n - j);
+    sum += last;
+    float total = ((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7]));
+    float share = total == 0 ? 0 : 1 / total;
+    for (j = 0; j < n; j++)
+        p[j] *= share;
+}
+
+const struct tile TILE_ROW = {
+    .name = TILE_NAME,
+    .dots = dots,
+    .soft = soft,
+    .powers = powers,
+    .slopes = slopes,
+    .drop = drop,
+    .gather = gather,
+    .spread = spread,
+    .softmax = softmax,
+};

@@ -1,0 +1,19 @@
+/* tile_portable.c - struct tile for any processor: the compiler splits the vectors as it must. */
+#ifdef __GNUC__
+#pragma GCC diagnostic ignored "-Wpsabi"
+#endif
+
+#define TILE_ROW          tile_portable
+#define TILE_NAME         "portable"
+#define TILE_FMA(a, b, c) ((a) * (b) + (c))
+#define TILE_MAX(a, b)    ((vec)(((bits)(a) & (bits)((a) > (b))) | ((bits)(b) & ~(bits)((a) > (b)))))
+
+#include "engine/kernels/tile_body.h"
+
+const struct tile *tile_best(void) {
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return &tile_avx2;
+#endif
+    return &tile_portable;
+}
