@@ -1,0 +1,300 @@
+/* http.c - see http.h: the life of a request. The library calls answer() once with the headers, once for each piece of
+ * the body, once at its end, and again after a wait. An answer may be queued in the first call (which closes the
+ * connection's body for good) or after the body; between the two, what is refused is read and dropped. */
+#include "server/http_private.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "server/blob.h"
+#include "server/log.h"
+
+#define POOL_THREADS      4u
+#define CONNECTION_MEMORY ((size_t)32 << 10) /* headers, and the pieces of a body */
+#define IDLE_SECONDS      60u                /* no byte either way; the keeper's deadlines are stricter */
+#define PROBE_ROOM        64u                /* connections beyond the limit that still hear 503 */
+#define GRACE_MS          20000u
+#define BYTES_PER_SECOND  500u
+#define BACKLOG           256
+#define CLOSE_WAIT_MS     2000u
+
+/* ---- exchanges ---- */
+
+/* The library's first word of a request: the raw target. What it returns is handed to answer(). */
+static void *exchange_new(void *http, const char *uri, struct MHD_Connection *mhd) {
+    struct http_exchange *exchange = calloc(1, sizeof *exchange);
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    if (!exchange || !info || !info->socket_context) {
+        free(exchange);
+        return NULL;
+    }
+    exchange->http = http;
+    exchange->mhd = mhd;
+    exchange->connection = info->socket_context;
+    exchange->started_ns = http_now_ns();
+    arena_init(&exchange->arena, HTTP_ARENA_MAX);
+    exchange->uri_too_long = strlen(uri) > HTTP_URI_MAX;
+    exchange->uri =
+        exchange->uri_too_long ? "" : arena_copy(&exchange->arena, uri, strlen(uri) + 1, &exchange->problem);
+    exchange->request =
+        (struct request){.service = exchange->http->options.service, .arena = &exchange->arena, .connection = exchange};
+    return exchange;
+}
+
+static void exchange_log(const struct http_exchange *exchange) {
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(exchange->mhd, MHD_CONNECTION_INFO_HTTP_STATUS);
+    const char *path = exchange->request.path;
+    if (!path || strcmp(path, "/healthz") == 0 || strcmp(path, "/readyz") == 0)
+        return;
+    log_event(LOG_INFO, "http.request", "%s %.300s %u in %.1f ms", exchange->head ? "HEAD" : exchange->request.method,
+              path, info ? info->http_status : 0, (double)(http_now_ns() - exchange->started_ns) * 1e-6);
+}
+
+static void exchange_over(void *http, struct MHD_Connection *mhd, void **context,
+                          enum MHD_RequestTerminationCode code) {
+    struct http_exchange *exchange = *context;
+    (void)http, (void)mhd;
+    if (!exchange)
+        return;
+    if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+        exchange_log(exchange);
+    http_phase_set(exchange->connection, PHASE_HEADERS, 0);
+    blob_upload_discard(exchange->request.upload);
+    free(exchange->body);
+    arena_free(&exchange->arena);
+    free(exchange);
+    *context = NULL;
+}
+
+/* ---- from headers to a handler ---- */
+
+static bool is_probe(const struct http_exchange *exchange) {
+    return strcmp(exchange->uri, "/healthz") == 0 || strcmp(exchange->uri, "/readyz") == 0;
+}
+
+static bool busy_check(struct http_exchange *exchange) {
+    if (exchange->connection->surplus && !is_probe(exchange))
+        return http_refuse(exchange, 503, PROBLEM_FULL, "all %u connections are in use: try again soon",
+                           exchange->http->options.connections);
+    return true;
+}
+
+/* Finds the row, decodes path and query. */
+static bool route_request(struct http_exchange *exchange, const char *method) {
+    struct request *request = &exchange->request;
+    struct problem *why = &exchange->problem;
+    size_t length = strcspn(exchange->uri, "?");
+    exchange->head = strcmp(method, "HEAD") == 0;
+    request->method = exchange->head ? "GET" : arena_copy(&exchange->arena, method, strlen(method) + 1, why);
+    const char *query = exchange->uri[length] ? exchange->uri + length + 1 : "";
+    if (!request->method || !(request->path = route_decode(exchange->uri, length, false, &exchange->arena, why)) ||
+        !route_query_parse(query, &exchange->arena, &request->query, &request->n_query, why))
+        return false;
+    exchange->route = route_find(exchange->http->options.tables, request->method, request->path, request->args,
+                                 &exchange->allow, &exchange->arena, why);
+    if (exchange->allow)
+        exchange->status = 405;
+    return exchange->route != NULL;
+}
+
+/* Draining: what runs may be watched and stopped, nothing new is taken in. */
+static bool drain_check(struct http_exchange *exchange) {
+    struct service *service = exchange->request.service;
+    if (exchange->route->body != BODY_NONE && service->draining && service->draining())
+        return http_refuse(exchange, 503, PROBLEM_STATE, "this daemon is stopping and takes nothing new");
+    return true;
+}
+
+static http_result headers_arrived(struct http_exchange *exchange, const char *method, const char *version) {
+    bool drop = false, body = false;
+    bool good = exchange->problem.kind == PROBLEM_NONE && http_guard(exchange, method, version, &drop, &body);
+    good = good && busy_check(exchange) && route_request(exchange, method) && drain_check(exchange) &&
+           http_body_begin(exchange, body);
+    if (good) {
+        exchange->stage = STAGE_BODY;
+        if (body)
+            http_phase_set(exchange->connection, PHASE_BODY, 0);
+        return MHD_YES;
+    }
+    const char *length = request_header(&exchange->request, "Content-Length");
+    bool expects = request_header(&exchange->request, "Expect") != NULL;
+    bool huge = length && strtoull(length, NULL, 10) > HTTP_DROP_MAX;
+    if (!drop || !body || expects || huge)
+        return http_reply_problem(exchange, true);
+    exchange->stage = STAGE_DROP;
+    http_phase_set(exchange->connection, PHASE_BODY, 0);
+    return MHD_YES;
+}
+
+static http_result body_arrived(struct http_exchange *exchange, const char *bytes, size_t *n) {
+    exchange->connection->phase_bytes += *n;
+    if (exchange->stage == STAGE_BODY && !http_body_add(exchange, bytes, *n))
+        exchange->stage = STAGE_DROP;
+    if (exchange->stage == STAGE_DROP && (exchange->dropped_bytes += *n) > HTTP_DROP_MAX)
+        return MHD_NO; /* cuts the connection */
+    *n = 0;
+    return MHD_YES;
+}
+
+/* ---- answers ---- */
+
+static http_result handled(struct http_exchange *exchange, bool good, struct response *response) {
+    if (good)
+        return http_reply(exchange, response);
+    if (response->fd >= 0)
+        close(response->fd);
+    if (exchange->problem.kind == PROBLEM_NONE)
+        problem_set(&exchange->problem, PROBLEM_INTERNAL, "", "the request failed without saying why");
+    if (route_problem_status(exchange->problem.kind) == 500)
+        log_event(LOG_ERROR, "http.problem", "%s %s: %s: %s", exchange->request.method, exchange->request.path,
+                  problem_slug(exchange->problem.kind), exchange->problem.detail);
+    return http_reply_problem(exchange, false);
+}
+
+static http_result request_complete(struct http_exchange *exchange) {
+    struct response response = {.fd = -1};
+    if (exchange->stage == STAGE_DROP)
+        return http_reply_problem(exchange, true);
+    exchange->request.body = exchange->body ? exchange->body : "";
+    exchange->request.body_bytes = exchange->body_bytes;
+    http_phase_set(exchange->connection, PHASE_HANDLING, 0);
+    bool good = exchange->route->handle(&exchange->request, &response, &exchange->problem);
+    if (!good || response.wait_until_ns == 0)
+        return handled(exchange, good, &response);
+    exchange->waiting = response;
+    http_keeper_wait(exchange);
+    return MHD_YES;
+}
+
+static http_result wait_over(struct http_exchange *exchange) {
+    struct response response = {.fd = -1};
+    bool good = exchange->waiting.finish(&exchange->request, &response, &exchange->problem);
+    response.wait_until_ns = 0; /* one wait a request */
+    return handled(exchange, good, &response);
+}
+
+static http_result answer(void *http, struct MHD_Connection *mhd, const char *url, const char *method,
+                          const char *version, const char *upload, size_t *upload_bytes, void **context) {
+    struct http_exchange *exchange = *context;
+    (void)http, (void)mhd, (void)url;
+    if (!exchange)
+        return MHD_NO; /* no memory for it */
+    switch (exchange->stage) {
+    case STAGE_NEW:
+        return headers_arrived(exchange, method, version);
+    case STAGE_BODY:
+    case STAGE_DROP:
+        return *upload_bytes ? body_arrived(exchange, upload, upload_bytes) : request_complete(exchange);
+    case STAGE_WAITING:
+        return wait_over(exchange);
+    case STAGE_ANSWERED:
+        break;
+    }
+    return MHD_NO;
+}
+
+/* ---- open and close ---- */
+
+static int listener_open(const char *address, uint16_t *port, struct problem *why) {
+    struct sockaddr_storage storage = {0};
+    struct sockaddr_in *v4 = (struct sockaddr_in *)&storage;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&storage;
+    bool is_v6 = strchr(address, ':') != NULL;
+    socklen_t size = is_v6 ? sizeof *v6 : sizeof *v4;
+    int one = 1, numeric;
+    storage.ss_family = is_v6 ? AF_INET6 : AF_INET;
+    *(is_v6 ? &v6->sin6_port : &v4->sin_port) = htons(*port);
+    numeric = inet_pton(storage.ss_family, address, is_v6 ? (void *)&v6->sin6_addr : (void *)&v4->sin_addr);
+    int fd = numeric == 1 ? socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0) : -1;
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
+        bind(fd, (struct sockaddr *)&storage, size) != 0 || listen(fd, BACKLOG) != 0 ||
+        getsockname(fd, (struct sockaddr *)&storage, &size) != 0) {
+        problem_set(why, PROBLEM_IO, "", "cannot listen on %s port %u: %s", address, *port,
+                    numeric == 1 ? strerror(errno) : "not a numeric address");
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    *port = ntohs(is_v6 ? v6->sin6_port : v4->sin_port);
+    return fd;
+}
+
+#if MHD_VERSION >= 0x01000000
+#define STRICT_OPTION MHD_OPTION_CLIENT_DISCIPLINE_LVL
+#else
+#define STRICT_OPTION MHD_OPTION_STRICT_FOR_CLIENT
+#endif
+
+static struct MHD_Daemon *daemon_start(struct http *http, int listener) {
+    unsigned most = 2 * http->options.connections + PROBE_ROOM;
+    return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, answer, http,
+                            MHD_OPTION_LISTEN_SOCKET, listener, MHD_OPTION_THREAD_POOL_SIZE, POOL_THREADS,
+                            MHD_OPTION_CONNECTION_LIMIT, most, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, STRICT_OPTION, 1,
+                            MHD_OPTION_URI_LOG_CALLBACK, exchange_new, http, MHD_OPTION_NOTIFY_COMPLETED, exchange_over,
+                            http, MHD_OPTION_NOTIFY_CONNECTION, http_keeper_connection, http, MHD_OPTION_END);
+}
+
+struct http *http_open(const struct http_options *options, struct problem *why) {
+    struct http *http = calloc(1, sizeof *http);
+    if (!http) {
+        problem_set(why, PROBLEM_MEMORY, "", "no memory for the front");
+        return NULL;
+    }
+    http->options = *options;
+    http->grace_ns = (uint64_t)(options->grace_ms ? options->grace_ms : GRACE_MS) * 1000000u;
+    if (http->options.least_bytes_per_second == 0)
+        http->options.least_bytes_per_second = BYTES_PER_SECOND;
+    http->port = options->port;
+    int listener = listener_open(options->address, &http->port, why);
+    if (listener < 0 || !http_keeper_start(http, why)) {
+        if (listener >= 0)
+            close(listener);
+        free(http);
+        return NULL;
+    }
+    http->daemon = daemon_start(http, listener);
+    if (http->daemon)
+        return http;
+    problem_set(why, PROBLEM_IO, "", "the HTTP library does not start: %s", strerror(errno));
+    http_close(http); /* whether the library has closed the listener depends on its version: the process ends anyway */
+    return NULL;
+}
+
+uint16_t http_port(const struct http *http) {
+    return http->port;
+}
+
+static bool answers_pending(struct http *http) {
+    bool pending = false;
+    pthread_mutex_lock(&http->lock);
+    for (struct http_connection *c = http->connections; c; c = c->next)
+        pending |= c->phase == PHASE_HANDLING || c->phase == PHASE_SENDING;
+    pthread_mutex_unlock(&http->lock);
+    return pending;
+}
+
+void http_close(struct http *http) {
+    if (!http)
+        return;
+    const struct timespec tick = {.tv_nsec = 5000000};
+    if (http->daemon) {
+        int listener = MHD_quiesce_daemon(http->daemon);
+        if (listener >= 0)
+            close(listener);
+    }
+    http_keeper_stop(http);
+    for (uint64_t until = http_now_ns() + CLOSE_WAIT_MS * 1000000u;
+         http->daemon && answers_pending(http) && http_now_ns() < until;)
+        nanosleep(&tick, NULL);
+    if (http->daemon)
+        MHD_stop_daemon(http->daemon);
+    pthread_cond_destroy(&http->wake);
+    pthread_mutex_destroy(&http->lock);
+    free(http);
+}

@@ -1,0 +1,188 @@
+/* http_keeper.c - the one thread of the front that watches clocks.
+ *
+ * libmicrohttpd's timeout counts inactivity alone: a byte now and then keeps a connection for ever. The keeper shuts
+ * down the socket of a connection whose headers, body or answer take longer than they may; the library then sees its
+ * end. And it asks suspended requests whether they are ready. */
+#include "server/http_private.h"
+
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "engine/base/units.h"
+
+#define WAIT_TICK_NS  10000000u /* between questions to a waiting request */
+#define SLOW_TICK_NS  50000000u /* ... that has waited longer than WAIT_QUICK_NS */
+#define WAIT_QUICK_NS 2000000000u
+#define REAP_TICK_NS  200000000u /* between looks at deadlines */
+#define NS_PER_SECOND 1000000000u
+
+uint64_t http_now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
+}
+
+void http_phase_set(struct http_connection *connection, enum http_phase phase, uint64_t bytes) {
+    connection->since_ns = http_now_ns();
+    connection->phase_bytes = bytes;
+    connection->phase = (int)phase;
+}
+
+static bool is_late(const struct http *http, struct http_connection *connection, uint64_t now) {
+    int phase = connection->phase;
+    uint64_t since = connection->since_ns;
+    if (phase == PHASE_HANDLING)
+        return false;
+    uint64_t allowed = http->grace_ns;
+    if (phase != PHASE_HEADERS)
+        allowed += connection->phase_bytes / http->options.least_bytes_per_second * NS_PER_SECOND;
+    return now > since && now - since > allowed;
+}
+
+static void reap(struct http *http, uint64_t now) {
+    pthread_mutex_lock(&http->lock); /* held: the library closes a socket only after its connection has left the list */
+    for (struct http_connection *c = http->connections; c; c = c->next)
+        if (is_late(http, c, now))
+            shutdown(c->fd, SHUT_RDWR);
+    pthread_mutex_unlock(&http->lock);
+}
+
+/* Resumes what is ready or out of time; returns what goes on waiting. */
+static struct http_exchange *ask_all(struct http_exchange *list, uint64_t now, bool closing) {
+    struct http_exchange *rest = NULL;
+    while (list) {
+        struct http_exchange *exchange = list;
+        list = exchange->next_waiting;
+        bool over = closing || now >= exchange->waiting.wait_until_ns;
+        if (!over) {
+            uint64_t waited = now - exchange->started_ns, tick = waited > WAIT_QUICK_NS ? SLOW_TICK_NS : WAIT_TICK_NS;
+            if (now - exchange->asked_ns >= tick) {
+                exchange->asked_ns = now;
+                over = exchange->waiting.ready(&exchange->request);
+            }
+        }
+        if (over) {
+            MHD_resume_connection(exchange->mhd); /* may be answered and freed from here on */
+        } else {
+            exchange->next_waiting = rest;
+            rest = exchange;
+        }
+    }
+    return rest;
+}
+
+static void sleep_until_work(struct http *http, uint64_t ns) {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += (long)ns;
+    if (until.tv_nsec >= (long)NS_PER_SECOND) {
+        until.tv_nsec -= (long)NS_PER_SECOND;
+        until.tv_sec++;
+    }
+    pthread_cond_timedwait(&http->wake, &http->lock, &until);
+}
+
+static void *keeper_run(void *arg) {
+    struct http *http = arg;
+    struct http_exchange *waiting = NULL;
+    uint64_t reaped = 0;
+    for (bool closing = false; !closing || waiting;) {
+        pthread_mutex_lock(&http->lock);
+        if (!http->closing && !http->arriving)
+            sleep_until_work(http, waiting ? WAIT_TICK_NS : REAP_TICK_NS);
+        closing = http->closing;
+        while (http->arriving) {
+            struct http_exchange *exchange = http->arriving;
+            http->arriving = exchange->next_waiting;
+            exchange->next_waiting = waiting;
+            waiting = exchange;
+        }
+        pthread_mutex_unlock(&http->lock);
+        uint64_t now = http_now_ns();
+        waiting = ask_all(waiting, now, closing);
+        if (now - reaped >= REAP_TICK_NS) {
+            reap(http, now);
+            reaped = now;
+        }
+    }
+    return NULL;
+}
+
+bool http_keeper_start(struct http *http, struct problem *why) {
+    pthread_condattr_t attributes;
+    pthread_mutex_init(&http->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&http->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+    if (pthread_create(&http->keeper, NULL, keeper_run, http) == 0)
+        return true;
+    pthread_cond_destroy(&http->wake);
+    pthread_mutex_destroy(&http->lock);
+    return problem_set(why, PROBLEM_MEMORY, "", "the front's thread cannot be started");
+}
+
+void http_keeper_stop(struct http *http) {
+    pthread_mutex_lock(&http->lock);
+    http->closing = true;
+    pthread_cond_signal(&http->wake);
+    pthread_mutex_unlock(&http->lock);
+    pthread_join(http->keeper, NULL);
+}
+
+void http_keeper_wait(struct http_exchange *exchange) {
+    struct http *http = exchange->http;
+    exchange->stage = STAGE_WAITING;
+    MHD_suspend_connection(exchange->mhd); /* first: once the keeper knows of it, it may resume it at any time */
+    pthread_mutex_lock(&http->lock);
+    bool open = !http->closing;
+    if (open) {
+        exchange->next_waiting = http->arriving;
+        http->arriving = exchange;
+        pthread_cond_signal(&http->wake);
+    }
+    pthread_mutex_unlock(&http->lock);
+    if (!open)
+        MHD_resume_connection(exchange->mhd);
+}
+
+static void connection_add(struct http *http, struct MHD_Connection *mhd, void **socket_context) {
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct http_connection *connection = calloc(1, sizeof *connection);
+    *socket_context = connection; /* NULL: its requests are refused */
+    if (!connection)
+        return;
+    connection->fd = info->connect_fd;
+    http_phase_set(connection, PHASE_HEADERS, 0);
+    pthread_mutex_lock(&http->lock);
+    connection->next = http->connections;
+    if (connection->next)
+        connection->next->previous = connection;
+    http->connections = connection;
+    connection->surplus = ++http->n_connections > http->options.connections;
+    pthread_mutex_unlock(&http->lock);
+}
+
+static void connection_remove(struct http *http, struct http_connection *connection) {
+    if (!connection)
+        return;
+    pthread_mutex_lock(&http->lock);
+    if (connection->previous)
+        connection->previous->next = connection->next;
+    else
+        http->connections = connection->next;
+    if (connection->next)
+        connection->next->previous = connection->previous;
+    http->n_connections--;
+    pthread_mutex_unlock(&http->lock);
+    free(connection);
+}
+
+void http_keeper_connection(void *http, struct MHD_Connection *mhd, void **socket_context,
+                            enum MHD_ConnectionNotificationCode code) {
+    if (code == MHD_CONNECTION_NOTIFY_STARTED)
+        connection_add(http, mhd, socket_context);
+    else
+        connection_remove(http, *socket_context);
+}

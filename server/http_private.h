@@ -1,0 +1,120 @@
+/* http_private.h - what the http_*.c files share; nobody else includes it. */
+#ifndef REMATD_SERVER_HTTP_PRIVATE_H
+#define REMATD_SERVER_HTTP_PRIVATE_H
+
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "server/http.h"
+
+#if MHD_VERSION < 0x00097002
+typedef int http_result;
+#else
+typedef enum MHD_Result http_result;
+#endif
+
+#define HTTP_HEADERS_MAX   64
+#define HTTP_DROP_MAX      ((uint64_t)64 << 20) /* of a refused body, before the connection is cut */
+#define HTTP_ARENA_MAX     ((uint64_t)64 << 20)
+#define HTTP_URI_MAX       8192u
+#define HTTP_RETRY_SECONDS "1"
+
+/* What a connection is doing, for its deadline. */
+enum http_phase { PHASE_HEADERS, PHASE_BODY, PHASE_HANDLING, PHASE_SENDING };
+
+struct http_connection {
+    struct http_connection *previous, *next; /* in http->connections, under http->lock */
+    int fd;
+    bool surplus;                 /* beyond the limit: gets 503 */
+    _Atomic int phase;            /* the connection's thread writes these three, the keeper reads */
+    _Atomic uint64_t since_ns;    /* when the phase began */
+    _Atomic uint64_t phase_bytes; /* received or to be sent in it */
+};
+
+enum http_stage {
+    STAGE_NEW,     /* headers not looked at yet */
+    STAGE_BODY,    /* body is read for the handler */
+    STAGE_DROP,    /* body is read and dropped; then exchange->problem is sent */
+    STAGE_WAITING, /* suspended until ready */
+    STAGE_ANSWERED,
+};
+
+/* One request and its answer. Freed when the library says the request is over. */
+struct http_exchange {
+    struct http *http;
+    struct http_connection *connection;
+    struct MHD_Connection *mhd;
+    enum http_stage stage;
+    char *uri; /* raw, as it came */
+    bool uri_too_long;
+    struct arena arena;
+    struct request request;
+    const struct route *route;
+    bool head;
+    char *body; /* malloc: grows by doubling */
+    size_t body_bytes, body_room;
+    uint64_t dropped_bytes;
+    struct problem problem; /* why it is refused */
+    unsigned status;        /* with problem; 0: by its kind */
+    const char *allow;      /* with 405 */
+    uint64_t started_ns;
+    struct response waiting; /* STAGE_WAITING: wait_until_ns, ready, finish */
+    uint64_t asked_ns;       /* the keeper's: when ready was last asked */
+    struct http_exchange *next_waiting;
+};
+
+struct http {
+    struct http_options options;
+    struct MHD_Daemon *daemon;
+    uint16_t port;
+    uint64_t grace_ns;
+    pthread_t keeper;
+    pthread_mutex_t lock; /* for all below */
+    pthread_cond_t wake;
+    struct http_connection *connections;
+    unsigned n_connections;
+    struct http_exchange *arriving; /* suspended, the keeper has not seen them yet */
+    bool closing;
+};
+
+uint64_t http_now_ns(void);
+void http_phase_set(struct http_connection *connection, enum http_phase phase, uint64_t bytes);
+
+/* ---- http_guard.c: what the library lets through ---- */
+
+/* False with exchange->problem and status set. *drop: the body's framing is sound, it may be read and dropped so that
+ * the client sees the answer; else the answer is sent at once. *body: there is one. */
+PROBLEM_MUST_CHECK bool http_guard(struct http_exchange *exchange, const char *method, const char *version, bool *drop,
+                                   bool *body);
+/* Sets exchange->problem and status; false. */
+bool http_refuse(struct http_exchange *exchange, unsigned status, enum problem_kind kind, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* Whether a header's media type (parameters apart) is one of a NULL-terminated list. */
+bool http_media_type_in(const char *value, const char *const *list);
+
+/* ---- http_body.c ---- */
+
+/* Checks length and type of the body against the route. False with exchange->problem set. */
+PROBLEM_MUST_CHECK bool http_body_begin(struct http_exchange *exchange, bool body);
+/* A piece of it. False with exchange->problem set. */
+PROBLEM_MUST_CHECK bool http_body_add(struct http_exchange *exchange, const char *bytes, size_t n);
+
+/* ---- http_reply.c ---- */
+
+http_result http_reply(struct http_exchange *exchange, struct response *response);
+/* exchange->problem as problem+json. closes: the connection ends after it. */
+http_result http_reply_problem(struct http_exchange *exchange, bool closes);
+
+/* ---- http_keeper.c: deadlines and waits ---- */
+
+PROBLEM_MUST_CHECK bool http_keeper_start(struct http *http, struct problem *why);
+/* Resumes all that wait; then the thread ends. */
+void http_keeper_stop(struct http *http);
+/* Suspends the exchange's connection until exchange->waiting is ready, its time is over, or the front closes. The
+ * library then calls for an answer again. */
+void http_keeper_wait(struct http_exchange *exchange);
+void http_keeper_connection(void *http, struct MHD_Connection *mhd, void **socket_context,
+                            enum MHD_ConnectionNotificationCode code);
+
+#endif
