@@ -36,7 +36,7 @@ struct route_pair {
 
 #define ROUTE_ARGS             4
 #define ROUTE_RESPONSE_HEADERS 8
-#define ROUTE_PROBLEM_TYPE     "https://rematd.dev/problems/" /* and the slug: "type" of a problem on the wire */
+#define ROUTE_PROBLEM_TYPE     "/problems/" /* and the slug: "type" of a problem on the wire (a relative URI) */
 
 struct request {
     struct service *service;

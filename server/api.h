@@ -1,0 +1,10 @@
+/* api.h - the tables of the api_*.c files: one per resource, each ends with a row of method NULL. To add a resource: a
+ * file, a line here, a line in api_table.c. */
+#ifndef REMATD_SERVER_API_H
+#define REMATD_SERVER_API_H
+
+#include "server/route.h"
+
+extern const struct route api_service_routes[], api_tensor_routes[], api_job_routes[], api_savings_routes[];
+
+#endif
