@@ -1,0 +1,67 @@
+# command.sh - rematctl: every command, and every exit code.
+start
+
+small='{"kind": "attention", "strategy": "checkpointed", "compare_with": "standard", "inputs": {
+  "q": {"shape": [64, 16], "random": {"seed": 1}}, "k": {"shape": [64, 16], "random": {"seed": 2}},
+  "v": {"shape": [64, 16], "random": {"seed": 3}}}}'
+printf '%s' "$small" >"$dir/small.json"
+long_job 2000 >"$dir/long.json"
+
+code "health" 0 "$rematctl" health
+same "savings, for people" "Standard: 336.0 MB
+Checkpointed: 160.0 MB
+Memory saved: 52.4%
+Compute overhead: 33.3%" "$("$rematctl" savings 2048 512 12)"
+"$rematctl" -o json savings 2048 512 12 >"$dir/savings.json"
+same "savings, for programs" 352321536 "$(field "$dir/savings.json" /standard_memory_bytes)"
+
+code "explain" 0 "$rematctl" explain "$dir/small.json"
+check "explain shows a run, a grad and a free" awk '/ run /{r=1} / grad /{g=1} / free /{f=1} END {exit !(r && g && f)}' "$dir/out"
+"$rematctl" -o json explain "$dir/small.json" >"$dir/plan.json"
+code "submit --wait" 0 "$rematctl" -o json submit --wait "$dir/small.json"
+cp "$dir/out" "$dir/done.json"
+same "the plan explained is the plan run" "$(field "$dir/plan.json" /planned/peak_bytes)" \
+  "$(field "$dir/done.json" /result/memory/measured_peak_bytes)"
+id=$(field "$dir/done.json" /id)
+code "submit from standard input" 0 "$rematctl" submit - <"$dir/small.json"
+code "job" 0 "$rematctl" job "$id"
+check "job, for people, says identical" grep -q identical "$dir/out"
+code "wait for a finished job" 0 "$rematctl" wait "$id"
+code "jobs" 0 "$rematctl" jobs --kind attention --page-size 2
+check "jobs names them" grep -q attention "$dir/out"
+code "fetch all" 0 "$rematctl" fetch "$id" -O "$dir/all.safetensors"
+check "fetched: five outputs' bytes and a header" test "$(wc -c <"$dir/all.safetensors")" -gt $((4 * 64 * 16 * 4))
+code "fetch one as npy" 0 "$rematctl" fetch "$id" output --npy -O "$dir/output.npy"
+check "npy begins as npy does" grep -q NUMPY "$dir/output.npy"
+"$rematctl" fetch "$id" grad_v --npy -O - >"$dir/grad_v.npy"
+same "npy on standard output: 4096 bytes of numbers, header of 64s" 0 $((($(wc -c <"$dir/grad_v.npy") - 4096) % 64))
+code "upload" 0 "$rematctl" -o json upload "$root/tests/data/minilm_river.safetensors"
+same "a file is named by its digest" "sha256:$(sha256sum "$root/tests/data/minilm_river.safetensors" | cut -d' ' -f1)" \
+  "$(field "$dir/out" /tensor)"
+for table in strategies kernels version; do
+  code "$table" 0 "$rematctl" "$table"
+done
+code "delete" 0 "$rematctl" delete "$id"
+code "deleted: refused" 4 "$rematctl" job "$id"
+
+code "exit 1: a job that was cancelled" 1 bash -c '
+  id=$("$0" -o json submit "$1" | "$0" get - /id) && "$0" cancel "$id" >&2 && "$0" wait "$id"' "$rematctl" "$dir/long.json"
+code "exit 2: no command" 2 "$rematctl"
+code "exit 2: no such command" 2 "$rematctl" dance
+code "exit 2: no such option" 2 "$rematctl" jobs --colour red
+code "exit 2: a number that is none" 2 "$rematctl" savings 2048 many 12
+code "exit 3: nobody there" 3 "$rematctl" --server http://127.0.0.1:1 health
+code "exit 4: no such job" 4 "$rematctl" job none
+code "exit 4: an unknown field" 4 "$rematctl" submit - <<<'{"kind": "memory_savings", "seq_len": 8, "d_model": 8, "num_layers": 1, "x": 1}'
+check "which is pointed to" grep -q /x "$dir/out"
+code "exit 4: no strategy fits" 4 "$rematctl" submit - <<<"${small/\"kind\"/\"budget_bytes\": 1000, \"kind\"}"
+check "and the least budget is named" grep -q 'least budget' "$dir/out"
+code "exit 6: no such file" 6 "$rematctl" upload "$dir/none"
+code "exit 6: not JSON" 6 "$rematctl" submit "$dir/log"
+id=$(submit "$(cat "$dir/long.json")")
+code "exit 7: not finished in time" 7 "$rematctl" wait --timeout 1 "$id"
+before=$(date +%s%N)
+"$rematctl" cancel "$id" >/dev/null
+check "cancel stops a running job" until_state "$id" cancelled 5
+check "within two seconds" test $((($(date +%s%N) - before) / 1000000)) -lt 2000
+code "cancel again: nothing new" 0 "$rematctl" cancel "$id"

@@ -1,0 +1,19 @@
+# drain.sh - SIGTERM: not ready, no new work, what runs may end, the rest waits for the next start.
+start
+
+running=$(submit "$(long_job 60)")
+waiting=$(submit "$(long_job 2)")
+check "one job runs" until_state "$running" running 20
+kill -TERM "$pid"
+sleep 0.3
+same "readyz says no while draining" 503 "$(status "$REMATD_URL/readyz")"
+same "healthz says yes" 200 "$(status "$REMATD_URL/healthz")"
+same "a new job is refused" 503 "$(status "$REMATD_URL/v1/jobs" -H "$json" -d "$(long_job 2)")"
+check "with Retry-After" bash -c 'curl -sS -o /dev/null -D - "$1" | grep -qi "^retry-after:"' - "$REMATD_URL/readyz"
+before=$(date +%s)
+stop TERM
+check "it ends in time" test $(($(date +%s) - before)) -lt 40
+start
+code "the running job is not lost" 0 "$rematctl" wait --timeout 120 "$running"
+same "nor counted twice" 1 "$(job_field "$running" /attempts)"
+code "the waiting one is run" 0 "$rematctl" wait --timeout 60 "$waiting"
