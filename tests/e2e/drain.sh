@@ -11,7 +11,10 @@ same "healthz says yes" 200 "$(status "$REMATD_URL/healthz")"
 same "a new job is refused" 503 "$(status "$REMATD_URL/v1/jobs" -H "$json" -d "$(long_job 2)")"
 check "with Retry-After" bash -c 'curl -sS -o /dev/null -D - "$1" | grep -qi "^retry-after:"' - "$REMATD_URL/readyz"
 before=$(date +%s)
-stop TERM
+stopped=0
+wait "$pid" || stopped=$?
+pid=
+same "it ends well" 0 "$stopped"
 check "it ends in time" test $(($(date +%s) - before)) -lt 40
 start
 code "the running job is not lost" 0 "$rematctl" wait --timeout 120 "$running"
