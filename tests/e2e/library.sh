@@ -2,7 +2,7 @@
 start
 
 check "example.c compiles" ${CC:-cc} -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -I"$root" -o "$dir/example" \
-  "$root/clients/c/example.c" "$root/clients/c/rematc.c" -lcurl-gnutls -ljansson
+  "$root/clients/c/example.c" "$root/clients/c/rematc.c" $(pkg-config --libs libcurl jansson)
 check "example runs" "$dir/example"
 check "and says identical" grep -q 'identical *yes' "$dir/out"
 same "its two peaks are one" "$(awk '/^predicted/ {print $3}' "$dir/out")" "$(awk '/^measured/ {print $3}' "$dir/out")"
