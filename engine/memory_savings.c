@@ -107,9 +107,19 @@ static void progress(void *user, uint32_t done, uint32_t total) {
         w->options->progress(w->options->user, done, total);
 }
 
+static bool lab_plan(struct remat_run *r, const struct lab *lab, struct problem *why) {
+    const struct strategy strategy = {.planner = lab->checkpointed ? &planner_every_layer : &planner_standard};
+    if (!checkpoint_run_start(r, why))
+        return false;
+    for (uint32_t layer = 0; layer < lab->layers; layer++)
+        if (!layer_add(&r->graph, lab, layer, why))
+            return false;
+    return graph_finish(&r->graph, why) && planner_plan(&r->graph, &strategy, &r->arena, &r->plan, why);
+}
+
+/* Runs what was planned. */
 static bool lab_execute(struct remat_run *r, const struct lab *lab, struct exec_report *report, struct digest *digest,
                         struct problem *why) {
-    const struct strategy strategy = {.planner = lab->checkpointed ? &planner_every_layer : &planner_standard};
     struct watch watch = {r, lab->options};
     const struct exec_options options = {.pool = r->pool,
                                          .load = load,
@@ -118,13 +128,6 @@ static bool lab_execute(struct remat_run *r, const struct lab *lab, struct exec_
                                          .cancelled = cancelled,
                                          .progress = progress,
                                          .witness = r->options.witness};
-    if (!checkpoint_run_start(r, why))
-        return false;
-    for (uint32_t layer = 0; layer < lab->layers; layer++)
-        if (!layer_add(&r->graph, lab, layer, why))
-            return false;
-    if (!graph_finish(&r->graph, why) || !planner_plan(&r->graph, &strategy, &r->arena, &r->plan, why))
-        return false;
     r->exec = exec_new(&r->plan, r->slab, r->persistent, &options, why);
     if (!r->exec || !exec_run(r->exec, r->plan.n_steps, why) || !exec_finish(r->exec, report, why))
         return false;
@@ -140,16 +143,19 @@ static uint64_t total_ns(const struct exec_report *e) {
 }
 
 static bool measure(struct remat_run *r, struct lab *lab, struct remat_memory_savings *s, struct problem *why) {
-    struct exec_report standard, checkpointed;
+    struct exec_report standard = {0}, checkpointed = {0};
     struct digest first, second;
+    bool execute = lab->options->execute;
     lab->checkpointed = false;
-    if (!lab_execute(r, lab, &standard, &first, why))
+    if (!lab_plan(r, lab, why) || (execute && !lab_execute(r, lab, &standard, &first, why)))
         return false;
     s->measured.standard_predicted_peak_bytes = r->plan.peak_bytes;
     lab->checkpointed = true;
-    if (!lab_execute(r, lab, &checkpointed, &second, why))
+    if (!lab_plan(r, lab, why) || (execute && !lab_execute(r, lab, &checkpointed, &second, why)))
         return false;
     s->measured.checkpointed_predicted_peak_bytes = r->plan.peak_bytes;
+    if (!execute)
+        return true;
     s->measured.standard_memory_bytes = standard.retained_peak_bytes;
     s->measured.checkpointed_memory_bytes = checkpointed.retained_peak_bytes;
     s->measured.standard_peak_bytes = standard.measured_peak_bytes;
@@ -165,7 +171,7 @@ static bool measure(struct remat_run *r, struct lab *lab, struct remat_memory_sa
     return true;
 }
 
-static bool execute(struct lab *lab, struct remat_memory_savings *s, struct problem *why) {
+static bool run_both(struct lab *lab, struct remat_memory_savings *s, struct problem *why) {
     if (lab->element_bytes != sizeof(float))
         return problem_set(why, PROBLEM_UNSUPPORTED, "/dtype", "only float32 is executed");
     if (lab->layers > LAYERS_EXECUTED_MAX)
@@ -189,6 +195,6 @@ bool remat_measure_memory_savings(uint64_t seq_len, uint64_t d_model, uint64_t n
     lab.element_bytes = lab.options->element_bytes ? lab.options->element_bytes : sizeof(float);
     *savings = (struct remat_memory_savings){0};
     bool ok = lab_check(&lab, &inner) && predict(&lab, savings, &inner) &&
-              (!lab.options->execute || execute(&lab, savings, &inner));
+              ((!lab.options->execute && !lab.options->plan) || run_both(&lab, savings, &inner));
     return checkpoint_tell(ok, &inner, why);
 }

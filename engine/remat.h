@@ -6,7 +6,7 @@
  *
  * Data is float32, contiguous, owned by the caller. Functions return false and fill in *why (which may be NULL);
  * nothing aborts. A handle belongs to one thread at a time; different handles may be used at once. Link with
- * `pkg-config --libs rematd`. */
+ * `pkg-config --libs remat`. */
 #ifndef REMAT_H
 #define REMAT_H
 
@@ -153,7 +153,8 @@ void remat_checkpoint_sequential_free(struct remat_checkpointed_sequence *s);
 struct remat_savings_options {
     uint64_t heads, batch;         /* 0: 1 */
     unsigned element_bytes;        /* 0: 4; 2 for 16-bit (predicted only) */
-    bool execute;                  /* run both and fill in measured */
+    bool plan;                     /* plan both: fill in the predicted peaks of measured */
+    bool execute;                  /* run both: fill in all of measured */
     struct remat_options run;      /* threads, clock; keep is ignored */
     bool (*cancelled)(void *user); /* asked between ops while executing; may be NULL */
     void (*progress)(void *user, uint32_t done, uint32_t total);

@@ -1,0 +1,134 @@
+# rematd. `make` builds bin/rematd and bin/rematctl; `make demo` and `make test` do everything on a fresh machine.
+#   make run | demo | test [SUITE=name] [V=1] | check | house | bench | fuzz | fmt | install [PREFIX=] | image | clean
+# VARIANT=plain|asan|tsan picks a build; objects live in build/VARIANT.
+
+VARIANT ?= plain
+PREFIX  ?= /usr/local
+ifeq ($(origin CC),default)
+CC      := gcc
+endif
+Q       := $(if $(V),,@)
+B       := build/$(VARIANT)
+VERSION := 0.1.0
+
+PACKAGES := libmicrohttpd jansson sqlite3 gnutls
+WARN     := -Wall -Wextra -Wshadow -Wvla -Walloca -Wstrict-prototypes -Wmissing-prototypes -Werror
+CFLAGS_plain := -O2 -g
+CFLAGS_asan  := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+CFLAGS_tsan  := -O1 -g -fno-builtin -fsanitize=thread -isystem tests/tsan
+CFLAGS   := -std=c11 -D_GNU_SOURCE -I. -fPIC -ffp-contract=off -DREMATD_VERSION='"$(VERSION)"' $(WARN) $(CFLAGS_$(VARIANT)) $(EXTRA)
+PKG_C     = $(shell pkg-config --cflags $(PACKAGES) libcurl openblas)
+LDFLAGS  := $(CFLAGS_$(VARIANT))
+ENGINE_L := -lopenblas -lpthread -lm
+SERVER_L  = $(shell pkg-config --libs $(PACKAGES))
+CLIENT_L  = $(shell pkg-config --libs libcurl jansson)
+
+ENGINE := $(wildcard engine/*.c engine/*/*.c)
+SERVER := $(filter-out server/main.c,$(wildcard server/*.c))
+RCTL   := $(wildcard clients/c/rematctl*.c)
+TESTS  := $(wildcard tests/test_*.c)
+obj     = $(patsubst %.c,$(B)/%.o,$(1))
+
+.PHONY: all run demo test check house bench fuzz fmt install image clean deps units e2e record-truth record-minilm
+
+all: bin/rematd bin/rematctl
+
+# ---- what is built ----
+
+bin/rematd: $(call obj,server/main.c $(SERVER) $(ENGINE))
+	@mkdir -p bin
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(SERVER_L) $(ENGINE_L)
+
+bin/rematctl: $(call obj,$(RCTL) clients/c/rematc.c)
+	@mkdir -p bin
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(CLIENT_L)
+
+$(B)/libremat.a: $(call obj,$(ENGINE))
+	$(Q)rm -f $@
+	$(Q)ar rcs $@ $^
+
+$(B)/libremat.so.0: $(call obj,$(ENGINE))
+	$(Q)$(CC) -shared -Wl,-soname,libremat.so.0 $(LDFLAGS) $^ -o $@ $(ENGINE_L)
+
+$(B)/tests/all: $(call obj,$(TESTS) $(SERVER) $(ENGINE) clients/c/rematc.c)
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(TEST_L) $(SERVER_L) $(CLIENT_L) $(ENGINE_L)
+TEST_L := $(if $(filter tsan,$(VARIANT)),,-lcriterion)
+
+$(B)/engine/kernels/%.o: CFLAGS += $(if $(filter plain,$(VARIANT)),-O3)
+$(B)/server/api_service.o: docs/openapi.json
+
+$(B)/%.o: %.c
+	@mkdir -p $(dir $@)
+	$(Q)$(CC) $(CFLAGS) $(PKG_C) -MMD -MP -c $< -o $@
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+
+# ---- what is done with it ----
+
+deps:
+	@.ci/install
+
+run: all
+	bin/rematd serve
+
+demo: deps
+	@$(MAKE) -s -j2 all
+	@clients/demo.sh
+
+# Every suite, then the daemon end to end. With SUITE, that suite alone.
+test: deps
+	@$(MAKE) -s -j2 all units
+	@$(if $(SUITE),,$(MAKE) -s e2e)
+
+units: $(B)/tests/all
+	@tests/run.sh $(B)/tests/all $(VARIANT) '$(SUITE)' '$(V)'
+
+e2e: all $(B)/libremat.a $(B)/libremat.so.0
+	@tests/e2e/e2e.sh
+
+# The long form of everything: sanitizers, long runs.
+check: test house
+	@$(MAKE) -s -j2 VARIANT=asan units
+	@$(MAKE) -s -j2 VARIANT=tsan units
+	@REMATD_TESTS_LONG=1 $(MAKE) -s units
+
+house:
+	@tests/house.sh
+
+BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
+$(B)/bench/%: $(B)/tests/bench/%.o $(B)/libremat.a
+	@mkdir -p $(dir $@)
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(ENGINE_L)
+bench: $(BENCHES)
+	@for b in $(BENCHES); do echo "== $$b"; $$b || exit 1; done
+
+fuzz:
+	@tests/fuzz/run.sh $(SECONDS_EACH)
+
+fmt:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+# ---- leaving the house ----
+
+install: all $(B)/libremat.a $(B)/libremat.so.0
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin bin/rematd bin/rematctl
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include engine/remat.h clients/c/rematc.h
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib $(B)/libremat.a
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib $(B)/libremat.so.0
+	ln -sf libremat.so.0 $(DESTDIR)$(PREFIX)/lib/libremat.so
+	@mkdir -p $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	printf 'prefix=%s\nName: remat\nDescription: gradient checkpointing in exactly the planned bytes\nVersion: %s\nCflags: -I$${prefix}/include\nLibs: -L$${prefix}/lib -lremat\nLibs.private: $(ENGINE_L)\n' '$(PREFIX)' '$(VERSION)' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/remat.pc
+
+image:
+	@set -e; for tool in docker podman buildah; do command -v $$tool >/dev/null || continue; \
+	  if [ $$tool = buildah ]; then exec buildah bud -t rematd -f docker/Dockerfile .; fi; \
+	  exec $$tool build -t rematd -f docker/Dockerfile .; done; echo "image: needs docker, podman or buildah" >&2; exit 1
+
+clean:
+	rm -rf build bin
+
+# These need PyPI packages; what they record is committed.
+record-truth:
+	tests/data/record.sh record_attention.py
+record-minilm:
+	tests/data/record.sh record_minilm.py

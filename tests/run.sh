@@ -1,0 +1,23 @@
+#!/bin/sh
+# run.sh - runs the test binary; fails on a failed test, on a sanitizer's report, and when no test ran.
+# usage: run.sh BINARY VARIANT [SUITE] [V]
+set -eu
+binary=$1 variant=$2 suite=${3:-} verbose=${4:-}
+reports=$(mktemp -d)
+trap 'rm -rf "$reports"' EXIT
+# Criterion 2.4 counts a test that leaks as passed: reports go to files, and a file is a failure.
+export ASAN_OPTIONS="log_path=$reports/asan:detect_leaks=1" UBSAN_OPTIONS="log_path=$reports/ubsan:print_stacktrace=1"
+export TSAN_OPTIONS="log_path=$reports/tsan:second_deadlock_stack=1"
+export OPENBLAS_NUM_THREADS=1
+status=0
+if [ "$variant" = tsan ]; then
+  "$binary" $suite || status=$?
+else
+  "$binary" -j2 ${suite:+--filter "$suite/*"} ${verbose:+--verbose} || status=$?
+fi
+for r in "$reports"/*; do
+  [ -e "$r" ] || continue
+  cat "$r" >&2
+  status=1
+done
+exit $status
