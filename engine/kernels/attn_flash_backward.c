@@ -90,26 +90,13 @@ static void announce(const struct block *k, uint64_t step) {
 }
 
 /* top_i = log2 sum exp (inf where the row is absent or fully masked: exp2(s - inf) = 0), delta_i = sum_c dO_ic O_ic. */
-static void rows_prepare(const struct flash_panel *p, const float *o, const float *d_o, float *top, float *delta) {
+static void rows_prepare(const struct block *k, const struct flash_panel *p, const float *o, const float *d_x) {
     const struct attn_shape *s = &p->c->shape;
     const float *lse = p->c->aux + (p->b * s->heads + p->h) * s->n_q + p->i;
-    for (unsigned r = 0; r < TILE_PANEL; r++) {
-        float lanes[8] = {0};
-        delta[r] = 0;
-        top[r] = INFINITY;
-        if (r >= p->rows)
-            continue;
-        uint64_t c = 0;
-        for (; c + 8 <= s->d; c += 8)
-            for (unsigned lane = 0; lane < 8; lane++)
-                lanes[lane] += o[r * s->o.row + c + lane] * d_o[r * s->o.row + c + lane];
-        for (; c < s->d; c++)
-            lanes[c % 8] += o[r * s->o.row + c] * d_o[r * s->o.row + c];
-        for (unsigned lane = 0; lane < 8; lane++)
-            delta[r] += lanes[lane];
-        if (lse[r] != -INFINITY)
-            top[r] = (float)(lse[r] * FLASH_LOG2_E);
-    }
+    float *top = k->work + k->f->room.rows, *delta = top + TILE_PANEL;
+    for (unsigned r = 0; r < TILE_PANEL; r++)
+        top[r] = r < p->rows && lse[r] != -INFINITY ? (float)(lse[r] * FLASH_LOG2_E) : INFINITY;
+    k->f->tile->columns(p->rows, s->d, o, s->o.row, d_x, delta);
 }
 
 /* One subtile of n keys from j: S, P, dP, dS, and what they add to y (d_q), d_k, d_v. */
@@ -156,11 +143,11 @@ static void panel_task(const struct block *k, uint64_t h, uint64_t panel, uint64
     struct flash_panel p = flash_panel(c, k->b, h, panel * TILE_PANEL);
     uint64_t q_at = k->b * s->q.batch + h * s->q.head + p.i * s->q.row, q_row = s->q.row;
     uint64_t o_at = k->b * s->o.batch + h * s->o.head + p.i * s->o.row, o_row = s->o.row;
-    float *top = k->work + room->rows, *y = k->work + room->y;
+    float *y = k->work + room->y;
 
     flash_transpose(c->q + q_at, q_row, p.rows, s->d, (float)(c->scale * FLASH_LOG2_E), k->work);
     flash_transpose(c->d_o + o_at, o_row, p.rows, s->d, 1, k->work + room->d_x);
-    rows_prepare(&p, c->o + o_at, c->d_o + o_at, top, top + TILE_PANEL);
+    rows_prepare(k, &p, c->o + o_at, k->work + room->d_x);
     const float *q = flash_rows(c->q + q_at, &q_row, p.rows, TILE_PANEL, s->d, width, k->work + room->q);
     const float *d_o = flash_rows(c->d_o + o_at, &o_row, p.rows, TILE_PANEL, s->d, width, k->work + room->d_o);
     memset(y, 0, TILE_PANEL * width * sizeof *y);

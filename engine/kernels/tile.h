@@ -17,6 +17,10 @@ struct tile {
     /* t[n][PANEL] = a[n][d] . x[d][PANEL]; rows of a are a_row apart */
     void (*dots)(uint64_t n, uint64_t d, const float *a, uint64_t a_row, const float *x, float *t);
 
+    /* sum[PANEL] = a[PANEL][d] . x[d][PANEL], column by column: bit for bit what dots makes of equal rows, so that P
+     * (dP - delta) is exactly 0 where a query sees one key. Rows of a from `rows` on count as 0. */
+    void (*columns)(unsigned rows, uint64_t d, const float *a, uint64_t a_row, const float *x, float *sum);
+
     /* One step of the online softmax: m[PANEL] = the new maxima, t = exp2(t - m), l = l alpha + sums of t, where
      * alpha[PANEL] = exp2(old m - new m). Rows that saw nothing but -inf keep m = -inf, l = 0. */
     void (*soft)(uint64_t n, float *t, float *m, float *l, float *alpha);

@@ -78,6 +78,26 @@ static void dots(uint64_t n, uint64_t d, const float *a, uint64_t a_row, const f
         dots_rows(1, d, a, a_row, x, t);
 }
 
+static void columns(unsigned rows, uint64_t d, const float *a, uint64_t a_row, const float *x, float *sum) {
+    enum { STEP = 16 };
+    float turned[STEP][TILE_PANEL] = {{0}};
+    vec sum0 = SPLAT(0.0f), sum1 = sum0, sum2 = sum0;
+    for (uint64_t from = 0; from < d; from += STEP) {
+        uint64_t n = d - from < STEP ? d - from : STEP;
+        for (unsigned r = 0; r < rows; r++)
+            for (uint64_t c = 0; c < n; c++)
+                turned[c][r] = a[r * a_row + from + c];
+        for (uint64_t c = 0; c < n; c++, x += TILE_PANEL) {
+            sum0 = TILE_FMA(LOAD(&turned[c][0]), LOAD(x), sum0);
+            sum1 = TILE_FMA(LOAD(&turned[c][8]), LOAD(x + 8), sum1);
+            sum2 = TILE_FMA(LOAD(&turned[c][16]), LOAD(x + 16), sum2);
+        }
+    }
+    STORE(sum, sum0);
+    STORE(sum + 8, sum1);
+    STORE(sum + 16, sum2);
+}
+
 static void soft(uint64_t n, float *t, float *m, float *l, float *alpha) {
     for (unsigned v = 0; v < TILE_PANEL; v += 8) {
         vec before = LOAD(m + v), top = before, sum = SPLAT(0.0f);
@@ -241,6 +261,7 @@ static void softmax(uint64_t n, const float *s, float *p) {
 const struct tile TILE_ROW = {
     .name = TILE_NAME,
     .dots = dots,
+    .columns = columns,
     .soft = soft,
     .powers = powers,
     .slopes = slopes,
