@@ -6,6 +6,7 @@
 
 #include "engine/base/rng.h"
 #include "engine/remat.h"
+#include "tests/support.h"
 
 /* ---- tensors for tests ---- */
 
@@ -492,4 +493,76 @@ Test(FlashTogether, flash_reduces_the_forward_and_checkpointing_the_backward) {
         for (int i = 0; i < 4; i++)
             attention_run_free(&runs[i / 2][i % 2]);
     }
+}
+
+/* ---- Strategies ---- */
+
+#define LAYERS 5u
+
+static const struct strategy named[] = {
+    {.planner = &planner_standard},
+    {.planner = &planner_every_layer},
+    {.planner = &planner_every_n, .n = 2},
+    {.planner = &planner_uniform, .segments = 2},
+    {.planner = &planner_block, .k = 3},
+    {.planner = &planner_selective, .selection = {.parts = PART_ATTENTION}},
+    {.planner = &planner_selective, .selection = {.parts = PART_ATTENTION_CORE}},
+    {.planner = &planner_selective, .selection = {.parts = PART_MLP}},
+};
+
+Test(Strategies, every_strategy_gives_the_bits_of_standard) {
+    for (unsigned kernel = 0; kernel < attn_table_length; kernel++)
+        for (double p = 0; p < 0.3; p += 0.25) {
+            struct arena a;
+            struct graph g;
+            struct stack stack;
+            arena_init(&a, 0);
+            support_transformer(&g, &stack, &a, LAYERS, 65, 32, &attn_table[kernel], p, 2);
+            struct support_run standard = support_run(&g, &stack, &named[0], 1);
+            for (size_t s = 0; s < CASES(named); s++)
+                for (unsigned threads = 1; threads <= 2; threads++) {
+                    struct support_run run = support_run(&g, &stack, &named[s], threads);
+                    cr_assert(digest_same(run.digest, standard.digest), "%s, %s, dropout %g, %u threads",
+                              named[s].planner->name, attn_table[kernel].name, p, threads);
+                    cr_assert(run.report.measured_peak_bytes <= standard.report.measured_peak_bytes);
+                    cr_assert(s == 0 || run.report.saved_bytes < standard.report.saved_bytes);
+                }
+            arena_free(&a);
+        }
+}
+
+/* A strategy keeps what it says: every_n with n = 2 of 5 layers recomputes layers 0, 2, 4 and no other. */
+Test(Strategies, each_recomputes_the_layers_and_parts_it_names) {
+    const struct {
+        struct strategy s;
+        unsigned layers; /* bit per layer that may recompute */
+        unsigned parts;  /* all recomputed ops have one of them; 0: any */
+    } rows[] = {
+        {{.planner = &planner_every_layer}, 0x1f, 0},
+        {{.planner = &planner_every_n, .n = 2}, 0x15, 0},
+        {{.planner = &planner_block, .k = 3}, 0x07, 0},
+        {{.planner = &planner_uniform, .segments = 2}, 0x1f, 0},
+        {{.planner = &planner_selective, .selection = {.parts = PART_ATTENTION}}, 0x1f, PART_ATTENTION},
+        {{.planner = &planner_selective, .selection = {.parts = PART_ATTENTION_CORE}}, 0x1f, PART_ATTENTION_CORE},
+    };
+    struct arena a;
+    struct graph g;
+    struct stack stack;
+    arena_init(&a, 0);
+    support_transformer(&g, &stack, &a, LAYERS, 16, 16, &attn_table[ATTN_STANDARD], 0, 1);
+    for (size_t r = 0; r < CASES(rows); r++) {
+        struct plan p;
+        struct problem why = {0};
+        cr_assert(planner_plan(&g, &rows[r].s, &a, &p, &why));
+        unsigned recomputed = 0;
+        for (uint32_t i = p.turn; i < p.n_steps; i++) {
+            const struct op *op = &g.ops[p.steps[i].of];
+            if (p.steps[i].op != STEP_RUN)
+                continue;
+            recomputed |= 1u << op->layer;
+            cr_assert(rows[r].parts == 0 || (op->parts & rows[r].parts), "row %zu recomputes %s", r, op->name);
+        }
+        cr_assert_eq(recomputed, rows[r].layers, "row %zu", r);
+    }
+    arena_free(&a);
 }

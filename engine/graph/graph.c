@@ -169,8 +169,20 @@ void graph_request_grad(struct graph *g, uint32_t tensor) {
     g->tensors[tensor].grad_requested = g->backward && g->tensors[tensor].needs_grad;
 }
 
+static bool is_read(const struct graph *g, uint32_t tensor) {
+    for (uint32_t o = 0; o < g->n_ops; o++)
+        for (uint32_t i = 0; i < g->ops[o].n_inputs; i++)
+            if (g->ops[o].inputs[i] == tensor)
+                return true;
+    return false;
+}
+
 bool graph_finish(struct graph *g, struct problem *why) {
     bool any = false;
+    for (uint32_t t = 0; t < g->n_tensors; t++)
+        if (g->tensors[t].grad_requested && !g->tensors[t].requested && !is_read(g, t))
+            return problem_set(why, PROBLEM_SHAPE, "/inputs", "the gradient of %s is asked for, which nothing reads",
+                               g->tensors[t].name);
     g->layers = 0;
     for (uint32_t t = 0; t < g->n_tensors; t++)
         any |= g->tensors[t].requested;

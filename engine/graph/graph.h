@@ -13,8 +13,8 @@
 #include "engine/base/problem.h"
 #include "engine/graph/op.h"
 
-#define GRAPH_NONE UINT32_MAX
-#define GRAPH_RANK_MAX 8
+#define GRAPH_NONE        UINT32_MAX
+#define GRAPH_RANK_MAX    8
 #define GRAPH_TENSORS_MAX (1u << 22)
 
 enum tensor_role {
@@ -48,15 +48,16 @@ struct graph {
 };
 
 /* In the arena; threads >= 1. */
-PROBLEM_MUST_CHECK bool graph_init(struct graph *g, struct arena *arena, unsigned threads, bool backward, struct problem *why);
+PROBLEM_MUST_CHECK bool graph_init(struct graph *g, struct arena *arena, unsigned threads, bool backward,
+                                   struct problem *why);
 
-/* A tensor that no op makes. Names are copied. GRAPH_NONE with a problem (PROBLEM_LIMIT "/shape/0" ...) on sizes of 0, rank
- * over 8 or more than 2^62 bytes. */
+/* A tensor that no op makes. Names are copied. GRAPH_NONE with a problem (PROBLEM_LIMIT "/shape/0" ...) on sizes of 0,
+ * rank over 8 or more than 2^62 bytes. */
 uint32_t graph_tensor(struct graph *g, enum tensor_role role, const char *name, enum dtype dtype, unsigned rank,
                       const uint64_t *shape, bool needs_grad, struct problem *why);
 
-/* Appends an op: *spec is copied, its inputs are tensor ids; the row of op_table checks shapes and makes the outputs, named
- * "NAME" (or "NAME.aux"). Returns the op's id or GRAPH_NONE. Its results are graph_result(g, op, 0...). */
+/* Appends an op: *spec is copied, its inputs are tensor ids; the row of op_table checks shapes and makes the outputs,
+ * named "NAME" (or "NAME.aux"). Returns the op's id or GRAPH_NONE. Its results are graph_result(g, op, 0...). */
 uint32_t graph_op(struct graph *g, const struct op *spec, struct problem *why);
 uint32_t graph_result(const struct graph *g, uint32_t op, uint32_t index);
 

@@ -12,7 +12,16 @@
 struct graph;
 struct pool;
 
-enum dtype { DTYPE_FLOAT32, DTYPE_BFLOAT16, DTYPE_FLOAT16, DTYPE_FLOAT64, DTYPE_INT64, DTYPE_INT32, DTYPE_UINT8, DTYPES };
+enum dtype {
+    DTYPE_FLOAT32,
+    DTYPE_BFLOAT16,
+    DTYPE_FLOAT16,
+    DTYPE_FLOAT64,
+    DTYPE_INT64,
+    DTYPE_INT32,
+    DTYPE_UINT8,
+    DTYPES
+};
 uint64_t dtype_bytes(enum dtype d);
 const char *dtype_name(enum dtype d); /* "float32", ... */
 bool dtype_find(const char *name, enum dtype *out);
@@ -25,7 +34,8 @@ enum op_kind {
     OP_SILU,
     OP_LAYER_NORM, /* x [.., n], weight [n], bias [n] -> [.., n]; aux mean, rstd [..] */
     OP_RMS_NORM,   /* x [.., n], weight [n] -> [.., n]; aux rstd [..] */
-    OP_DROPOUT,    /* x -> x keep / (1 - p): Philox, key = seed, counter (i / 4 low, i / 4 high, 0, RNG_DROPOUT), lane i mod 4 */
+    OP_DROPOUT,    /* x -> x keep / (1 - p): Philox, key = seed, counter (i / 4 low, i / 4 high, 0, RNG_DROPOUT), lane i
+                      mod 4 */
     OP_ADD,        /* a, b (same shape) -> a + b */
     OP_SCALE,      /* x -> factor x */
     OP_FUNCTION,   /* somebody's forward and backward */
@@ -56,16 +66,16 @@ struct op_attention {
 };
 
 /* A user's op. Pointers are float32 data of the shapes given; each function runs on one thread at a time.
- * forward writes outputs and saved. backward adds into the non-NULL d_inputs; it sees inputs only if keeps_inputs, saved
- * always. Both get workspace_bytes of scratch. false stops the run with PROBLEM_STATE and the function's name. */
+ * forward writes outputs and saved. backward adds into the non-NULL d_inputs; it sees inputs only if keeps_inputs,
+ * saved always. Both get workspace_bytes of scratch. false stops the run with PROBLEM_STATE and the function's name. */
 struct op_function {
     void *context;
     bool (*forward)(void *context, const float *const *inputs, float *const *outputs, float *const *saved, void *work);
-    bool (*backward)(void *context, const float *const *inputs, const float *const *saved, const float *const *d_outputs,
-                     float *const *d_inputs, void *work);
+    bool (*backward)(void *context, const float *const *inputs, const float *const *saved,
+                     const float *const *d_outputs, float *const *d_inputs, void *work);
     uint32_t n_results, n_saved;
-    const unsigned *ranks;               /* of results, then saved */
-    const uint64_t (*shapes)[8];         /* of results, then saved */
+    const unsigned *ranks;       /* of results, then saved */
+    const uint64_t (*shapes)[8]; /* of results, then saved */
     bool keeps_inputs;
     uint64_t forward_flops, backward_flops, workspace_bytes;
 };
@@ -79,11 +89,22 @@ struct op {
     unsigned parts; /* enum op_part */
     union {
         struct op_attention attention;
-        struct { bool tanh_form; } gelu;
-        struct { uint64_t out; } linear;       /* 0: read from weight */
-        struct { float epsilon; } norm;
-        struct { double p; uint64_t seed; } dropout;
-        struct { float factor; } scale;
+        struct {
+            bool tanh_form;
+        } gelu;
+        struct {
+            uint64_t out;
+        } linear; /* 0: read from weight */
+        struct {
+            float epsilon;
+        } norm;
+        struct {
+            double p;
+            uint64_t seed;
+        } dropout;
+        struct {
+            float factor;
+        } scale;
         struct op_function function;
     };
     /* filled in by graph_op: */
@@ -101,8 +122,8 @@ struct op_call {
     const struct graph *graph;
     const struct op *op;
     struct pool *pool;
-    const void *const *inputs; /* backward: NULL where not in op.saved (parameters are always there) */
-    void *const *outputs;      /* forward: all, to be written. backward: NULL where not saved */
+    const void *const *inputs;    /* backward: NULL where not in op.saved (parameters are always there) */
+    void *const *outputs;         /* forward: all, to be written. backward: NULL where not saved */
     const void *const *d_outputs; /* backward: one per result, never NULL */
     void *const *d_inputs;        /* backward: ADD into it; NULL where no gradient is wanted */
     void *work;
@@ -117,7 +138,8 @@ struct op_row {
     bool (*backward)(const struct op_call *c, struct problem *why);
     /* double precision forward of results alone: in[i], out[r] contiguous doubles; scratch-free or own stack only.
      * NULL for OP_FUNCTION. scratch holds (largest tensor's elements) doubles. */
-    void (*reference)(const struct graph *g, const struct op *op, const double *const *in, double *const *out, double *scratch);
+    void (*reference)(const struct graph *g, const struct op *op, const double *const *in, double *const *out,
+                      double *scratch);
 };
 
 extern const struct op_row *const op_table[OP_KINDS];
@@ -129,10 +151,12 @@ extern const struct op_row op_attention_row, op_linear_row, op_gelu_row, op_relu
 /* An op that reads one tensor more than once has at most this many inputs. */
 #define OP_INPUTS_REPEATING 64u
 
-/* *bytes = what the wrapper below needs for inputs that occur more than once; part of op.backward_work_bytes, at its end. */
+/* *bytes = what the wrapper below needs for inputs that occur more than once; part of op.backward_work_bytes, at its
+ * end. */
 PROBLEM_MUST_CHECK bool op_repeat_bytes(const struct graph *g, const struct op *op, uint64_t *bytes);
 
-/* The wrappers the executor calls: they give an input that occurs twice a gradient of its own and add the two in order. */
+/* The wrappers the executor calls: they give an input that occurs twice a gradient of its own and add the two in order.
+ */
 PROBLEM_MUST_CHECK bool op_forward(const struct op_call *c, struct problem *why);
 PROBLEM_MUST_CHECK bool op_backward(const struct op_call *c, struct problem *why);
 

@@ -23,7 +23,8 @@ static bool shape(struct graph *g, struct op *op, struct problem *why) {
     if (!f->forward)
         return problem_set(why, PROBLEM_MISSING_FIELD, "/forward", "a function needs a forward");
     if (!f->backward && g->backward)
-        return problem_set(why, PROBLEM_MISSING_FIELD, "/backward", "a function whose gradient is wanted needs a backward");
+        return problem_set(why, PROBLEM_MISSING_FIELD, "/backward",
+                           "a function whose gradient is wanted needs a backward");
     if (f->n_results == 0)
         return problem_set(why, PROBLEM_MISSING_FIELD, "/outputs", "a function makes at least one output");
     if (f->workspace_bytes > (uint64_t)1 << 62)

@@ -2,8 +2,8 @@
 #include "engine/graph/op.h"
 
 const struct op_row *const op_table[OP_KINDS] = {
-    [OP_ATTENTION] = &op_attention_row,   [OP_LINEAR] = &op_linear_row,     [OP_GELU] = &op_gelu_row,
-    [OP_RELU] = &op_relu_row,             [OP_SILU] = &op_silu_row,         [OP_LAYER_NORM] = &op_layer_norm_row,
-    [OP_RMS_NORM] = &op_rms_norm_row,     [OP_DROPOUT] = &op_dropout_row,   [OP_ADD] = &op_add_row,
-    [OP_SCALE] = &op_scale_row,           [OP_FUNCTION] = &op_function_row,
+    [OP_ATTENTION] = &op_attention_row, [OP_LINEAR] = &op_linear_row,     [OP_GELU] = &op_gelu_row,
+    [OP_RELU] = &op_relu_row,           [OP_SILU] = &op_silu_row,         [OP_LAYER_NORM] = &op_layer_norm_row,
+    [OP_RMS_NORM] = &op_rms_norm_row,   [OP_DROPOUT] = &op_dropout_row,   [OP_ADD] = &op_add_row,
+    [OP_SCALE] = &op_scale_row,         [OP_FUNCTION] = &op_function_row,
 };

@@ -4,10 +4,12 @@
 #include "engine/plan/planner.h"
 
 const struct attention_strategy attention_strategy_table[] = {
-    {"flash", "keeps Q, K, V, the output and one log-sum-exp a row; never the N x N weights", &attn_table[ATTN_FLASH], false},
+    {"flash", "keeps Q, K, V, the output and one log-sum-exp a row; never the N x N weights", &attn_table[ATTN_FLASH],
+     false},
     {"standard", "keeps Q, K, V and the N x N weights", &attn_table[ATTN_STANDARD], false},
     {"flash_checkpointed", "keeps Q, K, V only; never the N x N weights", &attn_table[ATTN_FLASH], true},
-    {"checkpointed", "keeps Q, K, V only; the weights are made again for the backward", &attn_table[ATTN_STANDARD], true},
+    {"checkpointed", "keeps Q, K, V only; the weights are made again for the backward", &attn_table[ATTN_STANDARD],
+     true},
 };
 const unsigned attention_strategy_table_length = sizeof attention_strategy_table / sizeof attention_strategy_table[0];
 

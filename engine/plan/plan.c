@@ -21,8 +21,8 @@ uint64_t plan_value_bytes(const struct graph *g, uint32_t value) {
     return g->tensors[value < g->n_tensors ? value : value - g->n_tensors].bytes;
 }
 
-/* Frees are found walking the moves backwards: a value that a move touches dies with it unless the next event is a read.
- * A value whose next event is that it is made again dies too: that is what dropping an activation means. */
+/* Frees are found walking the moves backwards: a value that a move touches dies with it unless the next event is a
+ * read. A value whose next event is that it is made again dies too: that is what dropping an activation means. */
 enum next_event { NEXT_NOTHING, NEXT_READ, NEXT_MADE };
 
 struct ends {
@@ -117,8 +117,8 @@ static bool moves_end(struct ends *e, const struct step *moves, uint32_t n_moves
     return true;
 }
 
-bool plan_make(const struct graph *g, const struct step *moves, uint32_t n_moves, struct arena *arena, struct plan *plan,
-               struct problem *why) {
+bool plan_make(const struct graph *g, const struct step *moves, uint32_t n_moves, struct arena *arena,
+               struct plan *plan, struct problem *why) {
     *plan = (struct plan){.graph = g};
     struct ends e = {.g = g, .room = n_moves * 3 + 16, .arena = arena};
     e.at = e.room;

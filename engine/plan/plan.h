@@ -1,6 +1,6 @@
-/* plan.h - a plan is a program over a graph: run, grad, free. Planners write the moves, plan_make adds the frees and has
- * the result checked, simulated and laid out; the executor runs it. Everything lives in the arena given; a finished plan is
- * read-only. See docs/memory-model.md for what each figure means. */
+/* plan.h - a plan is a program over a graph: run, grad, free. Planners write the moves, plan_make adds the frees and
+ * has the result checked, simulated and laid out; the executor runs it. Everything lives in the arena given; a finished
+ * plan is read-only. See docs/memory-model.md for what each figure means. */
 #ifndef REMATD_PLAN_PLAN_H
 #define REMATD_PLAN_PLAN_H
 
@@ -32,8 +32,8 @@ struct extent {
 /* What is in the slab at one step, by kind; extents, so they sum to live bytes. */
 struct plan_moment {
     uint64_t live_bytes;
-    uint64_t saved_activations_bytes, recomputed_bytes, activation_gradients_bytes, inputs_outputs_bytes, transient_bytes,
-        workspace_bytes;
+    uint64_t saved_activations_bytes, recomputed_bytes, activation_gradients_bytes, inputs_outputs_bytes,
+        transient_bytes, workspace_bytes;
     uint64_t retained_bytes; /* saved plus recomputed, exact tensor sizes */
 };
 
@@ -41,7 +41,7 @@ struct plan {
     const struct graph *graph;
     struct step *steps;
     uint32_t n_steps;
-    uint32_t turn; /* the first step of the backward; n_steps where there is none */
+    uint32_t turn;          /* the first step of the backward; n_steps where there is none */
     struct extent *extents; /* by first step */
     uint32_t n_extents;
 
@@ -53,20 +53,22 @@ struct plan {
     uint64_t forward_flops, backward_flops, recompute_flops;
 };
 
-/* moves: runs and grads in order, without frees. Adds a free after the last use of every life of every value, then checks,
- * simulates and lays out. */
-PROBLEM_MUST_CHECK bool plan_make(const struct graph *g, const struct step *moves, uint32_t n_moves, struct arena *arena,
-                                  struct plan *plan, struct problem *why);
+/* moves: runs and grads in order, without frees. Adds a free after the last use of every life of every value, then
+ * checks, simulates and lays out. */
+PROBLEM_MUST_CHECK bool plan_make(const struct graph *g, const struct step *moves, uint32_t n_moves,
+                                  struct arena *arena, struct plan *plan, struct problem *why);
 
-/* Proves that the steps are a legal program: inputs and saved sets resident, each gradient once and in reverse graph order,
- * everything made is freed, only what was requested is left. Shares no code with the planners or the simulator. */
+/* Proves that the steps are a legal program: inputs and saved sets resident, each gradient once and in reverse graph
+ * order, everything made is freed, only what was requested is left. Shares no code with the planners or the simulator.
+ */
 PROBLEM_MUST_CHECK bool plan_check(const struct plan *plan, struct arena *arena, struct problem *why);
 
 /* Fills in extents (offsets aside) and every figure but slab and peak bytes; moments[n_steps] too where not NULL. */
 PROBLEM_MUST_CHECK bool plan_simulate(struct plan *plan, struct arena *arena, struct plan_moment *moments,
                                       struct problem *why);
 
-/* Gives every extent an offset such that no two that live at once overlap; sets slab_bytes and peak_bytes. Deterministic. */
+/* Gives every extent an offset such that no two that live at once overlap; sets slab_bytes and peak_bytes.
+ * Deterministic. */
 PROBLEM_MUST_CHECK bool plan_layout(struct plan *plan, struct arena *arena, struct problem *why);
 
 /* A value's name in the arena: the tensor's, or "d(NAME)". */

@@ -1,8 +1,8 @@
 /* plan_layout.c - offsets in one slab: dynamic storage allocation, lives known in advance.
  *
- * The least slab is NP-hard to find, so a few greedy orders are tried, each placing extents one by one at the lowest offset
- * where they fit; then the extents that stick out are moved to the front of the best order, over and over, while that
- * helps. It stops as soon as the slab equals the live peak, below which nothing can go. */
+ * The least slab is NP-hard to find, so a few greedy orders are tried, each placing extents one by one at the lowest
+ * offset where they fit; then the extents that stick out are moved to the front of the best order, over and over, while
+ * that helps. It stops as soon as the slab equals the live peak, below which nothing can go. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -143,7 +143,8 @@ static void layout_search(struct layout *l, struct key *keys) {
 }
 
 bool plan_layout(struct plan *plan, struct arena *arena, struct problem *why) {
-    struct layout l = {.extents = plan->extents, .n = plan->n_extents, .best_bytes = UINT64_MAX, .bound = plan->live_peak_bytes};
+    struct layout l = {
+        .extents = plan->extents, .n = plan->n_extents, .best_bytes = UINT64_MAX, .bound = plan->live_peak_bytes};
     l.order = arena_new(arena, uint32_t, (size_t)l.n + 1, why);
     l.placed = arena_new(arena, uint32_t, (size_t)l.n + 1, why);
     l.best = arena_new(arena, uint64_t, l.n, why);

@@ -1,7 +1,8 @@
 /* plan_simulate.c - walks a plan once and notes the lives of all values; every figure follows from those.
  *
- * A life of a value begins with the step that makes it (inputs: step 0) and ends with its free. A tensor is *held* from its
- * making to its last read by the backward: those are the saved tensors; lives begun by a second run are *recomputed*. */
+ * A life of a value begins with the step that makes it (inputs: step 0) and ends with its free. A tensor is *held* from
+ * its making to its last read by the backward: those are the saved tensors; lives begun by a second run are
+ * *recomputed*. */
 #include <string.h>
 
 #include "engine/base/units.h"
@@ -22,12 +23,13 @@ struct simulation {
     const struct graph *g;
     struct life *lives;
     uint32_t n_lives, room;
-    uint32_t *alive;      /* by value: index of its life, or NOT_ALIVE */
-    unsigned char *runs;  /* by op: 0, 1 or 2 for more */
+    uint32_t *alive;     /* by value: index of its life, or NOT_ALIVE */
+    unsigned char *runs; /* by op: 0, 1 or 2 for more */
     struct arena *arena;
 };
 
-static struct life *life_begin(struct simulation *s, uint32_t value, uint32_t step, uint64_t bytes, struct problem *why) {
+static struct life *life_begin(struct simulation *s, uint32_t value, uint32_t step, uint64_t bytes,
+                               struct problem *why) {
     if (s->n_lives == s->room) {
         struct life *larger = arena_new(s->arena, struct life, (size_t)s->room * 2, why);
         if (!larger)
@@ -37,8 +39,9 @@ static struct life *life_begin(struct simulation *s, uint32_t value, uint32_t st
         s->room *= 2;
     }
     struct life *life = &s->lives[s->n_lives];
-    *life = (struct life){.exact_bytes = bytes,
-                          .extent = {.value = value, .first = step, .last = s->plan->n_steps - 1, .bytes = units_extent(bytes)}};
+    *life = (struct life){
+        .exact_bytes = bytes,
+        .extent = {.value = value, .first = step, .last = s->plan->n_steps - 1, .bytes = units_extent(bytes)}};
     if (value != EXTENT_WORK)
         s->alive[value] = s->n_lives;
     s->n_lives++;
@@ -115,8 +118,9 @@ static bool simulate_steps(struct simulation *s, struct problem *why) {
             (what == STEP_GRAD || (what == STEP_RUN && s->runs[plan->steps[step].of] > 0)))
             plan->turn = step;
         uint32_t lives = s->n_lives;
-        if (!(what == STEP_RUN ? simulate_run(s, step, why) : what == STEP_GRAD ? simulate_grad(s, step, why)
-                                                                                : simulate_free(s, step)))
+        if (!(what == STEP_RUN    ? simulate_run(s, step, why)
+              : what == STEP_GRAD ? simulate_grad(s, step, why)
+                                  : simulate_free(s, step)))
             return false;
         for (; lives < s->n_lives; lives++)
             if (s->lives[lives].extent.value == EXTENT_WORK)
@@ -135,11 +139,11 @@ static void span(struct plan_moment *m, size_t column, uint32_t first, uint32_t 
 
 static void life_spread(const struct life *life, struct plan_moment *m) {
     const struct extent *e = &life->extent;
-    size_t rest = e->value == EXTENT_WORK           ? COLUMN(workspace_bytes)
-                  : life->recomputed                ? COLUMN(recomputed_bytes)
-                  : life->outside_input_or_output   ? COLUMN(inputs_outputs_bytes)
-                  : life->gradient                  ? COLUMN(activation_gradients_bytes)
-                                                    : COLUMN(transient_bytes);
+    size_t rest = e->value == EXTENT_WORK         ? COLUMN(workspace_bytes)
+                  : life->recomputed              ? COLUMN(recomputed_bytes)
+                  : life->outside_input_or_output ? COLUMN(inputs_outputs_bytes)
+                  : life->gradient                ? COLUMN(activation_gradients_bytes)
+                                                  : COLUMN(transient_bytes);
     uint32_t from = e->first;
     span(m, COLUMN(live_bytes), e->first, e->last, e->bytes);
     if (life->recomputed)

@@ -1,5 +1,5 @@
-/* planner.h - strategies: named ways to write a plan. A row of planner_table for each; all of those so far cut the graph
- * into groups that are recomputed together. Pure functions; everything is made in the arena given. */
+/* planner.h - strategies: named ways to write a plan. A row of planner_table for each; all of those so far cut the
+ * graph into groups that are recomputed together. Pure functions; everything is made in the arena given. */
 #ifndef REMATD_PLAN_PLANNER_H
 #define REMATD_PLAN_PLANNER_H
 
@@ -59,8 +59,8 @@ extern const struct planner planner_standard, planner_every_layer, planner_every
 PROBLEM_MUST_CHECK bool planner_plan(const struct graph *g, const struct strategy *s, struct arena *arena,
                                      struct plan *plan, struct problem *why);
 
-/* The plan that keeps everything but what the groups recompute: a group is run again, as far as something of it is missing,
- * just before the first gradient that needs it (so in reverse order of groups). group as in struct planner. */
+/* The plan that keeps everything but what the groups recompute: a group is run again, as far as something of it is
+ * missing, just before the first gradient that needs it (so in reverse order of groups). group as in struct planner. */
 PROBLEM_MUST_CHECK bool planner_plan_groups(const struct graph *g, const uint32_t *group, struct arena *arena,
                                             struct plan *plan, struct problem *why);
 

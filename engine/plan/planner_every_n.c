@@ -11,7 +11,8 @@ static bool groups(const struct graph *g, const struct strategy *s, uint32_t *gr
 }
 
 const struct planner planner_every_n = {.name = "every_n",
-                                        .description = "layers with index % n == 0 are checkpointed, the others keep everything",
+                                        .description =
+                                            "layers with index % n == 0 are checkpointed, the others keep everything",
                                         .known_as = "Hugging Face every_n_layers",
                                         .parameters = STRATEGY_TAKES_N,
                                         .groups = groups};
