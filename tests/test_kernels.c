@@ -68,12 +68,13 @@ static void mask_set(struct attn_case *c, unsigned mask) {
 
 static void judge(const struct attn_case *c, const struct attn_result *r, double *const truth[OUTPUTS], double budget,
                   const char *what) {
-    /* true gradients can be 0 (a single key); what rounding leaves of 1 / (1 - p) is measured by the others */
-    const double share = c->dropout.p > 0 ? 1 : 1e-3;
+    /* Where one weight is nearly all, dP - delta cancels and the true gradient vanishes: one rounding of the largest
+     * gradient stays. Dropout leaves the rounding of 1 / (1 - p) too. */
+    const double share = c->dropout.p > 0 ? 1 : 1e-3, rest = 0x1p-24 * attn_size_of(truth, c->sizes, 1, 1);
     for (unsigned i = 0; i < OUTPUTS; i++) {
         double error = attn_error(r->out[i], truth[i], c->sizes[i]), size = attn_size_of(truth, c->sizes, i, share);
         cr_assert(
-            error <= budget * size,
+            error <= budget * size + (i ? rest : 0),
             "%s: %s is off by %g where the largest is %g (batch %llu heads %llu/%llu n %llu x %llu d %llu dropout %g)",
             what, output_names[i], error, size, (unsigned long long)c->s.batch, (unsigned long long)c->s.heads,
             (unsigned long long)c->s.kv_heads, (unsigned long long)c->s.n_q, (unsigned long long)c->s.n_k,
