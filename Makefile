@@ -26,7 +26,7 @@ CLIENT_L  = $(shell pkg-config --libs libcurl jansson)
 ENGINE := $(wildcard engine/*.c engine/*/*.c)
 SERVER := $(filter-out server/main.c,$(wildcard server/*.c))
 RCTL   := $(wildcard clients/c/rematctl*.c)
-TESTS  := $(wildcard tests/test_*.c) $(wildcard tests/support*.c)
+TESTS  := $(wildcard tests/test_*.c tests/support*.c) $(if $(filter tsan,$(VARIANT)),tests/tsan/main.c)
 obj     = $(patsubst %.c,$(B)/%.o,$(1))
 
 .PHONY: all run demo test check house bench fuzz fmt install image clean deps units e2e record-truth record-minilm
