@@ -38,6 +38,7 @@ static void *exchange_new(void *http, const char *uri, struct MHD_Connection *mh
     exchange->connection = info->socket_context;
     exchange->started_ns = http_now_ns();
     arena_init(&exchange->arena, HTTP_ARENA_MAX);
+    exchange->uri_end = uri + strlen(uri);
     exchange->uri_too_long = strlen(uri) > HTTP_URI_MAX;
     exchange->uri =
         exchange->uri_too_long ? "" : arena_copy(&exchange->arena, uri, strlen(uri) + 1, &exchange->problem);

@@ -143,6 +143,12 @@ static unsigned header_count(const struct http_exchange *exchange, const char *n
     return count;
 }
 
+/* A request target with a NUL byte reaches us cut short. 0.9.75 ends the pieces of the request line in place, so an
+ * uncut target ends one byte before the version; 1.0 refuses NUL bytes itself. */
+static bool target_is_cut(const struct http_exchange *exchange, const char *version) {
+    return MHD_VERSION < 0x01000000 && version != exchange->uri_end + 1;
+}
+
 /* Where the body ends must have one answer. */
 static bool framing_check(struct http_exchange *exchange, const char *version, bool *body) {
     const char *length = NULL, *coding = NULL;
@@ -214,7 +220,7 @@ bool http_guard(struct http_exchange *exchange, const char *method, const char *
         return http_refuse(exchange, 414, PROBLEM_LIMIT, "an address has at most %u bytes", HTTP_URI_MAX);
     if (!headers_collect(exchange) || !framing_check(exchange, version, body) || !method_check(exchange, method))
         return false;
-    const char *fault = uri_fault(exchange->uri);
+    const char *fault = target_is_cut(exchange, version) ? "the address has a NUL byte" : uri_fault(exchange->uri);
     if (fault)
         return malformed(exchange, fault);
     if (!host_check(exchange))

@@ -40,10 +40,26 @@ static bool is_late(const struct http *http, struct http_connection *connection,
     return now > since && now - since > allowed;
 }
 
+/* The peer has ended in the middle of a request. 0.9.75 misses an end that arrives together with data (epoll tells of
+ * both once). Seen twice without progress between: the library may just be about to handle the last bytes. */
+static bool is_deserted(struct http_connection *connection, uint64_t now) {
+    char next;
+    int phase = connection->phase;
+    if ((phase != PHASE_HEADERS && phase != PHASE_BODY) ||
+        recv(connection->fd, &next, 1, MSG_PEEK | MSG_DONTWAIT) != 0) {
+        connection->deserted_at = 0;
+        return false;
+    }
+    uint64_t seen = connection->deserted_at;
+    if (seen == 0 || connection->since_ns > seen)
+        connection->deserted_at = now;
+    return seen != 0 && connection->since_ns <= seen;
+}
+
 static void reap(struct http *http, uint64_t now) {
     pthread_mutex_lock(&http->lock); /* held: the library closes a socket only after its connection has left the list */
     for (struct http_connection *c = http->connections; c; c = c->next)
-        if (is_late(http, c, now))
+        if (is_late(http, c, now) || is_deserted(c, now))
             shutdown(c->fd, SHUT_RDWR);
     pthread_mutex_unlock(&http->lock);
 }

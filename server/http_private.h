@@ -27,6 +27,7 @@ struct http_connection {
     struct http_connection *previous, *next; /* in http->connections, under http->lock */
     int fd;
     bool surplus;                 /* beyond the limit: gets 503 */
+    uint64_t deserted_at;         /* the keeper's: when the peer's end was first seen; 0: not */
     _Atomic int phase;            /* the connection's thread writes these three, the keeper reads */
     _Atomic uint64_t since_ns;    /* when the phase began */
     _Atomic uint64_t phase_bytes; /* received or to be sent in it */
@@ -46,7 +47,8 @@ struct http_exchange {
     struct http_connection *connection;
     struct MHD_Connection *mhd;
     enum http_stage stage;
-    char *uri; /* raw, as it came */
+    char *uri;           /* raw, as it came */
+    const char *uri_end; /* of the library's own copy */
     bool uri_too_long;
     struct arena arena;
     struct request request;
