@@ -7,7 +7,7 @@ job=$(curl -sS --fail-with-body -o /dev/null -w '%header{location}' "$REMATD_URL
   -H 'Content-Type: application/json' -d '{
   "kind": "sequential", "inputs": [{"shape": [1, 512, 64], "random": {"seed": 1}}],
   "functions": [{"name": "layer", "repeat": 64, "functions": [{"name": "attention", "heads": 4}]}]}')
-curl -sS --fail-with-body -X POST "$REMATD_URL$job/cancel"
+curl -sS --fail-with-body -w '\n' -X POST "$REMATD_URL$job/cancel"
 tries=0
 until curl -sS -f -X DELETE "$REMATD_URL$job" 2>/dev/null; do # 409 while it is still running
   tries=$((tries + 1))

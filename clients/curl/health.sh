@@ -3,6 +3,6 @@
 set -eu
 : "${REMATD_URL:=http://127.0.0.1:8740}"
 
-curl -sS --fail-with-body "$REMATD_URL/healthz"
-curl -sS --fail-with-body "$REMATD_URL/readyz"
-curl -sS --fail-with-body "$REMATD_URL/version"
+curl -sS --fail-with-body -w '\n' "$REMATD_URL/healthz"
+curl -sS --fail-with-body -w '\n' "$REMATD_URL/readyz"
+curl -sS --fail-with-body -w '\n' "$REMATD_URL/version"

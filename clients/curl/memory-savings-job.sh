@@ -3,5 +3,5 @@
 set -eu
 : "${REMATD_URL:=http://127.0.0.1:8740}"
 
-curl -sS --fail-with-body "$REMATD_URL/v1/jobs" -H 'Content-Type: application/json' -H 'Prefer: wait=60' \
+curl -sS --fail-with-body -w '\n' "$REMATD_URL/v1/jobs" -H 'Content-Type: application/json' -H 'Prefer: wait=60' \
   -d '{"kind": "memory_savings", "seq_len": 512, "d_model": 128, "num_layers": 4}'

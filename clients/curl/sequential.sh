@@ -3,7 +3,7 @@
 set -eu
 : "${REMATD_URL:=http://127.0.0.1:8740}"
 
-curl -sS --fail-with-body "$REMATD_URL/v1/jobs" -H 'Content-Type: application/json' -H 'Prefer: wait=60' -d '{
+curl -sS --fail-with-body -w '\n' "$REMATD_URL/v1/jobs" -H 'Content-Type: application/json' -H 'Prefer: wait=60' -d '{
   "kind": "sequential", "strategy": {"name": "every_n", "n": 2}, "compare_with": "standard",
   "inputs": [{"shape": [1, 64, 64], "random": {"seed": 1}}],
   "functions": [{"name": "layer", "repeat": 12, "functions": [

@@ -35,5 +35,5 @@ same "two Content-Lengths" 400 "$(raw 'POST /v1/jobs HTTP/1.1\r\nHost: localhost
 same "length and chunks together" 400 "$(raw 'POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}')"
 
 printf '"%s/v1/memory-savings?seq_len=[1-200]&d_model=64&num_layers=2"\n' "$REMATD_URL" | sed 's/^/url = /' >"$dir/many"
-same "200 requests, 20 at once" 200 "$(curl -sS -Z --parallel-max 20 -o /dev/null -w '%{http_code}\n' -K "$dir/many" | grep -c '^200$')"
+same "200 requests, 20 at once" 200 "$(curl -sS -Z --no-progress-meter --parallel-max 20 -o /dev/null -w '%{http_code}\n' -K "$dir/many" | grep -c '^200$')"
 check "the daemon is well" "$rematctl" health
