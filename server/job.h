@@ -13,8 +13,9 @@
 #include "server/blob.h"
 #include "server/wire.h"
 
-struct slab;
+struct plan;
 struct pool;
+struct slab;
 
 /* What reading and planning may use. */
 struct job_context {
@@ -28,39 +29,54 @@ struct job_context {
 struct job {
     const struct job_kind *kind;
     const char *request;      /* canonical JSON */
-    void *spec, *plan;        /* the kind's own */
+    void *spec, *program;     /* the kind's own */
+    const struct plan *plan;  /* the job's own plan, for explaining; NULL: it has none to show */
     uint64_t admission_bytes; /* the larger peak of the job and its comparison, and WITNESS_OUTSIDE_BYTES */
-    const char *planned;      /* JSON object: peak_bytes, slab_bytes, ... */
+    const char *planned;      /* JSON object: strategy, peak_bytes, slab_bytes, ... */
     const char **blobs;       /* digests the request names */
-    unsigned n_blobs;
+    unsigned n_blobs, blobs_room;
 };
 
-/* One run in a worker. The caller fills it in; result and made are the answer, in the arena. */
+/* One run in a worker. The caller fills it in; result is the answer, in the arena. Functions may be NULL. */
 struct job_run {
-    struct slab *slab;
+    struct slab *slab, *persistent;
     struct pool *pool;
-    uint64_t idle_rss_bytes;
-    void (*progress)(void *context, uint64_t done, uint64_t total); /* any may be NULL */
-    bool (*cancelled)(void *context);                               /* asked between ops, from the running thread */
-    void *context;
+    uint64_t idle_rss_bytes; /* of the process, warm, both slabs trimmed */
+    void (*progress)(void *user, uint64_t done, uint64_t total);
+    bool (*cancelled)(void *user);                                       /* asked before every step */
+    bool (*making)(void *user, const char *digest, struct problem *why); /* before a blob gets its name */
+    void *user;
     const char *result; /* JSON object */
-    const char **made;  /* digests of the blobs it made, also after a failure */
-    unsigned n_made, made_room;
 };
 
 struct job_kind {
     const char *name, *description;
-    /* request -> job->spec. Problems point into the request. */
+    /* request -> job->spec, which keeps nothing of the request's document. Problems point into the request. */
     bool (*read)(struct job *job, const struct wire_value *request, const struct job_context *c, struct problem *why);
-    /* spec -> job->plan, admission_bytes, planned. Pure. */
+    /* spec -> job->program, admission_bytes, planned. Pure. */
     bool (*plan)(struct job *job, const struct job_context *c, struct problem *why);
     bool (*run)(const struct job *job, const struct job_context *c, struct job_run *run, struct problem *why);
 };
 
 extern const struct job_kind *const job_table[]; /* NULL at the end */
+const struct job_kind *job_kind_find(const char *name);
+
+/* Rows of job_table, one file each. */
+extern const struct job_kind job_attention, job_sequential, job_memory_savings;
 
 /* Parses, reads and plans a request body; refuses what cannot fit (PROBLEM_BUDGET with minimum_budget_bytes). */
 PROBLEM_MUST_CHECK bool job_make(struct job *job, const char *text, size_t bytes, const struct job_context *c,
                                  struct problem *why);
+
+/* For the kinds: what every computing request may say, and it is read alike. */
+struct job_common {
+    uint64_t budget_bytes; /* 0: none */
+    bool backward, witness;
+};
+PROBLEM_MUST_CHECK bool job_common_read(const struct wire_value *request, struct job_common *out, struct problem *why);
+/* Notes the blob of a tensor that names one. */
+struct wire_tensor;
+PROBLEM_MUST_CHECK bool job_tensor_note(struct job *job, const struct wire_tensor *t, struct arena *a,
+                                        struct problem *why);
 
 #endif

@@ -232,6 +232,16 @@ bool wire_get(const struct wire_value *object, const char *key, struct wire_valu
     return member != NULL;
 }
 
+bool wire_member(const struct wire_value *object, size_t index, struct wire_value *out) {
+    json_t *json = (json_t *)(uintptr_t)object->json;
+    void *at = json_object_iter(json);
+    for (; at && index; index--)
+        at = json_object_iter_next(json, at);
+    if (at)
+        *out = (struct wire_value){json_object_iter_value(at), object, json_object_iter_key(at), 0};
+    return at != NULL;
+}
+
 bool wire_need(const struct wire_value *object, const char *key, struct wire_value *out, struct problem *why) {
     if (wire_get(object, key, out))
         return true;

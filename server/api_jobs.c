@@ -1,0 +1,256 @@
+/* api_jobs.c - jobs over HTTP: submitted, listed, looked at, cancelled, removed. */
+#include "server/api_jobs.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "server/api.h"
+#include "server/queue.h"
+
+#define PLAN_ARENA_BYTES ((uint64_t)1 << 30) /* the largest plans take some hundred MiB while they are made */
+#define WAIT_SECONDS_MAX 600u
+#define PAGE_SIZE        20u
+#define PAGE_SIZE_MAX    1000u
+
+void api_jobs_put(struct wire_out *o, const char *key, const struct store_job *job) {
+    wire_open(o, key, '{');
+    wire_put_string(o, "id", job->id);
+    wire_put_string(o, "kind", job->kind);
+    wire_put_string(o, "state", store_state_name(job->state));
+    wire_put_time(o, "created_at", job->created_ms);
+    wire_put_time(o, "started_at", job->started_ms);
+    wire_put_time(o, "finished_at", job->finished_ms);
+    wire_put_uint(o, "attempts", job->attempts);
+    wire_open(o, "progress", '{');
+    wire_put_uint(o, "done", job->progress_done);
+    wire_put_uint(o, "total", job->progress_total);
+    wire_close(o, '}');
+    wire_put_json(o, "planned", job->planned);
+    wire_put_json(o, "result", job->result);
+    wire_put_json(o, "problem", job->problem);
+    wire_close(o, '}');
+}
+
+static bool job_answer(const struct request *request, struct response *response, unsigned status,
+                       const struct store_job *job, struct problem *why) {
+    struct wire_out o;
+    wire_out_init(&o, request->arena, why);
+    api_jobs_put(&o, NULL, job);
+    response->status = status;
+    response->body = wire_text(&o, &response->body_bytes);
+    return response->body != NULL;
+}
+
+/* ---- submitting ---- */
+
+bool api_jobs_make(const struct request *request, struct arena *a, struct job *job, struct problem *why) {
+    const struct service *service = request->service;
+    arena_init(a, PLAN_ARENA_BYTES);
+    struct job_context context = {.arena = a,
+                                  .blobs = service->blobs,
+                                  .threads = service->threads,
+                                  .memory_limit_bytes = service->memory_limit_bytes};
+    return job_make(job, request->body, request->body_bytes, &context, why);
+}
+
+struct waiting {
+    char id[STORE_ID_BYTES];
+    bool replayed;
+    unsigned wait_seconds; /* 0: not asked for */
+};
+
+/* "respond-async, wait=10" (RFC 7240); what is not understood is ignored, as it should be. */
+static unsigned wait_read(const char *prefer) {
+    for (const char *at = prefer; at && *at; at = strchr(at, ','), at = at ? at + 1 : NULL) {
+        at += strspn(at, " \t");
+        if (strncasecmp(at, "wait=", 5) != 0)
+            continue;
+        unsigned long seconds = at[5] >= '0' && at[5] <= '9' ? strtoul(at + 5, NULL, 10) : 0;
+        return seconds > WAIT_SECONDS_MAX ? WAIT_SECONDS_MAX : (unsigned)seconds;
+    }
+    return 0;
+}
+
+static bool ready(struct request *request) {
+    const struct waiting *w = request->state;
+    struct problem ignored = {0};
+    enum job_state state;
+    return !store_state(request->service->store, w->id, &state, &ignored) || store_state_finished(state);
+}
+
+static bool submitted(struct request *request, struct response *response, struct problem *why) {
+    const struct waiting *w = request->state;
+    struct store_job job;
+    if (!store_get(request->service->store, w->id, request->arena, &job, why))
+        return false;
+    const char *location = arena_printf(request->arena, why, "/v1/jobs/%s", w->id);
+    if (!location || !response_header(response, "Location", location) ||
+        (w->replayed && !response_header(response, "Idempotency-Replayed", "true")))
+        return false;
+    bool waited = w->wait_seconds && store_state_finished(job.state);
+    if (w->wait_seconds) {
+        const char *applied = arena_printf(request->arena, why, "wait=%u", w->wait_seconds);
+        if (!applied || !response_header(response, "Preference-Applied", applied))
+            return false;
+    }
+    return job_answer(request, response, waited ? 200 : 202, &job, why);
+}
+
+/* A key that was used for something else is the client's mistake: 422, in the words of the problem. */
+static bool key_conflict(const struct request *request, struct response *response, struct problem *why) {
+    response->status = 422;
+    response->content_type = "application/problem+json";
+    response->body = route_problem_body(why, 422, request->arena, &response->body_bytes);
+    return response->body != NULL;
+}
+
+static bool job_file(struct request *request, struct waiting *w, bool *conflict, struct problem *why) {
+    struct arena a;
+    struct job job;
+    struct store_job stored = {0};
+    bool ok = api_jobs_make(request, &a, &job, why);
+    if (ok) {
+        stored.kind = job.kind->name;
+        stored.request = job.request;
+        stored.planned = job.planned;
+        stored.planned_peak_bytes = job.admission_bytes;
+        ok = queue_submit(request->service->queue, &stored, request_header(request, "Idempotency-Key"), job.blobs,
+                          job.n_blobs, request->arena, &w->replayed, conflict, why);
+        memcpy(w->id, stored.id, sizeof w->id);
+    }
+    arena_free(&a);
+    return ok;
+}
+
+static bool submit(struct request *request, struct response *response, struct problem *why) {
+    struct waiting *w = arena_new(request->arena, struct waiting, 1, why);
+    bool conflict = false;
+    if (!w)
+        return false;
+    if (!job_file(request, w, &conflict, why))
+        return conflict && key_conflict(request, response, why);
+    request->state = w;
+    w->wait_seconds = wait_read(request_header(request, "Prefer"));
+    if (!w->wait_seconds || ready(request))
+        return submitted(request, response, why);
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    response->wait_until_ns = ((uint64_t)now.tv_sec + w->wait_seconds) * 1000000000u + (uint64_t)now.tv_nsec;
+    response->ready = ready;
+    response->finish = submitted;
+    return true;
+}
+
+/* ---- looking ---- */
+
+static bool get(struct request *request, struct response *response, struct problem *why) {
+    struct store_job job;
+    return store_get(request->service->store, request->args[0], request->arena, &job, why) &&
+           job_answer(request, response, 200, &job, why);
+}
+
+static bool page_size_read(const char *text, unsigned *out, struct problem *why) {
+    char *end;
+    errno = 0;
+    unsigned long value = strtoul(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end)
+        return problem_set(why, PROBLEM_MALFORMED, "/page_size", "is not a whole number");
+    if (errno || value == 0 || value > PAGE_SIZE_MAX)
+        return problem_set(why, PROBLEM_LIMIT, "/page_size", "must be from 1 to %u", PAGE_SIZE_MAX);
+    *out = (unsigned)value;
+    return true;
+}
+
+static bool query_read(const struct request *request, struct store_query *q, struct problem *why) {
+    static const char *const names[] = {"state", "kind", "page_token", "page_size"};
+    enum job_state state;
+    for (unsigned i = 0; i < request_query_count(request); i++) {
+        const char *name, *value;
+        unsigned n = 0;
+        request_query_at(request, i, &name, &value);
+        while (n < 4 && strcmp(names[n], name) != 0)
+            n++;
+        if (n == 4) {
+            problem_set(why, PROBLEM_UNKNOWN_FIELD, "", "is not a parameter here");
+            return problem_nest(why, "/%.60s", name);
+        }
+    }
+    q->state = request_query(request, "state");
+    q->kind = request_query(request, "kind");
+    q->before_id = request_query(request, "page_token");
+    q->limit = PAGE_SIZE;
+    const char *size = request_query(request, "page_size");
+    if (q->state && !store_state_find(q->state, &state))
+        return problem_set(why, PROBLEM_LIMIT, "/state", "must be queued, running, succeeded, failed or cancelled");
+    if (q->kind && !job_kind_find(q->kind))
+        return problem_set(why, PROBLEM_LIMIT, "/kind", "is not a kind of job");
+    if (q->before_id && (strlen(q->before_id) != 36 || strspn(q->before_id, "0123456789abcdef-") != 36))
+        return problem_set(why, PROBLEM_MALFORMED, "/page_token", "is not one this daemon gave");
+    return !size || page_size_read(size, &q->limit, why);
+}
+
+static bool link_add(const struct request *request, struct response *response, const struct store_query *q,
+                     const char *last_id, struct problem *why) {
+    const char *link = arena_printf(request->arena, why, "</v1/jobs?page_size=%u&page_token=%s%s%s%s%s>; rel=\"next\"",
+                                    q->limit, last_id, q->state ? "&state=" : "", q->state ? q->state : "",
+                                    q->kind ? "&kind=" : "", q->kind ? q->kind : "");
+    return link && response_header(response, "Link", link);
+}
+
+static bool list(struct request *request, struct response *response, struct problem *why) {
+    struct store_query q = {0};
+    struct store_job *jobs;
+    struct wire_out o;
+    size_t n;
+    if (!query_read(request, &q, why))
+        return false;
+    q.limit++; /* one more tells whether there is a next page */
+    if (!store_list(request->service->store, &q, request->arena, &jobs, &n, why))
+        return false;
+    q.limit--;
+    bool more = n > q.limit;
+    n = more ? q.limit : n;
+    wire_out_init(&o, request->arena, why);
+    wire_open(&o, NULL, '{');
+    wire_open(&o, "jobs", '[');
+    for (size_t i = 0; i < n; i++)
+        api_jobs_put(&o, NULL, &jobs[i]);
+    wire_close(&o, ']');
+    wire_put_string(&o, "next_page_token", more ? jobs[n - 1].id : NULL);
+    wire_close(&o, '}');
+    response->body = wire_text(&o, &response->body_bytes);
+    return response->body && (!more || link_add(request, response, &q, jobs[n - 1].id, why));
+}
+
+/* ---- ending ---- */
+
+static bool cancel(struct request *request, struct response *response, struct problem *why) {
+    enum job_state state;
+    struct store_job job;
+    return queue_cancel(request->service->queue, request->args[0], &state, why) &&
+           store_get(request->service->store, request->args[0], request->arena, &job, why) &&
+           job_answer(request, response, store_state_finished(job.state) ? 200 : 202, &job, why);
+}
+
+static void gone(void *context, const char *digest) {
+    struct problem ignored = {0}; /* a file that is not there any more is what we want */
+    if (!blob_remove(context, digest, &ignored))
+        return;
+}
+
+static bool discard(struct request *request, struct response *response, struct problem *why) {
+    response->status = 204;
+    return store_remove(request->service->store, request->args[0], gone, request->service->blobs, why);
+}
+
+const struct route api_job_routes[] = {
+    {"POST", "/v1/jobs", BODY_JSON, submit},
+    {"GET", "/v1/jobs", BODY_NONE, list},
+    {"GET", "/v1/jobs/{id}", BODY_NONE, get},
+    {"DELETE", "/v1/jobs/{id}", BODY_NONE, discard},
+    {"POST", "/v1/jobs/{id}/cancel", BODY_NONE, cancel},
+    {0},
+};

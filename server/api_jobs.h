@@ -1,0 +1,16 @@
+/* api_jobs.h - what the handlers of a job share. */
+#ifndef REMATD_SERVER_API_JOBS_H
+#define REMATD_SERVER_API_JOBS_H
+
+#include "server/job.h"
+#include "server/route.h"
+#include "server/store.h"
+
+/* A job as the protocol shows it. */
+void api_jobs_put(struct wire_out *o, const char *key, const struct store_job *job);
+
+/* Reads and plans the body in an arena of its own (arena_free it, whatever comes). */
+PROBLEM_MUST_CHECK bool api_jobs_make(const struct request *request, struct arena *a, struct job *job,
+                                      struct problem *why);
+
+#endif

@@ -1,0 +1,248 @@
+/* job_program_run.c - runs a program and its comparison in a worker; see job_program.h.
+ *
+ * The outputs become files before the comparison runs, so that the two never need memory at the same time. */
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine/exec/exec.h"
+#include "server/job_result.h"
+#include "server/witness.h"
+
+struct running {
+    const struct job_context *c;
+    struct job_run *run;
+    const struct job_program *program;
+    struct job_file *made;        /* by feed: what came from a seed; NULL in a comparison */
+    uint64_t before_steps, steps; /* of the whole job, for progress */
+};
+
+struct numerics {
+    uint64_t nan, inf;
+};
+
+static uint64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static bool seeded(const struct job_feed *feed) {
+    return feed->tensor ? feed->tensor->kind == WIRE_TENSOR_RANDOM : true;
+}
+
+static bool load(void *user, uint32_t value, void *dst, struct problem *why) {
+    struct running *r = user;
+    const struct job_program *p = r->program;
+    if (p->feed_of[value] == 0)
+        return problem_set(why, PROBLEM_INTERNAL, "", "value %u of the graph has no source", value);
+    uint32_t index = p->feed_of[value] - 1;
+    const struct job_feed *feed = &p->feeds[index];
+    if (feed->tensor) {
+        if (!wire_tensor_load(feed->tensor, r->c->blobs, dst, why))
+            return false;
+    } else {
+        stack_origin_fill(feed->origin, dst, p->graph.tensors[value].elements);
+    }
+    if (!r->made || !seeded(feed) || r->made[index].digest[0])
+        return true;
+    return job_file_write(&r->made[index], index, dst, r->c, r->run, why);
+}
+
+static bool cancelled(void *user) {
+    const struct running *r = user;
+    return r->run->cancelled && r->run->cancelled(r->run->user);
+}
+
+static void progress(void *user, uint32_t done, uint32_t total) {
+    const struct running *r = user;
+    (void)total;
+    if (r->run->progress)
+        r->run->progress(r->run->user, r->before_steps + done, r->steps);
+}
+
+/* An executor that has run to the end: its outputs are where exec_value says. */
+static struct exec *execute(struct running *r, bool witness, struct exec_report *report, uint64_t *rss_bytes,
+                            struct problem *why) {
+    struct exec_options options = {.pool = r->run->pool,
+                                   .load = load,
+                                   .user = r,
+                                   .now_ns = now_ns,
+                                   .cancelled = cancelled,
+                                   .progress = progress,
+                                   .witness = witness};
+    const struct plan *plan = &r->program->plan;
+    struct exec *e = exec_new(plan, r->run->slab, r->run->persistent, &options, why);
+    if (e && exec_run(e, plan->n_steps, why)) {
+        *rss_bytes = witness_rss_bytes();
+        if (exec_finish(e, report, why)) {
+            if (report->measured_peak_bytes == plan->peak_bytes)
+                return e;
+            problem_set(why, PROBLEM_WITNESS, "", "the run used %llu bytes where its plan has %llu",
+                        (unsigned long long)report->measured_peak_bytes, (unsigned long long)plan->peak_bytes);
+        }
+    }
+    exec_free(e);
+    return NULL;
+}
+
+static void numerics_count(const float *data, uint64_t n, struct numerics *numerics) {
+    for (uint64_t i = 0; i < n; i++) {
+        numerics->nan += isnan(data[i]) != 0;
+        numerics->inf += isinf(data[i]) != 0;
+    }
+}
+
+static struct job_file *files_for_feeds(const struct job_program *p, struct arena *a, struct problem *why) {
+    struct job_file *files = arena_new(a, struct job_file, p->n_feeds, why);
+    for (uint32_t i = 0; files && i < p->n_feeds; i++) {
+        files[i] = (struct job_file){.group = p->feeds[i].group, .name = p->feeds[i].name, .rank = p->feeds[i].rank};
+        memcpy(files[i].shape, p->feeds[i].shape, sizeof files[i].shape);
+    }
+    return files;
+}
+
+static struct job_file *files_for_yields(const struct job_program *p, struct arena *a, struct problem *why) {
+    struct job_file *files = arena_new(a, struct job_file, p->n_yields, why);
+    for (uint32_t i = 0; files && i < p->n_yields; i++) {
+        files[i] = (struct job_file){.group = p->yields[i].group, .name = p->yields[i].name, .rank = p->yields[i].rank};
+        memcpy(files[i].shape, p->yields[i].shape, sizeof files[i].shape);
+    }
+    return files;
+}
+
+static uint32_t index_in_group(const struct job_program *p, uint32_t yield) {
+    uint32_t first = yield;
+    while (first > 0 && p->yields[first - 1].group && p->yields[first].group &&
+           strcmp(p->yields[first - 1].group, p->yields[first].group) == 0)
+        first--;
+    return yield - first;
+}
+
+static bool outputs_write(const struct running *r, const struct exec *e, struct job_file *files,
+                          struct numerics *numerics, struct problem *why) {
+    const struct job_program *p = r->program;
+    for (uint32_t i = 0; i < p->n_yields; i++) {
+        const float *data = exec_value(e, p->yields[i].value);
+        if (!data)
+            return problem_set(why, PROBLEM_INTERNAL, "", "output %u is not there at the end", i);
+        numerics_count(data, job_elements(&files[i]), numerics);
+        if (!job_file_write(&files[i], index_in_group(p, i), data, r->c, r->run, why))
+            return false;
+    }
+    return true;
+}
+
+static void seconds_put(struct wire_out *o, const char *key, uint64_t ns) {
+    wire_put_real(o, key, (double)ns * 1e-9);
+}
+
+static void memory_put(struct wire_out *o, const struct job_pair *pair, const struct job_run *run,
+                       const struct exec_report *report, uint64_t rss_bytes) {
+    uint64_t growth = rss_bytes > run->idle_rss_bytes ? rss_bytes - run->idle_rss_bytes : 0;
+    uint64_t pages = slab_page_bytes(run->slab) + slab_page_bytes(run->persistent);
+    wire_open(o, "memory", '{');
+    wire_put_uint(o, "predicted_peak_bytes", pair->own.plan.peak_bytes);
+    wire_put_uint(o, "measured_peak_bytes", report->measured_peak_bytes);
+    wire_put_uint(o, "saved_bytes", report->saved_bytes);
+    wire_put_uint(o, "retained_peak_bytes", report->retained_peak_bytes);
+    wire_put_uint(o, "live_peak_bytes", report->live_peak_bytes);
+    wire_put_uint(o, "slab_bytes", pair->own.plan.slab_bytes);
+    wire_put_uint(o, "persistent_bytes", pair->own.plan.persistent_bytes);
+    if (pair->witness)
+        wire_put_uint(o, "scanned_peak_bytes", pair->own.plan.persistent_bytes + report->touched_bytes);
+    wire_put_uint(o, "outside_slab_bytes", growth > pages ? growth - pages : 0);
+    wire_put_uint(o, "rss_growth_bytes", growth);
+    wire_close(o, '}');
+}
+
+static void report_put(struct wire_out *o, const struct exec_report *report, const struct numerics *numerics) {
+    wire_open(o, "time", '{');
+    seconds_put(o, "forward_seconds", report->forward_ns);
+    seconds_put(o, "recompute_seconds", report->recompute_ns);
+    seconds_put(o, "backward_seconds", report->backward_ns);
+    wire_close(o, '}');
+    wire_open(o, "flops", '{');
+    wire_put_uint(o, "forward", report->forward_flops);
+    wire_put_uint(o, "backward", report->backward_flops);
+    wire_put_uint(o, "recompute", report->recompute_flops);
+    wire_close(o, '}');
+    wire_open(o, "numerics", '{');
+    wire_put_uint(o, "nan", numerics->nan);
+    wire_put_uint(o, "inf", numerics->inf);
+    wire_close(o, '}');
+}
+
+static double saved_pct(uint64_t own, uint64_t other) {
+    return other ? 100.0 * (1.0 - (double)own / (double)other) : 0.0;
+}
+
+static void comparison_put(struct wire_out *o, const struct job_pair *pair, const struct exec_report *own,
+                           const struct exec_report *other, const struct job_difference *difference) {
+    double flops = (double)(other->forward_flops + other->backward_flops);
+    double own_ns = (double)(own->forward_ns + own->recompute_ns + own->backward_ns);
+    double other_ns = (double)(other->forward_ns + other->recompute_ns + other->backward_ns);
+    wire_open(o, "comparison", '{');
+    wire_put_json(o, "strategy", pair->compare.strategy);
+    wire_put_bool(o, "identical", difference->identical);
+    wire_put_real(o, "max_abs_diff", difference->max_abs_diff);
+    wire_put_real(o, "memory_saved_pct", saved_pct(own->measured_peak_bytes, other->measured_peak_bytes));
+    wire_put_real(o, "saved_bytes_saved_pct", saved_pct(own->saved_bytes, other->saved_bytes));
+    wire_put_real(o, "compute_overhead_pct",
+                  flops > 0 ? 100.0 * ((double)own->recompute_flops - (double)other->recompute_flops) / flops : 0.0);
+    wire_put_real(o, "time_overhead_pct", other_ns > 0 ? 100.0 * (own_ns / other_ns - 1.0) : NAN);
+    wire_put_uint(o, "predicted_peak_bytes", pair->compare.plan.peak_bytes);
+    wire_put_uint(o, "measured_peak_bytes", other->measured_peak_bytes);
+    wire_put_uint(o, "saved_bytes", other->saved_bytes);
+    wire_close(o, '}');
+}
+
+static bool compare(struct running *r, const struct job_pair *pair, const struct job_file *outputs,
+                    const struct exec_report *own, struct wire_out *o, struct problem *why) {
+    struct exec_report report;
+    struct job_difference difference = {.identical = true};
+    uint64_t rss_bytes;
+    r->before_steps = pair->own.plan.n_steps;
+    r->program = &pair->compare;
+    r->made = NULL;
+    struct exec *e = execute(r, false, &report, &rss_bytes, why);
+    bool ok = e != NULL;
+    for (uint32_t i = 0; ok && i < pair->compare.n_yields; i++)
+        ok = job_file_compare(&outputs[i], exec_value(e, pair->compare.yields[i].value), r->c, &difference, why);
+    exec_free(e);
+    if (ok)
+        comparison_put(o, pair, own, &report, &difference);
+    return ok;
+}
+
+bool job_program_run(const struct job *job, const struct job_context *c, struct job_run *run, struct problem *why) {
+    const struct job_pair *pair = job->program;
+    struct job_file *outputs = files_for_yields(&pair->own, c->arena, why);
+    struct running r = {.c = c,
+                        .run = run,
+                        .program = &pair->own,
+                        .made = files_for_feeds(&pair->own, c->arena, why),
+                        .steps = pair->own.plan.n_steps + (pair->compared ? pair->compare.plan.n_steps : 0)};
+    struct exec_report report;
+    struct numerics numerics = {0};
+    uint64_t rss_bytes;
+    struct wire_out o;
+    if (!outputs || !r.made)
+        return false;
+    struct exec *e = execute(&r, pair->witness, &report, &rss_bytes, why);
+    bool ok = e && outputs_write(&r, e, outputs, &numerics, why);
+    exec_free(e);
+    if (!ok)
+        return false;
+    wire_out_init(&o, c->arena, why);
+    wire_open(&o, NULL, '{');
+    job_files_put(&o, "outputs", outputs, pair->own.n_yields);
+    job_files_put(&o, "inputs", r.made, pair->own.n_feeds);
+    memory_put(&o, pair, run, &report, rss_bytes);
+    report_put(&o, &report, &numerics);
+    if (pair->compared && !compare(&r, pair, outputs, &report, &o, why))
+        return false;
+    wire_close(&o, '}');
+    run->result = wire_text(&o, NULL);
+    return run->result != NULL;
+}

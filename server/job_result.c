@@ -1,0 +1,121 @@
+/* job_result.c - see job_result.h */
+#include "server/job_result.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/base/units.h"
+
+uint64_t job_elements(const struct job_file *file) {
+    uint64_t n = 1;
+    for (unsigned i = 0; i < file->rank; i++)
+        n *= file->shape[i];
+    return n;
+}
+
+static const char *full_name(const struct job_file *file, uint32_t index, struct arena *a, struct problem *why) {
+    if (!file->group)
+        return file->name;
+    return file->name ? arena_printf(a, why, "%s.%s", file->group, file->name)
+                      : arena_printf(a, why, "%s.%u", file->group, index);
+}
+
+bool job_file_write(struct job_file *file, uint32_t index, const float *data, const struct job_context *c,
+                    const struct job_run *run, struct problem *why) {
+    struct tensor_entry entry = {.name = full_name(file, index, c->arena, why),
+                                 .dtype = DTYPE_FLOAT32,
+                                 .rank = file->rank,
+                                 .bytes = job_elements(file) * sizeof *data};
+    size_t header_bytes;
+    memcpy(entry.shape, file->shape, sizeof file->shape);
+    char *header = entry.name ? tensor_file_safetensors_header(c->arena, &entry, 1, &header_bytes, why) : NULL;
+    struct blob_upload *upload = header ? blob_upload_new(c->blobs, why) : NULL;
+    if (!upload)
+        return false;
+    if (!blob_upload_write(upload, header, header_bytes, why) || !blob_upload_write(upload, data, entry.bytes, why) ||
+        !blob_upload_digest(upload, file->digest, why) || (run->making && !run->making(run->user, file->digest, why))) {
+        blob_upload_discard(upload);
+        return false;
+    }
+    return blob_upload_commit(upload, file->digest, why);
+}
+
+static void file_put(struct wire_out *o, const char *key, const struct job_file *file) {
+    char href[32 + BLOB_DIGEST_SIZE];
+    wire_open(o, key, '{');
+    wire_open(o, "shape", '[');
+    for (unsigned i = 0; i < file->rank; i++)
+        wire_put_uint(o, NULL, file->shape[i]);
+    wire_close(o, ']');
+    wire_put_string(o, "dtype", dtype_name(DTYPE_FLOAT32));
+    wire_put_string(o, "tensor", file->digest);
+    snprintf(href, sizeof href, "/v1/tensors/%s", file->digest);
+    wire_put_string(o, "href", href);
+    wire_close(o, '}');
+}
+
+static bool same_group(const char *a, const char *b) {
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+void job_files_put(struct wire_out *o, const char *key, const struct job_file *files, uint32_t n) {
+    const char *open = NULL;
+    char bracket = '}';
+    wire_open(o, key, '{');
+    for (uint32_t i = 0; i < n; i++) {
+        const struct job_file *file = &files[i];
+        if (!file->digest[0])
+            continue;
+        if (open && !same_group(open, file->group))
+            wire_close(o, bracket);
+        if (file->group && !same_group(open, file->group)) {
+            wire_open(o, file->group, file->name ? '{' : '[');
+            bracket = file->name ? '}' : ']';
+        }
+        open = file->group;
+        file_put(o, file->name, file);
+    }
+    if (open)
+        wire_close(o, bracket);
+    wire_close(o, '}');
+}
+
+static void chunk_compare(const float *a, const float *b, size_t n, struct job_difference *difference) {
+    if (memcmp(a, b, n * sizeof *a) == 0)
+        return;
+    difference->identical = false;
+    for (size_t i = 0; i < n; i++)
+        if (memcmp(&a[i], &b[i], sizeof a[i]) != 0) {
+            double d = fabs((double)a[i] - (double)b[i]);
+            if (isnan(d) || d > difference->max_abs_diff)
+                difference->max_abs_diff = d;
+        }
+}
+
+bool job_file_compare(const struct job_file *file, const float *data, const struct job_context *c,
+                      struct job_difference *difference, struct problem *why) {
+    enum { CHUNK = 16384 };
+    uint64_t bytes, left = job_elements(file), file_bytes = left * sizeof *data;
+    float *chunk = arena_new(c->arena, float, CHUNK, why);
+    int fd = chunk ? blob_read_open(c->blobs, file->digest, &bytes, why) : -1;
+    if (fd < 0)
+        return false;
+    bool ok = bytes >= file_bytes || problem_set(why, PROBLEM_IO, "", "the file of an output is too short");
+    for (off_t at = (off_t)(bytes - file_bytes); ok && left;) {
+        size_t n = (size_t)units_min(left, CHUNK);
+        ssize_t got = pread(fd, chunk, n * sizeof *chunk, at);
+        if (got <= 0 || got % (ssize_t)sizeof *chunk) {
+            ok = problem_set(why, PROBLEM_IO, "", "the file of an output could not be read");
+            break;
+        }
+        n = (size_t)got / sizeof *chunk;
+        chunk_compare(data, chunk, n, difference);
+        data += n;
+        left -= n;
+        at += got;
+    }
+    close(fd);
+    return ok;
+}

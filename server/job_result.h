@@ -1,0 +1,31 @@
+/* job_result.h - the parts of a job's result that are files: written as blobs, named in JSON, compared bit for bit. */
+#ifndef REMATD_SERVER_JOB_RESULT_H
+#define REMATD_SERVER_JOB_RESULT_H
+
+#include "server/job_program.h"
+
+/* One tensor as a safetensors file of its own; digest "" while there is none. */
+struct job_file {
+    const char *group, *name;
+    char digest[BLOB_DIGEST_SIZE];
+    unsigned rank;
+    uint64_t shape[GRAPH_RANK_MAX];
+};
+
+/* Writes file->group.name (or .index, or the name alone) with the numbers at data; sets file->digest. */
+PROBLEM_MUST_CHECK bool job_file_write(struct job_file *file, uint32_t index, const float *data,
+                                       const struct job_context *c, const struct job_run *run, struct problem *why);
+/* "key": {name: R, group: {name: R} or [R]} of those that have a digest; neighbours of one group belong together. */
+void job_files_put(struct wire_out *o, const char *key, const struct job_file *files, uint32_t n);
+
+struct job_difference {
+    bool identical;
+    double max_abs_diff; /* not a number where one side is not */
+};
+/* Compares data with the numbers in the file. */
+PROBLEM_MUST_CHECK bool job_file_compare(const struct job_file *file, const float *data, const struct job_context *c,
+                                         struct job_difference *difference, struct problem *why);
+
+uint64_t job_elements(const struct job_file *file);
+
+#endif

@@ -1,0 +1,324 @@
+/* worker.c - see worker.h.
+ *
+ * Two threads: this one runs jobs; the keeper keeps the lease, stores progress and listens for a cancel, and is the one
+ * that gives up on a job that does not stop. */
+#include "server/worker.h"
+
+#include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine/base/pool.h"
+#include "engine/exec/slab.h"
+#include "engine/kernels/gemm.h"
+#include "server/job.h"
+#include "server/log.h"
+#include "server/queue.h"
+#include "server/route.h"
+#include "server/witness.h"
+
+#define POLL_MS     20
+#define KEEPER_MS   50
+#define CLAIM_MS    1000  /* asked even if nobody has written: memory may have become free */
+#define EXPIRE_MS   10000 /* other workers' leases are looked after this often */
+#define PROGRESS_MS 1000
+#define CANCEL_MS   1500 /* after this long a job does not stop by itself */
+
+struct worker {
+    const struct worker_options *options;
+    struct blob_store *blobs;
+    struct store *store;
+    struct queue *queue;
+    struct pool *pool;
+    struct slab *slab, *persistent;
+    uint64_t idle_rss_bytes;
+    char owner[STORE_OWNER_BYTES];
+
+    pthread_t keeper;
+    bool has_keeper;
+    pthread_mutex_t lock; /* of what follows */
+    bool busy, ending;
+    struct store_lease lease;
+    int64_t beat_ms, cancel_ms; /* last beat; when the cancel was seen, 0: not */
+    uint64_t told;              /* progress at the last beat */
+
+    atomic_bool cancel, lost; /* lost: the job is somebody else's now */
+    _Atomic uint64_t done, total;
+};
+
+static volatile sig_atomic_t terminated;
+
+static void on_term(int number) {
+    (void)number;
+    terminated = 1;
+}
+
+static void sleep_ms(unsigned ms) {
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000}, NULL);
+}
+
+static int64_t clock_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* ---- the keeper ---- */
+
+/* A kernel that runs longer than a cancel may take can only be stopped with its process. */
+static void give_up(struct worker *w) {
+    struct problem why = {0};
+    if (!queue_finish(w->queue, &w->lease, JOB_CANCELLED, NULL, NULL, &why))
+        log_event(LOG_WARNING, "worker.cancel", "job %s: %s", w->lease.id, why.detail);
+    _exit(WORKER_EXIT_CANCELLED);
+}
+
+/* With the lock held and a job running. */
+static void keep(struct worker *w, bool changed) {
+    struct problem why = {0};
+    bool cancel = false, ok = true;
+    int64_t now = clock_ms();
+    uint64_t done = w->done;
+    bool progress = done != w->told && now - w->beat_ms >= PROGRESS_MS;
+    if (progress || now - w->beat_ms >= QUEUE_BEAT_MS) {
+        w->beat_ms = now;
+        w->told = done;
+        ok = queue_beat(w->queue, &w->lease, done, w->total, &cancel, &why);
+    } else if (changed) {
+        ok = store_cancelled(w->store, &w->lease, &cancel, &why);
+    }
+    if (!ok && why.kind == PROBLEM_STATE)
+        w->lost = cancel = true;
+    if (cancel) {
+        w->cancel = true;
+        if (!w->cancel_ms)
+            w->cancel_ms = now;
+    }
+    if (w->cancel_ms && now - w->cancel_ms >= CANCEL_MS)
+        give_up(w);
+}
+
+static void *keeper_main(void *arg) {
+    struct worker *w = arg;
+    uint64_t version = 0, seen = 0;
+    for (bool ending = false; !ending; sleep_ms(KEEPER_MS)) {
+        struct problem why = {0};
+        bool changed = !store_version(w->store, &version, &why) || version != seen;
+        seen = version;
+        pthread_mutex_lock(&w->lock);
+        if (w->busy)
+            keep(w, changed);
+        else
+            seen = 0; /* look once when the next job begins */
+        ending = w->ending;
+        pthread_mutex_unlock(&w->lock);
+    }
+    return NULL;
+}
+
+/* ---- one job ---- */
+
+static void on_progress(void *user, uint64_t done, uint64_t total) {
+    struct worker *w = user;
+    w->total = total;
+    w->done = done;
+}
+
+static bool on_cancelled(void *user) {
+    struct worker *w = user;
+    return w->cancel;
+}
+
+static bool on_making(void *user, const char *digest, struct problem *why) {
+    struct worker *w = user;
+    return store_make(w->store, &w->lease, digest, why);
+}
+
+static void begin(struct worker *w, const struct store_lease *lease) {
+    pthread_mutex_lock(&w->lock);
+    w->lease = *lease;
+    w->beat_ms = clock_ms();
+    w->cancel_ms = 0;
+    w->told = 0;
+    w->cancel = w->lost = false;
+    w->done = w->total = 0;
+    w->busy = true;
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void end(struct worker *w) {
+    pthread_mutex_lock(&w->lock);
+    w->busy = false;
+    pthread_mutex_unlock(&w->lock);
+}
+
+static bool run(struct worker *w, const struct store_job *stored, struct arena *a, const char **result,
+                struct problem *why) {
+    /* With the bytes it was admitted for as the limit, `auto` chooses again what it chose then. */
+    struct job_context context = {.arena = a,
+                                  .blobs = w->blobs,
+                                  .threads = w->options->threads,
+                                  .memory_limit_bytes = stored->planned_peak_bytes};
+    struct job_run r = {.slab = w->slab,
+                        .persistent = w->persistent,
+                        .pool = w->pool,
+                        .idle_rss_bytes = w->idle_rss_bytes,
+                        .progress = on_progress,
+                        .cancelled = on_cancelled,
+                        .making = on_making,
+                        .user = w};
+    struct job job;
+    if (!job_make(&job, stored->request, strlen(stored->request), &context, why) ||
+        !job.kind->run(&job, &context, &r, why))
+        return false;
+    *result = r.result;
+    return true;
+}
+
+static bool finish(struct worker *w, struct arena *a, const char *result, const struct problem *p,
+                   struct problem *why) {
+    size_t bytes;
+    enum job_state state = result ? JOB_SUCCEEDED : p->kind == PROBLEM_CANCELLED ? JOB_CANCELLED : JOB_FAILED;
+    const char *problem = state == JOB_FAILED ? route_problem_body(p, 0, a, &bytes) : NULL;
+    for (unsigned attempt = 0; attempt < 3; attempt++) {
+        *why = (struct problem){0};
+        if (queue_finish(w->queue, &w->lease, state, result, problem, why))
+            return true;
+        if (why->kind == PROBLEM_STATE)
+            return true; /* it is somebody else's: what we have made stays unsaid */
+        sleep_ms(100);
+    }
+    return false;
+}
+
+/* False if the store is gone: the process ends, its job goes back to the queue. */
+static bool job_do(struct worker *w, const struct store_job *stored, const struct store_lease *lease, struct arena *a,
+                   struct problem *why) {
+    struct problem p = {0};
+    const char *result = NULL;
+    log_event(LOG_INFO, "job.started", "job %s, %s, attempt %u", stored->id, stored->kind, stored->attempts);
+    begin(w, lease);
+    bool ok = run(w, stored, a, &result, &p);
+    end(w);
+    if (!w->lost && !finish(w, a, ok ? result : NULL, &p, why))
+        return false;
+    log_event(ok ? LOG_INFO : LOG_WARNING, "job.ended", "job %s, %s", stored->id, ok ? "succeeded" : p.detail);
+    return true;
+}
+
+/* ---- the loop ---- */
+
+static void rest(struct worker *w) {
+    slab_trim(w->slab); /* an idle worker holds nothing that another one's job was promised */
+    slab_trim(w->persistent);
+    malloc_trim(0);
+}
+
+/* Claims and runs until the queue has nothing for us. */
+static bool work(struct worker *w, struct problem *why) {
+    for (bool claimed = true; claimed && !terminated;) {
+        struct arena arena;
+        struct store_job job;
+        struct store_lease lease;
+        arena_init(&arena, 0);
+        bool ok = queue_claim(w->queue, w->owner, &arena, &job, &lease, &claimed, why) &&
+                  (!claimed || job_do(w, &job, &lease, &arena, why));
+        arena_free(&arena);
+        if (!ok)
+            return false;
+    }
+    return true;
+}
+
+static bool loop(struct worker *w, struct problem *why) {
+    uint64_t version = 0, seen = 0;
+    int64_t claimed_ms = 0, expired_ms = clock_ms();
+    for (; !terminated; sleep_ms(POLL_MS)) {
+        int64_t now = clock_ms();
+        if (now - expired_ms >= EXPIRE_MS) {
+            expired_ms = now;
+            if (!queue_expire(w->queue, why))
+                return false;
+        }
+        if (!store_version(w->store, &version, why))
+            return false;
+        if (version == seen && now - claimed_ms < CLAIM_MS)
+            continue;
+        seen = version;
+        claimed_ms = now;
+        if (!work(w, why))
+            return false;
+        rest(w);
+    }
+    return true;
+}
+
+/* ---- coming and going ---- */
+
+/* Wide enough that OpenBLAS packs into nearly all of its buffer, on every thread: what it keeps is idle memory then. */
+enum { WARM_M = 256, WARM_N = 8192, WARM_K = 384 };
+
+static void warm_task(void *arg, uint64_t index, unsigned slot) {
+    float *all = arg, *a = all, *b = a + WARM_M * WARM_K, *c = b + WARM_K * WARM_N + index * WARM_M * WARM_N;
+    (void)slot;
+    gemm(WARM_M, WARM_N, WARM_K, 1, (struct gemm_matrix){a, WARM_K, 0}, (struct gemm_matrix){b, WARM_N, 0}, 0, c,
+         WARM_N);
+}
+
+static bool warm(struct worker *w, struct problem *why) {
+    uint64_t threads = pool_threads(w->pool);
+    uint64_t floats = WARM_M * WARM_K + WARM_K * WARM_N + threads * WARM_M * WARM_N;
+    float *all = (float *)slab_reserve(w->slab, floats * sizeof *all, why);
+    if (!all)
+        return false;
+    memset(all, 0, floats * sizeof *all);
+    pool_run(w->pool, threads, warm_task, all);
+    rest(w);
+    w->idle_rss_bytes = witness_rss_bytes();
+    return true;
+}
+
+static bool worker_open(struct worker *w, struct problem *why) {
+    const struct worker_options *o = w->options;
+    mallopt(M_MMAP_THRESHOLD, 256 << 10); /* large pieces go back to the system when they are freed */
+    mallopt(M_ARENA_MAX, 2);
+    queue_owner(w->owner, o->slot, getpid());
+    if (!(w->blobs = blob_open(o->data_dir, why)) || !(w->store = store_open(o->data_dir, why)) ||
+        !(w->queue = queue_new(w->store, o->memory_limit_bytes, why)) || !(w->pool = pool_new(o->threads, why)) ||
+        !(w->slab = slab_new(why)) || !(w->persistent = slab_new(why)) || !warm(w, why))
+        return false;
+    w->has_keeper = pthread_create(&w->keeper, NULL, keeper_main, w) == 0;
+    return w->has_keeper || problem_set(why, PROBLEM_MEMORY, "", "no thread for the keeper");
+}
+
+static void worker_close(struct worker *w) {
+    pthread_mutex_lock(&w->lock);
+    w->ending = true;
+    pthread_mutex_unlock(&w->lock);
+    if (w->has_keeper)
+        pthread_join(w->keeper, NULL);
+    slab_free(w->slab);
+    slab_free(w->persistent);
+    pool_free(w->pool);
+    queue_free(w->queue);
+    store_close(w->store);
+    blob_close(w->blobs);
+    pthread_mutex_destroy(&w->lock);
+}
+
+int worker_run(const struct worker_options *options) {
+    struct problem why = {0};
+    struct worker w = {.options = options, .lock = PTHREAD_MUTEX_INITIALIZER};
+    signal(SIGINT, SIG_IGN); /* a terminal's Ctrl-C is for the daemon; it tells us */
+    sigaction(SIGTERM, &(struct sigaction){.sa_handler = on_term}, NULL);
+    bool ok = worker_open(&w, &why) && loop(&w, &why);
+    if (!ok)
+        log_event(LOG_ERROR, "worker.failed", "%s", why.detail);
+    worker_close(&w);
+    return ok ? 0 : 1;
+}
