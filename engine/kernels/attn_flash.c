@@ -70,7 +70,7 @@ static void forbid(const struct flash_panel *p, uint64_t j, uint64_t n, float *t
     }
     for (int key = 0; key < (int)n; key++, t += TILE_PANEL)
         for (unsigned r = 0; r < TILE_PANEL; r++)
-            t[r] = (key >= lo[r]) & (key < hi[r]) ? t[r] : -INFINITY;
+            t[r] = (key >= lo[r] && key < hi[r]) ? t[r] : -INFINITY;
 }
 
 void flash_scores(const struct flash_panel *p, const struct tile *tile, uint64_t j, uint64_t n, const float *x,
