@@ -119,6 +119,8 @@ PROBLEM_MUST_CHECK bool route_query_parse(const char *raw, struct arena *arena, 
 /* text as a JSON string with its quotes, in the arena; bytes that are not UTF-8 become U+FFFD. NULL where memory is
  * gone. */
 const char *route_json_text(const char *text, struct arena *arena);
+/* Whether all of it is UTF-8 without overlong forms and surrogates. */
+bool route_text_is_utf8(const char *text);
 
 /* HTTP status of a problem: one row per kind. */
 unsigned route_problem_status(enum problem_kind kind);

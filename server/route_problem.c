@@ -66,6 +66,16 @@ static size_t utf8_length(const unsigned char *s) {
     return n;
 }
 
+bool route_text_is_utf8(const char *text) {
+    for (const unsigned char *s = (const unsigned char *)text; *s;) {
+        size_t length = *s < 0x80 ? 1 : utf8_length(s);
+        if (length == 0)
+            return false;
+        s += length;
+    }
+    return true;
+}
+
 const char *route_json_text(const char *text, struct arena *arena) {
     size_t length = strlen(text), n = 0;
     char *out = arena_take(arena, length * 6 + 3, 1, NULL);

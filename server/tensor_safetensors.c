@@ -135,6 +135,10 @@ static char *string_read(struct cursor *c) {
             return NULL;
     }
     c->at = close + 1;
+    if (!route_text_is_utf8(text)) {
+        malformed(c, "a name is not UTF-8");
+        return NULL;
+    }
     return text;
 }
 
