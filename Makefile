@@ -14,6 +14,7 @@ VERSION := 0.1.0
 PACKAGES := libmicrohttpd jansson sqlite3 gnutls
 WARN     := -Wall -Wextra -Wshadow -Wvla -Walloca -Wstrict-prototypes -Wmissing-prototypes -Werror
 CFLAGS_plain := -O2 -g
+CFLAGS_clang := -O2 -g
 CFLAGS_asan  := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 CFLAGS_tsan  := -O1 -g -fno-builtin -fsanitize=thread -isystem tests/tsan
 CFLAGS   := -std=c11 -D_GNU_SOURCE -I. -fPIC -ffp-contract=off -DREMATD_VERSION='"$(VERSION)"' $(WARN) $(CFLAGS_$(VARIANT)) $(EXTRA)

@@ -8,7 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/e2e/lib.sh
 . "$here/lib.sh"
 
-for part in ${*:-curl command library crash restart drain limits}; do
+for part in ${*:-readme curl command library crash restart drain limits}; do
   rm -rf "$dir/data"
   # shellcheck source=/dev/null
   . "$here/$part.sh"

@@ -1,0 +1,19 @@
+# readme.sh - what the README shows is what there is: its C program, its answer of memory-savings, its links.
+start
+
+prefix=$dir/prefix
+check "make install" make -s -C "$root" install "PREFIX=$prefix"
+awk '/^```c$/ {on = 1; next} /^```/ {on = 0} on' "$root/README.md" >"$dir/program.c"
+flags() { PKG_CONFIG_PATH="$prefix/lib/pkgconfig" pkg-config "$@" remat; }
+# shellcheck disable=SC2046
+check "the README's C program compiles" ${CC:-cc} -std=c11 -Wall -Wextra "$dir/program.c" -o "$dir/program" $(flags --cflags --libs)
+check "and runs with the shared library" env "LD_LIBRARY_PATH=$prefix/lib" "$dir/program"
+check "its two peaks are one" awk '{exit !($5 == $7 ";" || $5 + 0 == $7 + 0)}' "$dir/out"
+# shellcheck disable=SC2046
+check "and with the static one" ${CC:-cc} -std=c11 "$dir/program.c" -o "$dir/static" $(flags --cflags) "$prefix/lib/libremat.a" -lopenblas -lpthread -lm
+same "the README's memory-savings answer" "$(grep -m1 '^{"standard_memory_bytes"' "$root/README.md")" \
+  "$(curl -s "$REMATD_URL/v1/memory-savings?seq_len=2048&d_model=512&num_layers=12")"
+check "rematctl explain as in the README" "$rematctl" explain "$root/clients/attention.json"
+same "prints what the README shows" "$(sed -n '/^  STEP  DO/,/^$/p' "$root/README.md" | sed '/^$/d')" "$(sed -n '/^  STEP  DO/,$p' "$dir/out")"
+grep -oE '\]\(([A-Za-z.][^)#]*)\)' "$root/README.md" | sed 's/^](//; s/)$//' | sort -u >"$dir/links"
+check "every link leads somewhere" sh -c 'cd "$1" && while read -r l; do [ -e "$l" ] || { echo "no $l"; exit 1; }; done <"$2"' _ "$root" "$dir/links"
