@@ -25,7 +25,9 @@ static void pools_stop(void) {
         pool_free(pools[t]);
 }
 
-TestSuite(kernels, .init = pools_start, .fini = pools_stop, .timeout = 300);
+TestSuite(kernels, .timeout = 300);
+
+#define POOLS .init = pools_start, .fini = pools_stop
 
 /* A random bias of [heads, n_q, n_k], broadcast over the batch, with minus infinity here and there and in whole rows.
  */
@@ -117,7 +119,7 @@ static void case_check(struct attn_case *c, unsigned mask) {
 static const uint64_t lengths[] = {1, 2, 7, 13, 64, 97, 128, 257};
 enum { LENGTHS = sizeof lengths / sizeof lengths[0] };
 
-Test(kernels, every_pair_of_lengths_and_every_mask) {
+Test(kernels, every_pair_of_lengths_and_every_mask, POOLS) {
     for (unsigned q = 0; q < LENGTHS; q++)
         for (unsigned k = 0; k < LENGTHS; k++)
             for (unsigned mask = 0; mask < MASKS; mask++) {
@@ -127,7 +129,7 @@ Test(kernels, every_pair_of_lengths_and_every_mask) {
             }
 }
 
-Test(kernels, every_head_size) {
+Test(kernels, every_head_size, POOLS) {
     static const uint64_t sizes[] = {1, 2, 3, 5, 8, 15, 16, 17, 33, 64, 80, 96, 128, 129, 256, 512};
     for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         for (unsigned mask = 0; mask < 4; mask++) {
@@ -137,7 +139,7 @@ Test(kernels, every_head_size) {
         }
 }
 
-Test(kernels, batches_and_grouped_heads) {
+Test(kernels, batches_and_grouped_heads, POOLS) {
     static const uint64_t heads[][2] = {{1, 1}, {3, 3}, {4, 2}, {6, 1}, {6, 3}};
     for (unsigned i = 0; i < sizeof heads / sizeof heads[0]; i++)
         for (uint64_t batch = 1; batch <= 2; batch++)
@@ -148,7 +150,7 @@ Test(kernels, batches_and_grouped_heads) {
             }
 }
 
-Test(kernels, one_head_over_many_blocks) {
+Test(kernels, one_head_over_many_blocks, POOLS) {
     static const uint64_t n[][2] = {{600, 1100}, {1100, 600}, {1024, 1024}};
     for (unsigned i = 0; i < sizeof n / sizeof n[0]; i++)
         for (unsigned mask = 0; mask < 3; mask++) {
@@ -159,7 +161,7 @@ Test(kernels, one_head_over_many_blocks) {
 }
 
 /* A wide window: tiles wholly inside, at either edge, and outside. */
-Test(kernels, wide_windows) {
+Test(kernels, wide_windows, POOLS) {
     static const uint64_t windows[][2] = {{200, 1}, {130, 130},      {1, 1},         {1, 300},
                                           {24, 25}, {ATTN_FAR, 100}, {100, ATTN_FAR}};
     for (unsigned i = 0; i < sizeof windows / sizeof windows[0]; i++) {
@@ -171,7 +173,7 @@ Test(kernels, wide_windows) {
 }
 
 /* Scores of +-100 and bias of the same size. Rounding a score of s costs a weight s 2^-24: the budget grows with it. */
-Test(kernels, large_scores) {
+Test(kernels, large_scores, POOLS) {
     for (unsigned row = 0; row < attn_table_length; row++) {
         struct attn_case c = attn_case_new(1, 2, 2, 64, 97, 32);
         double *truth[OUTPUTS];
@@ -186,7 +188,7 @@ Test(kernels, large_scores) {
     }
 }
 
-Test(kernels, gradients_are_added) {
+Test(kernels, gradients_are_added, POOLS) {
     for (unsigned row = 0; row < attn_table_length; row++) {
         struct attn_case c = attn_case_new(2, 4, 2, 45, 70, 24);
         struct attn_how how = {&attn_table[row], pools[2], 2, HEADS_FIRST, 0};
@@ -205,7 +207,7 @@ Test(kernels, gradients_are_added) {
 }
 
 /* Any of the three gradients may be unwanted; the others keep their bits. */
-Test(kernels, unwanted_gradients) {
+Test(kernels, unwanted_gradients, POOLS) {
     for (unsigned row = 0; row < attn_table_length; row++)
         for (unsigned wanted = 0; wanted < 8; wanted++) {
             const struct attn_kernel *kernel = &attn_table[row];
@@ -242,7 +244,7 @@ Test(kernels, unwanted_gradients) {
         }
 }
 
-Test(kernels, rows_with_nothing_allowed_give_zeros) {
+Test(kernels, rows_with_nothing_allowed_give_zeros, POOLS) {
     for (unsigned row = 0; row < attn_table_length; row++) {
         struct attn_case c = attn_case_new(1, 1, 1, 40, 30, 16); /* causal: queries 0..9 stand before the first key */
         mask_set(&c, MASK_CAUSAL);
@@ -258,7 +260,7 @@ Test(kernels, rows_with_nothing_allowed_give_zeros) {
 }
 
 /* Not-a-number and infinity go through: their own row is not a number, the other head never notices. */
-Test(kernels, infinities_and_nan_pass_through) {
+Test(kernels, infinities_and_nan_pass_through, POOLS) {
     static const float bad[] = {NAN, INFINITY, -INFINITY, 3e38f, 1e-42f};
     for (unsigned row = 0; row < attn_table_length; row++)
         for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++)
@@ -303,7 +305,7 @@ Test(kernels, dropout_is_the_same_everywhere_and_fair) {
 }
 
 /* The mean over many seeds of what dropout makes is what there is without it. */
-Test(kernels, dropout_keeps_the_mean) {
+Test(kernels, dropout_keeps_the_mean, POOLS) {
     enum { SEEDS = 400 };
     for (unsigned row = 0; row < attn_table_length; row++) {
         struct attn_case c = attn_case_new(1, 1, 1, 8, 40, 8);
