@@ -5,8 +5,8 @@ set -eu
 
 job=$(curl -sS --fail-with-body -o /dev/null -w '%header{location}' "$REMATD_URL/v1/jobs" \
   -H 'Content-Type: application/json' -d '{
-  "kind": "sequential", "inputs": [{"shape": [1, 512, 64], "random": {"seed": 1}}],
-  "functions": [{"name": "layer", "repeat": 64, "functions": [{"name": "attention", "heads": 4}]}]}')
+  "kind": "sequential", "inputs": [{"shape": [1, 1024, 64], "random": {"seed": 1}}],
+  "functions": [{"name": "layer", "repeat": 500, "functions": [{"name": "attention", "heads": 4, "projections": false}]}]}')
 curl -sS --fail-with-body -w '\n' -X POST "$REMATD_URL$job/cancel"
 tries=0
 until curl -sS -f -X DELETE "$REMATD_URL$job" 2>/dev/null; do # 409 while it is still running

@@ -22,4 +22,5 @@ for _ in 1 2 3 4 5 6; do
 done
 check "a job that kills its workers fails in the end" until_state "$id" failed 10
 check "after a few attempts ($killed kills)" test "$killed" -le 4
-check "and says that a worker crashed" grep -qi crash "$dir/job.json"
+job_field "$id" /problem >"$dir/out"
+says "and says that a worker crashed" crash
