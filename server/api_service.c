@@ -44,7 +44,7 @@ static bool ready(struct request *request, struct response *response, struct pro
         response->status = 503;
         response->body = draining;
         response->body_bytes = sizeof draining - 1;
-        return true;
+        return response_header(response, "Retry-After", "1");
     }
     return (!service->store || store_check(service->store, why)) && health(request, response, why);
 }
