@@ -1,0 +1,208 @@
+/* test_config.c - settings: who wins, what is refused and in which words, and the memory limit of cgroups. */
+#include <criterion/criterion.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "server/config.h"
+
+static struct config config;
+static struct problem why;
+static char root[64];
+
+#define MIB ((uint64_t)1 << 20)
+
+/* flags: one string, words apart by spaces. */
+static bool reads(enum config_command command, const char *flags, char *const environment[]) {
+    static char *const nothing[] = {NULL};
+    char copy[512], *args[16];
+    int n = 0;
+    snprintf(copy, sizeof copy, "%s", flags);
+    for (char *word = strtok(copy, " "); word; word = strtok(NULL, " "))
+        args[n++] = word;
+    why = (struct problem){0};
+    return config_read(&config, command, n, args, environment ? environment : nothing, &why);
+}
+
+Test(config, defaults_need_nothing) {
+    cr_assert(reads(CONFIG_SERVE, "", NULL), "%s", why.detail);
+    cr_expect_str_eq(config.address, "127.0.0.1");
+    cr_expect_eq(config.port, 8740);
+    cr_expect_str_eq(config.data_dir, "./rematd-data");
+    cr_expect_eq(config.workers, 1);
+    cr_expect_geq(config.threads, 1);
+    cr_expect_eq(config.memory_limit_bytes, 0);
+    cr_expect_eq(config.upload_limit_bytes, 4096 * MIB);
+    char *const home[] = {"HOME=/home/a", NULL}, *const xdg[] = {"HOME=/home/a", "XDG_DATA_HOME=/data", NULL};
+    cr_expect(reads(CONFIG_SERVE, "", home) && strcmp(config.data_dir, "/home/a/.local/share/rematd") == 0);
+    cr_expect(reads(CONFIG_SERVE, "", xdg) && strcmp(config.data_dir, "/data/rematd") == 0);
+}
+
+Test(config, flags_win_over_environment_over_file) {
+    char name[] = "/tmp/rematd-config-XXXXXX", flags[64], variable[64];
+    FILE *file = fdopen(mkstemp(name), "w");
+    fputs("# a comment\n\n  workers = 3\nthreads=5\n; another\nmemory-limit = 2G\nslot-free = no\n", file);
+    fclose(file);
+    snprintf(flags, sizeof flags, "--config %s", name);
+    cr_expect_not(reads(CONFIG_SERVE, flags, NULL));
+    cr_expect(strstr(why.detail, "line 7") && strstr(why.detail, "slot-free"), "%s", why.detail);
+    file = fopen(name, "w");
+    fputs("workers = 3\nthreads=5\nmemory-limit = 2G\n", file);
+    fclose(file);
+    snprintf(variable, sizeof variable, "REMATD_CONFIG=%s", name);
+    char *const environment[] = {variable, "REMATD_THREADS=6", "REMATD_MEMORY_LIMIT=3G",
+                                 "REMATD_PORT=tcp://10.0.0.1:80", NULL};
+    cr_assert(reads(CONFIG_SERVE, "--memory-limit=512M", environment), "%s", why.detail);
+    cr_expect(config.workers == 3 && config.threads == 6 && config.memory_limit_bytes == 512 * MIB);
+    cr_assert(reads(CONFIG_WORK, "", environment), "%s", why.detail); /* rows of the other command are passed over */
+    cr_expect_eq(config.threads, 6);
+    remove(name);
+}
+
+Test(config, listen) {
+    static const struct {
+        const char *flag, *address;
+        unsigned port;
+    } good[] = {{"--listen 127.0.0.1:0", "127.0.0.1", 0},
+                {"--listen [::1]:80", "::1", 80},
+                {"--listen localhost:65535", "127.0.0.1", 65535},
+                {"--insecure --listen 0.0.0.0:1", "0.0.0.0", 1}};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        cr_assert(reads(CONFIG_SERVE, good[i].flag, NULL), "%s: %s", good[i].flag, why.detail);
+        cr_expect_str_eq(config.address, good[i].address);
+        cr_expect_eq(config.port, good[i].port);
+    }
+    static const char *const bad[] = {"127.0.0.1",      "127.0.0.1:",     "127.0.0.1:x", "127.0.0.1:65536", "::1:80",
+                                      "[127.0.0.1]:80", "example.org:80", ":80",         "127.0.0.1:-1",    "127.1:80"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        char flags[64];
+        snprintf(flags, sizeof flags, "--insecure --listen %s", bad[i]);
+        cr_expect_not(reads(CONFIG_SERVE, flags, NULL), "%s", bad[i]);
+        cr_expect(strstr(why.detail, "--listen"), "%s", why.detail);
+    }
+}
+
+Test(config, other_machines_need_a_word) {
+    char *const meant[] = {"REMATD_INSECURE=1", NULL}, *const not_meant[] = {"REMATD_INSECURE=0", NULL};
+    cr_expect_not(reads(CONFIG_SERVE, "--listen 0.0.0.0:80", NULL));
+    cr_expect(strstr(why.detail, "--insecure"));
+    cr_expect_not(reads(CONFIG_SERVE, "--listen [::]:80", not_meant));
+    cr_expect(reads(CONFIG_SERVE, "--listen 0.0.0.0:80", meant));
+    cr_expect(config_is_loopback("127.8.0.1") && config_is_loopback("::1") && !config_is_loopback("128.0.0.1"));
+}
+
+Test(config, refuses_in_words) {
+    static const struct {
+        enum config_command command;
+        const char *flags;
+        enum problem_kind kind;
+    } rows[] = {
+        {CONFIG_SERVE, "--nonsense", PROBLEM_UNKNOWN_FIELD},
+        {CONFIG_SERVE, "serve", PROBLEM_UNKNOWN_FIELD},
+        {CONFIG_SERVE, "-w 1", PROBLEM_UNKNOWN_FIELD},
+        {CONFIG_SERVE, "--slot 1", PROBLEM_UNKNOWN_FIELD},
+        {CONFIG_WORK, "--listen 127.0.0.1:1", PROBLEM_UNKNOWN_FIELD},
+        {CONFIG_SERVE, "--work 1", PROBLEM_UNKNOWN_FIELD},
+        {CONFIG_SERVE, "--workers", PROBLEM_MISSING_FIELD},
+        {CONFIG_SERVE, "--workers 65", PROBLEM_LIMIT},
+        {CONFIG_SERVE, "--workers -1", PROBLEM_MALFORMED},
+        {CONFIG_SERVE, "--workers 1.5", PROBLEM_MALFORMED},
+        {CONFIG_SERVE, "--workers 1K", PROBLEM_MALFORMED},
+        {CONFIG_SERVE, "--workers=", PROBLEM_MALFORMED},
+        {CONFIG_SERVE, "--memory-limit 4X", PROBLEM_MALFORMED},
+        {CONFIG_SERVE, "--memory-limit 99999999999G", PROBLEM_MALFORMED},
+        {CONFIG_SERVE, "--memory-limit 99999999999999999999", PROBLEM_MALFORMED},
+        {CONFIG_SERVE, "--upload-limit 0", PROBLEM_LIMIT},
+        {CONFIG_SERVE, "--insecure=maybe", PROBLEM_MALFORMED},
+        {CONFIG_SERVE, "--config /nonexistent/file", PROBLEM_IO},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        cr_expect_not(reads(rows[i].command, rows[i].flags, NULL), "%s", rows[i].flags);
+        cr_expect_eq(why.kind, rows[i].kind, "%s: %s", rows[i].flags, why.detail);
+    }
+    static const struct {
+        const char *text;
+        uint64_t bytes;
+    } sizes[] = {{"1", 1}, {"2k", 2048}, {"3M", 3 * MIB}, {"3MiB", 3 * MIB}, {"3MB", 3 * MIB}, {"1G", 1024 * MIB}};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        char flags[64];
+        snprintf(flags, sizeof flags, "--upload-limit %s", sizes[i].text);
+        cr_expect(reads(CONFIG_SERVE, flags, NULL) && config.upload_limit_bytes == sizes[i].bytes, "%s", flags);
+    }
+}
+
+Test(config, help_lists_every_flag) {
+    char *text;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    config_help(out, CONFIG_SERVE);
+    fclose(out);
+    static const char *const flags[] = {
+        "--listen",      "--data", "--workers", "--memory-limit", "--config", "--insecure", "REMATD_ALLOWED_HOSTS",
+        "127.0.0.1:8740"};
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
+        cr_expect(strstr(text, flags[i]), "%s", flags[i]);
+    cr_expect_null(strstr(text, "--slot"));
+    free(text);
+}
+
+/* ---- memory ---- */
+
+static void root_make(void) {
+    snprintf(root, sizeof root, "/tmp/rematd-root-XXXXXX");
+    cr_assert_not_null(mkdtemp(root));
+}
+
+static void root_remove(void) {
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf '%s'", root);
+    cr_assert_eq(system(command), 0);
+}
+
+static void put(const char *name, const char *text) {
+    char path[256];
+    snprintf(path, sizeof path, "%s%s", root, name);
+    for (char *slash = strchr(path + strlen(root) + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        mkdir(path, 0700);
+        *slash = '/';
+    }
+    FILE *file = fopen(path, "w");
+    cr_assert_not_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+Test(config, memory_limit_v2, .init = root_make, .fini = root_remove) {
+    put("/proc/meminfo", "MemTotal: 4194304 kB\nMemAvailable:    2097152 kB\n");
+    cr_expect_eq(config_memory_limit(0, root), (2048 - 64) * MIB); /* no cgroup: what is available, less headroom */
+    put("/proc/self/cgroup", "0::/a/b/c\n");
+    cr_expect_eq(config_memory_limit(0, root), (2048 - 64) * MIB);
+    put("/sys/fs/cgroup/a/b/c/memory.max", "max\n");
+    put("/sys/fs/cgroup/a/memory.max", "1073741824\n");
+    put("/sys/fs/cgroup/a/b/memory.max", "536870912\n");
+    cr_expect_eq(config_memory_limit(0, root), (512 - 64) * MIB); /* the smallest on the path */
+    cr_expect_eq(config_memory_limit(100 * MIB, root), 100 * MIB);
+    cr_expect_eq(config_memory_limit(4096 * MIB, root), (512 - 64) * MIB); /* asking for more does not make it so */
+    put("/sys/fs/cgroup/a/b/c/memory.max", "104857600\n");
+    cr_expect_eq(config_memory_limit(0, root), 75 * MIB); /* a small one keeps three quarters */
+}
+
+Test(config, memory_limit_in_a_container, .init = root_make, .fini = root_remove) {
+    put("/proc/self/cgroup", "0::/\n");
+    put("/sys/fs/cgroup/memory.max", "268435456\n");
+    cr_expect_eq(config_memory_limit(0, root), (256 - 64) * MIB);
+}
+
+Test(config, memory_limit_v1, .init = root_make, .fini = root_remove) {
+    put("/proc/self/cgroup", "5:cpu,cpuacct:/x\n4:memory:/docker/abc\n0::/x\n");
+    put("/proc/meminfo", "MemAvailable:    2097152 kB\n");
+    put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"); /* v1's word for none */
+    cr_expect_eq(config_memory_limit(0, root), (2048 - 64) * MIB);
+    put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "536870912\n"); /* the path is the host's, the mount is ours */
+    cr_expect_eq(config_memory_limit(0, root), (512 - 64) * MIB);
+    put("/sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes", "335544320\n");
+    cr_expect_eq(config_memory_limit(0, root), (320 - 64) * MIB);
+}
