@@ -50,7 +50,8 @@ PROBLEM_MUST_CHECK bool queue_claim(struct queue *q, const char *owner, struct a
 PROBLEM_MUST_CHECK bool queue_beat(struct queue *q, const struct store_lease *lease, uint64_t done, uint64_t total,
                                    bool *cancel, struct problem *why);
 PROBLEM_MUST_CHECK bool queue_finish(struct queue *q, const struct store_lease *lease, enum job_state state,
-                                     const char *result, const char *problem, struct problem *why);
+                                     uint64_t done, uint64_t total, const char *result, const char *problem,
+                                     struct problem *why);
 PROBLEM_MUST_CHECK bool queue_cancel(struct queue *q, const char *id, enum job_state *state, struct problem *why);
 
 /* Milliseconds since 1970. */

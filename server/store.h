@@ -101,9 +101,10 @@ PROBLEM_MUST_CHECK bool store_cancelled(struct store *s, const struct store_leas
 /* Says that the job is about to make this blob; before the file gets its name, so that nobody removes it in between. */
 PROBLEM_MUST_CHECK bool store_make(struct store *s, const struct store_lease *lease, const char *digest,
                                    struct problem *why);
-/* state is a finished one; result and problem are JSON or NULL. */
+/* state is a finished one; done and total are the last progress; result and problem are JSON or NULL. */
 PROBLEM_MUST_CHECK bool store_finish(struct store *s, const struct store_lease *lease, enum job_state state,
-                                     int64_t now_ms, const char *result, const char *problem, struct problem *why);
+                                     int64_t now_ms, uint64_t done, uint64_t total, const char *result,
+                                     const char *problem, struct problem *why);
 
 /* Queued: cancelled at once. Running: flagged. Finished: nothing. *state is what it is afterwards. */
 PROBLEM_MUST_CHECK bool store_cancel(struct store *s, const char *id, int64_t now_ms, enum job_state *state,

@@ -70,7 +70,7 @@ static const char *const statements[] = {
     [SQL_BEAT] = "UPDATE jobs SET lease_until_ms = ?, done = ?, total = ?" LEASED " RETURNING cancel",
     [SQL_CANCELLED] = "SELECT cancel FROM jobs" LEASED,
     [SQL_FINISH] = "UPDATE jobs SET state = ?, finished_ms = ?, result = ?, problem = ?, owner = NULL,"
-                   " lease_until_ms = 0, done = CASE WHEN ? THEN total ELSE done END" LEASED,
+                   " lease_until_ms = 0, done = ?, total = ?" LEASED,
     [SQL_CANCEL] = "UPDATE jobs SET cancel = 1, state = CASE state WHEN 0 THEN 4 ELSE state END,"
                    " finished_ms = CASE state WHEN 0 THEN ?2 ELSE 0 END WHERE id = ?1 AND state < 2",
     [SQL_RELEASE_CANCELLED] = "UPDATE jobs SET state = 4, owner = NULL, finished_ms = ?3" ENDED " AND cancel = 1",

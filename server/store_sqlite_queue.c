@@ -122,14 +122,14 @@ bool store_make(struct store *s, const struct store_lease *lease, const char *di
     return store_leave(s, true, ok, why);
 }
 
-bool store_finish(struct store *s, const struct store_lease *lease, enum job_state state, int64_t now_ms,
-                  const char *result, const char *problem, struct problem *why) {
+bool store_finish(struct store *s, const struct store_lease *lease, enum job_state state, int64_t now_ms, uint64_t done,
+                  uint64_t total, const char *result, const char *problem, struct problem *why) {
     unsigned changed = 0;
     if (!store_enter(s, true, why))
         return false;
     sqlite3_stmt *statement =
-        store_bind(s, SQL_FINISH, "iittitti", (int64_t)state, now_ms, result, problem,
-                   (int64_t)(state == JOB_SUCCEEDED), lease->id, lease->owner, (int64_t)lease->attempt);
+        store_bind(s, SQL_FINISH, "iittiitti", (int64_t)state, now_ms, result, problem, (int64_t)done, (int64_t)total,
+                   lease->id, lease->owner, (int64_t)lease->attempt);
     bool ok = store_run(s, statement, &changed, why) && (changed == 1 || lost(lease, why));
     return store_leave(s, true, ok, why);
 }

@@ -149,7 +149,7 @@ static bool stored_read(const struct wire_value *v, const struct wire_tensor_rul
                         struct problem *why) {
     static const char *const fields[] = {"tensor", "name", NULL};
     const char *digest, *name = NULL;
-    struct wire_value tensor, named;
+    struct wire_value tensor;
     struct tensor_file file;
     uint64_t bytes;
     if (!wire_object(v, fields, why) || !wire_need(v, "tensor", &tensor, why) || !wire_string(&tensor, &digest, why) ||
@@ -164,7 +164,7 @@ static bool stored_read(const struct wire_value *v, const struct wire_tensor_rul
         return false;
     const struct tensor_entry *entry = tensor_file_find(&file, name, why);
     if (!entry)
-        return wire_nest(wire_get(v, "name", &named) ? &named : &tensor, why);
+        return wire_nest(v, why);
     if (!rank_check(v, rules, entry->rank, why))
         return false;
     out->kind = WIRE_TENSOR_STORED;

@@ -73,7 +73,7 @@ static int64_t clock_ms(void) {
 /* A kernel that runs longer than a cancel may take can only be stopped with its process. */
 static void give_up(struct worker *w) {
     struct problem why = {0};
-    if (!queue_finish(w->queue, &w->lease, JOB_CANCELLED, NULL, NULL, &why))
+    if (!queue_finish(w->queue, &w->lease, JOB_CANCELLED, w->done, w->total, NULL, NULL, &why))
         log_event(LOG_WARNING, "worker.cancel", "job %s: %s", w->lease.id, why.detail);
     _exit(WORKER_EXIT_CANCELLED);
 }
@@ -187,7 +187,7 @@ static bool finish(struct worker *w, struct arena *a, const char *result, const 
     const char *problem = state == JOB_FAILED ? route_problem_body(p, 0, a, &bytes) : NULL;
     for (unsigned attempt = 0; attempt < 3; attempt++) {
         *why = (struct problem){0};
-        if (queue_finish(w->queue, &w->lease, state, result, problem, why))
+        if (queue_finish(w->queue, &w->lease, state, w->done, w->total, result, problem, why))
             return true;
         if (why->kind == PROBLEM_STATE)
             return true; /* it is somebody else's: what we have made stays unsaid */
