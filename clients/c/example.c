@@ -30,7 +30,9 @@ int main(void) {
     else {
         printf("predicted peak %lld bytes\n", json_integer_value(field(result, "memory", "predicted_peak_bytes")));
         printf("measured peak  %lld bytes\n", json_integer_value(field(result, "memory", "measured_peak_bytes")));
-        printf("memory saved   %.1f %%\n", json_number_value(field(result, "comparison", "memory_saved_pct")));
+        printf("held for the backward %lld bytes, by standard attention %lld\n",
+               json_integer_value(field(result, "memory", "saved_bytes")),
+               json_integer_value(field(result, "comparison", "saved_bytes")));
         printf("identical      %s\n", identical ? "yes" : "no");
     }
     json_decref(done);

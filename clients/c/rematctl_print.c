@@ -64,7 +64,7 @@ struct bytes_row {
 };
 static const struct bytes_row memory_rows[] = {
     {"predicted_peak_bytes", "Predicted peak"}, {"measured_peak_bytes", "Measured peak"},
-    {"saved_bytes", "Saved for backward"},      {"retained_peak_bytes", "Retained peak"},
+    {"saved_bytes", "Held for backward"},       {"retained_peak_bytes", "Retained peak"},
     {"outside_slab_bytes", "Outside the slab"}, {"rss_growth_bytes", "RSS growth"},
 };
 static const struct bytes_row savings_rows[] = {
@@ -103,9 +103,10 @@ static void comparison_print(const json_t *comparison) {
         return;
     label("Compared with");
     strategy_print(json_object_get(comparison, "strategy"));
-    printf(": %s, %.1f %% memory saved, %.1f %% more compute\n",
+    printf(": %s, %.1f %% less peak, %.1f %% less held, %.1f %% more compute\n",
            json_is_true(json_object_get(comparison, "identical")) ? "identical" : "NOT IDENTICAL",
-           number_of(comparison, "memory_saved_pct"), number_of(comparison, "compute_overhead_pct"));
+           number_of(comparison, "memory_saved_pct"), number_of(comparison, "saved_bytes_saved_pct"),
+           number_of(comparison, "compute_overhead_pct"));
 }
 
 static void shape_print(const json_t *shape) {
