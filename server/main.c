@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -203,6 +204,7 @@ static int work_main(const struct config *config) {
                                      .slot = (unsigned)config->slot,
                                      .threads = (unsigned)config->threads,
                                      .memory_limit_bytes = config_memory_limit(config->memory_limit_bytes, "")};
+    prctl(PR_SET_NAME, "rematd work"); /* started through /proc/self/exe, it would be called "exe" */
     wire_start();
     return worker_run(&options);
 }

@@ -53,6 +53,15 @@ __attribute__((format(printf, 3, 4), noreturn)) void tsan_fail(const char *file,
 #define cr_fail(...)                tsan_fail(__FILE__, __LINE__, "" __VA_ARGS__)
 #define cr_expect(c, ...)           tsan_say(c, __VA_ARGS__)
 #define cr_expect_eq(a, b, ...)     tsan_say((a) == (b), __VA_ARGS__)
+#define cr_expect_not(c, ...)       tsan_say(!(c), __VA_ARGS__)
+#define cr_expect_neq(a, b, ...)    tsan_say((a) != (b), __VA_ARGS__)
+#define cr_expect_lt(a, b, ...)     tsan_say((a) < (b), __VA_ARGS__)
+#define cr_expect_leq(a, b, ...)    tsan_say((a) <= (b), __VA_ARGS__)
+#define cr_expect_gt(a, b, ...)     tsan_say((a) > (b), __VA_ARGS__)
+#define cr_expect_geq(a, b, ...)    tsan_say((a) >= (b), __VA_ARGS__)
+#define cr_expect_null(a, ...)      tsan_say((a) == NULL, __VA_ARGS__)
+#define cr_expect_not_null(a, ...)  tsan_say((a) != NULL, __VA_ARGS__)
+#define cr_expect_str_eq(a, b, ...) tsan_say(strcmp(a, b) == 0, __VA_ARGS__)
 #define cr_log_info(...)            ((void)fprintf(stderr, __VA_ARGS__))
 #define cr_skip_test(...)           return
 #define cr_skip(...)                return
