@@ -7,6 +7,7 @@ reports=$(mktemp -d)
 trap 'rm -rf "$reports"' EXIT
 # Criterion 2.4 counts a test that leaks as passed: reports go to files, and a file is a failure.
 export ASAN_OPTIONS="log_path=$reports/asan:detect_leaks=1" UBSAN_OPTIONS="log_path=$reports/ubsan:print_stacktrace=1"
+export LSAN_OPTIONS="suppressions=$(dirname "$0")/lsan.supp:print_suppressions=0"
 export TSAN_OPTIONS="log_path=$reports/tsan:second_deadlock_stack=1"
 export OPENBLAS_NUM_THREADS=1
 status=0
