@@ -1,0 +1,437 @@
+/* test_store.c - the store's contract: states and their conflicts, leases and fences, keys, blobs, crash and restart.
+ */
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "server/store.h"
+
+static char directory[40];
+static struct store *store;
+static struct arena arena;
+static struct problem why;
+
+static void start(void) {
+    strcpy(directory, "/tmp/rematd-store-XXXXXX");
+    cr_assert(mkdtemp(directory));
+    arena_init(&arena, 0);
+    why = (struct problem){0};
+    store = store_open(directory, &why);
+    cr_assert(store, "%s", why.detail);
+}
+
+static void stop(void) {
+    char command[64];
+    store_close(store);
+    arena_free(&arena);
+    snprintf(command, sizeof command, "rm -r %s", directory);
+    cr_assert(system(command) == 0);
+}
+
+#define OK(call) cr_assert((why = (struct problem){0}, (call)), "%s", why.detail)
+#define REFUSED(call, what)                                                                                            \
+    do {                                                                                                               \
+        why = (struct problem){0};                                                                                     \
+        cr_assert_not(call);                                                                                           \
+        cr_assert_eq(why.kind, (what), "%s: %s", problem_slug(why.kind), why.detail);                                  \
+    } while (0)
+
+static struct store_job job_of(const char *id, uint64_t peak) {
+    struct store_job job = {.kind = "attention",
+                            .created_ms = 1000,
+                            .planned_peak_bytes = peak,
+                            .request = "{\"r\":1}",
+                            .planned = "{\"p\":1}"};
+    snprintf(job.id, sizeof job.id, "%s", id);
+    return job;
+}
+
+static void add(const char *id, uint64_t peak) {
+    struct store_job job = job_of(id, peak);
+    char first[STORE_ID_BYTES];
+    enum store_added how;
+    OK(store_add(store, &job, NULL, 0, NULL, 0, first, &how, &why));
+    cr_assert_eq(how, STORE_ADDED);
+}
+
+static const char *claim(const char *owner, uint64_t limit, struct store_lease *lease) {
+    static struct store_job job;
+    struct store_claim c = {
+        .owner = owner, .now_ms = 2000, .lease_ms = 60000, .memory_limit_bytes = limit, .passed_max = 3};
+    bool claimed;
+    OK(store_claim(store, &c, &arena, &job, &claimed, &why));
+    if (!claimed)
+        return "";
+    *lease = (struct store_lease){.attempt = job.attempts};
+    strcpy(lease->id, job.id);
+    strcpy(lease->owner, owner);
+    return job.id;
+}
+
+static enum job_state state_of(const char *id) {
+    enum job_state state = JOB_STATES;
+    OK(store_state(store, id, &state, &why));
+    return state;
+}
+
+static void finish(const struct store_lease *lease, enum job_state state) {
+    OK(store_finish(store, lease, state, 3000, 5, 5, state == JOB_SUCCEEDED ? "{}" : NULL, NULL, &why));
+}
+
+static void release(const char *owner, bool expired_only, bool keep, int64_t now, unsigned wanted) {
+    struct store_release r = {.owner = owner,
+                              .expired_only = expired_only,
+                              .keep_attempt = keep,
+                              .now_ms = now,
+                              .attempts_max = 2,
+                              .problem = "{\"crashed\":1}"};
+    unsigned n;
+    OK(store_release(store, &r, &n, &why));
+    cr_assert_eq(n, wanted);
+}
+
+Test(Store, keeps_what_was_filed, .init = start, .fini = stop) {
+    struct store_job got;
+    add("a", 7);
+    OK(store_get(store, "a", &arena, &got, &why));
+    cr_expect_str_eq(got.id, "a");
+    cr_expect_str_eq(got.kind, "attention");
+    cr_expect_str_eq(got.request, "{\"r\":1}");
+    cr_expect_str_eq(got.planned, "{\"p\":1}");
+    cr_expect(got.state == JOB_QUEUED && got.created_ms == 1000 && got.planned_peak_bytes == 7 && !got.result &&
+              !got.problem && got.attempts == 0 && !got.started_ms && !got.finished_ms);
+    enum job_state state;
+    REFUSED(store_get(store, "b", &arena, &got, &why), PROBLEM_NOT_FOUND);
+    REFUSED(store_state(store, "b", &state, &why), PROBLEM_NOT_FOUND);
+    REFUSED(store_cancel(store, "b", 1, &state, &why), PROBLEM_NOT_FOUND);
+}
+
+Test(Store, a_job_runs_through_its_states, .init = start, .fini = stop) {
+    struct store_lease lease;
+    struct store_job got;
+    bool cancel;
+    add("a", 1);
+    cr_assert_str_eq(claim("w", 10, &lease), "a");
+    cr_expect_eq(state_of("a"), JOB_RUNNING);
+    OK(store_beat(store, &lease, 90000, 2, 5, &cancel, &why));
+    cr_expect_not(cancel);
+    OK(store_get(store, "a", &arena, &got, &why));
+    cr_expect(got.progress_done == 2 && got.progress_total == 5 && got.started_ms == 2000 && got.attempts == 1);
+    OK(store_finish(store, &lease, JOB_SUCCEEDED, 3000, 5, 5, "{\"x\":1}", NULL, &why));
+    OK(store_get(store, "a", &arena, &got, &why));
+    cr_expect(got.state == JOB_SUCCEEDED && got.finished_ms == 3000 && got.progress_done == 5);
+    cr_expect_str_eq(got.result, "{\"x\":1}");
+    cr_expect_str_eq(claim("w", 10, &lease), "");
+}
+
+Test(Store, oldest_first_newest_listed_first, .init = start, .fini = stop) {
+    struct store_lease lease;
+    struct store_job *jobs;
+    size_t n;
+    add("b", 1);
+    add("a", 1);
+    add("c", 1);
+    cr_expect_str_eq(claim("w", 10, &lease), "a");
+    OK(store_list(store, &(struct store_query){.limit = 10}, &arena, &jobs, &n, &why));
+    cr_assert_eq(n, 3);
+    cr_expect_str_eq(jobs[0].id, "c");
+    cr_expect_null(jobs[0].request);
+    OK(store_list(store, &(struct store_query){.limit = 1, .before_id = "c"}, &arena, &jobs, &n, &why));
+    cr_assert(n == 1 && strcmp(jobs[0].id, "b") == 0);
+    OK(store_list(store, &(struct store_query){.limit = 9, .state = "running"}, &arena, &jobs, &n, &why));
+    cr_assert(n == 1 && strcmp(jobs[0].id, "a") == 0);
+    OK(store_list(store, &(struct store_query){.limit = 9, .kind = "sequential"}, &arena, &jobs, &n, &why));
+    cr_expect_eq(n, 0);
+    REFUSED(store_list(store, &(struct store_query){.limit = 9, .state = "lost"}, &arena, &jobs, &n, &why),
+            PROBLEM_MALFORMED);
+}
+
+Test(Store, a_lost_lease_can_write_nothing, .init = start, .fini = stop) {
+    struct store_lease first, second;
+    bool cancel;
+    add("a", 1);
+    claim("w", 10, &first);
+    release("w", false, false, 2500, 1);
+    cr_assert_str_eq(claim("w", 10, &second), "a"); /* the same owner: the attempt tells them apart */
+    cr_assert_eq(second.attempt, 2);
+    REFUSED(store_beat(store, &first, 90000, 1, 2, &cancel, &why), PROBLEM_STATE);
+    REFUSED(store_cancelled(store, &first, &cancel, &why), PROBLEM_STATE);
+    REFUSED(store_make(store, &first, "sha256:1", &why), PROBLEM_STATE);
+    REFUSED(store_finish(store, &first, JOB_SUCCEEDED, 1, 0, 0, "{}", NULL, &why), PROBLEM_STATE);
+    cr_expect_eq(state_of("a"), JOB_RUNNING);
+    struct store_lease other = second;
+    strcpy(other.owner, "x");
+    REFUSED(store_finish(store, &other, JOB_SUCCEEDED, 1, 0, 0, "{}", NULL, &why), PROBLEM_STATE);
+    finish(&second, JOB_SUCCEEDED);
+    REFUSED(store_finish(store, &second, JOB_FAILED, 1, 0, 0, NULL, NULL, &why), PROBLEM_STATE);
+}
+
+Test(Store, cancel_is_for_queued_and_running_and_can_be_repeated, .init = start, .fini = stop) {
+    struct store_lease lease;
+    enum job_state state;
+    bool cancel;
+    add("a", 1);
+    OK(store_cancel(store, "a", 5, &state, &why));
+    cr_expect_eq(state, JOB_CANCELLED);
+    OK(store_cancel(store, "a", 5, &state, &why));
+    cr_expect_eq(state, JOB_CANCELLED);
+    add("b", 1);
+    cr_assert_str_eq(claim("w", 10, &lease), "b");
+    OK(store_cancelled(store, &lease, &cancel, &why));
+    cr_expect_not(cancel);
+    OK(store_cancel(store, "b", 5, &state, &why));
+    cr_expect_eq(state, JOB_RUNNING);
+    OK(store_cancelled(store, &lease, &cancel, &why));
+    cr_expect(cancel);
+    finish(&lease, JOB_SUCCEEDED); /* it was too late */
+    OK(store_cancel(store, "b", 5, &state, &why));
+    cr_expect_eq(state, JOB_SUCCEEDED);
+}
+
+Test(Store, released_jobs_wait_fail_or_are_cancelled, .init = start, .fini = stop) {
+    struct store_lease lease;
+    struct store_job got;
+    enum job_state state;
+    add("a", 1);
+    claim("w", 10, &lease);
+    release("other", false, false, 3000, 0);
+    release("w", true, false, 3000, 0); /* not expired */
+    release(NULL, true, false, 62001, 1);
+    cr_expect_eq(state_of("a"), JOB_QUEUED);
+    claim("w", 10, &lease);
+    release("w", false, true, 3000, 1); /* a drain: the attempt is not counted */
+    OK(store_get(store, "a", &arena, &got, &why));
+    cr_expect_eq(got.attempts, 1);
+    claim("w", 10, &lease);
+    release("w", false, false, 3000, 1);
+    OK(store_get(store, "a", &arena, &got, &why));
+    cr_expect_eq(got.state, JOB_FAILED);
+    cr_expect_str_eq(got.problem, "{\"crashed\":1}");
+    add("b", 1);
+    claim("w", 10, &lease);
+    OK(store_cancel(store, "b", 5, &state, &why));
+    release(NULL, false, false, 3000, 1);
+    cr_expect_eq(state_of("b"), JOB_CANCELLED);
+}
+
+Test(Store, running_jobs_share_the_memory_limit, .init = start, .fini = stop) {
+    struct store_lease first, second, third;
+    add("a", 60);
+    add("b", 60);
+    add("c", 40);
+    cr_expect_str_eq(claim("w", 100, &first), "a");
+    cr_expect_str_eq(claim("x", 100, &second), "c"); /* b does not fit beside a; c does */
+    cr_expect_str_eq(claim("y", 100, &third), "");
+    finish(&first, JOB_SUCCEEDED);
+    cr_expect_str_eq(claim("y", 100, &third), "b");
+}
+
+Test(Store, the_oldest_is_not_passed_over_for_ever, .init = start, .fini = stop) {
+    struct store_lease running, lease;
+    char id[4];
+    add("a", 60);
+    add("b", 100);
+    for (int i = 0; i < 6; i++) {
+        snprintf(id, sizeof id, "c%d", i);
+        add(id, 10);
+    }
+    claim("w", 100, &running);
+    for (int i = 0; i < 3; i++) { /* passed_max */
+        cr_expect_neq(*claim("x", 100, &lease), '\0');
+        finish(&lease, JOB_SUCCEEDED);
+    }
+    cr_expect_str_eq(claim("x", 100, &lease), "", "small jobs wait now");
+    finish(&running, JOB_SUCCEEDED);
+    cr_expect_str_eq(claim("x", 100, &lease), "b");
+}
+
+Test(Store, a_job_no_limit_admits_blocks_nobody, .init = start, .fini = stop) {
+    struct store_lease lease;
+    add("a", 500);
+    add("b", 50);
+    cr_expect_str_eq(claim("w", 100, &lease), "b");
+    OK(store_refuse(store, 100, 9, "{\"no\":1}", &why));
+    cr_expect_eq(state_of("a"), JOB_FAILED);
+    cr_expect_eq(state_of("b"), JOB_RUNNING);
+}
+
+Test(Store, keys_make_retries_safe, .init = start, .fini = stop) {
+    struct store_job a = job_of("a", 1), b = job_of("b", 1), c = job_of("c", 1), d = job_of("d", 1);
+    char first[STORE_ID_BYTES] = "";
+    enum store_added how;
+    c.request = "{\"r\":2}";
+    d.created_ms = 90000000;
+    OK(store_add(store, &a, "k", 0, NULL, 0, first, &how, &why));
+    cr_expect_eq(how, STORE_ADDED);
+    OK(store_add(store, &b, "k", 0, NULL, 0, first, &how, &why));
+    cr_expect(how == STORE_REPLAYED && strcmp(first, "a") == 0);
+    OK(store_add(store, &c, "k", 0, NULL, 0, first, &how, &why));
+    cr_expect(how == STORE_KEY_CONFLICT && strcmp(first, "a") == 0);
+    OK(store_add(store, &c, "other", 0, NULL, 0, first, &how, &why));
+    cr_expect_eq(how, STORE_ADDED);
+    OK(store_add(store, &d, "k", 1001, NULL, 0, first, &how, &why));
+    cr_expect_eq(how, STORE_ADDED, "the key is of yesterday");
+    struct store_job got;
+    REFUSED(store_get(store, "b", &arena, &got, &why), PROBLEM_NOT_FOUND);
+    REFUSED(store_add(store, &d, NULL, 0, NULL, 0, first, &how, &why), PROBLEM_IO); /* the same id */
+}
+
+static char gone_list[256];
+static void gone(void *context, const char *digest) {
+    (void)context;
+    strcat(strcat(gone_list, digest), " ");
+}
+
+static void make(struct store_lease *lease, const char *digest) {
+    OK(store_make(store, lease, digest, &why));
+    OK(store_make(store, lease, digest, &why)); /* twice is fine */
+}
+
+Test(Store, blobs_go_with_the_last_job_that_uses_them, .init = start, .fini = stop) {
+    static const char *const named[] = {"d2"};
+    struct store_lease a, c;
+    struct store_job b = job_of("b", 1);
+    char first[STORE_ID_BYTES];
+    enum store_added how;
+    enum job_state state;
+    bool waited;
+    gone_list[0] = '\0';
+    add("a", 1);
+    claim("w", 10, &a);
+    make(&a, "d1"), make(&a, "d2"), make(&a, "d3"), make(&a, "d4");
+    REFUSED(store_remove(store, "a", gone, NULL, &why), PROBLEM_STATE);
+    finish(&a, JOB_SUCCEEDED);
+    OK(store_add(store, &b, NULL, 0, named, 1, first, &how, &why));
+    OK(store_blob_waited(store, "d2", &waited, &why));
+    cr_expect(waited);
+    OK(store_blob_waited(store, "d1", &waited, &why));
+    cr_expect_not(waited);
+    add("c", 1);
+    OK(store_cancel(store, "b", 1, &state, &why));
+    cr_assert_str_eq(claim("w", 10, &c), "c");
+    make(&c, "d3");
+    OK(store_upload_add(store, "d4", &why));
+    OK(store_remove(store, "a", gone, NULL, &why));
+    cr_expect_str_eq(gone_list, "d1 ", "d2 is named, d3 made by another, d4 uploaded");
+    REFUSED(store_remove(store, "a", gone, NULL, &why), PROBLEM_NOT_FOUND);
+    finish(&c, JOB_FAILED);
+    gone_list[0] = '\0';
+    OK(store_remove(store, "c", gone, NULL, &why));
+    cr_expect_str_eq(gone_list, "d3 ");
+    OK(store_upload_remove(store, "d4", &why));
+}
+
+Test(Store, another_connection_sees_changes, .init = start, .fini = stop) {
+    struct store *other = store_open(directory, &why);
+    cr_assert(other);
+    uint64_t before, after;
+    OK(store_version(other, &before, &why));
+    OK(store_version(other, &after, &why));
+    cr_expect_eq(before, after);
+    add("a", 1);
+    OK(store_version(other, &after, &why));
+    cr_expect_neq(before, after);
+    OK(store_check(other, &why) && store_verify(other, &why));
+    store_close(other);
+}
+
+/* The child is killed right after the store said yes. */
+Test(Store, a_kill_loses_nothing_that_was_answered, .init = start, .fini = stop) {
+    store_close(store);
+    for (int round = 0; round < 5; round++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            struct problem w = {0};
+            struct store_job job = job_of("a", 1);
+            char first[STORE_ID_BYTES];
+            enum store_added how;
+            snprintf(job.id, sizeof job.id, "a%d", round);
+            struct store *s = store_open(directory, &w);
+            if (s && store_add(s, &job, NULL, 0, NULL, 0, first, &how, &w))
+                raise(SIGKILL);
+            _exit(1);
+        }
+        int status;
+        cr_assert(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
+    }
+    why = (struct problem){0};
+    store = store_open(directory, &why);
+    cr_assert(store, "%s", why.detail);
+    struct store_job *jobs;
+    size_t n;
+    OK(store_list(store, &(struct store_query){.limit = 10}, &arena, &jobs, &n, &why));
+    cr_expect_eq(n, 5);
+}
+
+static void *claims_many(void *arg) {
+    struct problem w = {0};
+    struct store *s = store_open(directory, &w);
+    struct arena a;
+    unsigned long n = 0;
+    bool claimed = s != NULL;
+    arena_init(&a, 0);
+    while (claimed) {
+        struct store_job job;
+        struct store_claim c = {.owner = arg, .lease_ms = 1, .memory_limit_bytes = 1000, .passed_max = 3};
+        if (!store_claim(s, &c, &a, &job, &claimed, &w))
+            break;
+        n += claimed;
+    }
+    arena_free(&a);
+    store_close(s);
+    return (void *)(w.kind == PROBLEM_NONE ? n : 1000ul);
+}
+
+Test(Store, no_job_is_claimed_twice, .init = start, .fini = stop) {
+    pthread_t threads[3];
+    static char owners[3][2] = {"x", "y", "z"};
+    char id[8];
+    unsigned long total = 0;
+    for (int i = 0; i < 60; i++) {
+        snprintf(id, sizeof id, "j%02d", i);
+        add(id, 1);
+    }
+    for (int i = 0; i < 3; i++)
+        cr_assert(pthread_create(&threads[i], NULL, claims_many, owners[i]) == 0);
+    for (int i = 0; i < 3; i++) {
+        void *n;
+        pthread_join(threads[i], &n);
+        total += (unsigned long)n;
+    }
+    cr_expect_eq(total, 60);
+}
+
+static void spoil(const char *sql) {
+    char path[64];
+    sqlite3 *db;
+    snprintf(path, sizeof path, "%s/rematd.db", directory);
+    cr_assert(sqlite3_open(path, &db) == SQLITE_OK && sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK);
+    sqlite3_close(db);
+}
+
+Test(Store, a_newer_layout_is_refused, .init = start, .fini = stop) {
+    store_close(store);
+    spoil("PRAGMA user_version = 999");
+    store = NULL;
+    REFUSED((store = store_open(directory, &why)) != NULL, PROBLEM_IO);
+    cr_expect(strstr(why.detail, "newer"), "%s", why.detail);
+}
+
+Test(Store, a_file_that_is_no_database_is_refused, .init = start, .fini = stop) {
+    char path[64];
+    store_close(store);
+    snprintf(path, sizeof path, "%s/rematd.db", directory);
+    FILE *file = fopen(path, "w");
+    for (int i = 0; i < 4096; i++)
+        fputc('x', file);
+    fclose(file);
+    store = NULL;
+    REFUSED((store = store_open(directory, &why)) != NULL, PROBLEM_IO);
+    REFUSED((store = store_open("/nowhere/at/all", &why)) != NULL, PROBLEM_IO);
+}
