@@ -234,7 +234,7 @@ Test(Store, running_jobs_share_the_memory_limit, .init = start, .fini = stop) {
 
 Test(Store, the_oldest_is_not_passed_over_for_ever, .init = start, .fini = stop) {
     struct store_lease running, lease;
-    char id[4];
+    char id[16];
     add("a", 60);
     add("b", 100);
     for (int i = 0; i < 6; i++) {
@@ -391,7 +391,7 @@ static void *claims_many(void *arg) {
 Test(Store, no_job_is_claimed_twice, .init = start, .fini = stop) {
     pthread_t threads[3];
     static char owners[3][2] = {"x", "y", "z"};
-    char id[8];
+    char id[16];
     unsigned long total = 0;
     for (int i = 0; i < 60; i++) {
         snprintf(id, sizeof id, "j%02d", i);
