@@ -95,21 +95,21 @@ bool route_query_parse(const char *raw, struct arena *arena, const struct route_
     return true;
 }
 
-/* Whether path fits pattern; fills args. Out of memory counts as not fitting, with why set. */
-static bool pattern_fits(const char *pattern, const char *path, const char *args[ROUTE_ARGS], struct arena *arena,
-                         struct problem *why) {
-    unsigned n = 0;
+struct span {
+    const char *at;
+    size_t length;
+};
+
+/* Whether path fits pattern; *n spans are the parameters. */
+static bool pattern_fits(const char *pattern, const char *path, struct span spans[ROUTE_ARGS], unsigned *n) {
+    *n = 0;
     while (*pattern) {
         if (*pattern == '{') {
-            size_t length = strcspn(path, "/");
-            if (length == 0 || n == ROUTE_ARGS)
+            struct span span = {path, strcspn(path, "/")};
+            if (span.length == 0 || *n == ROUTE_ARGS)
                 return false;
-            char *copy = arena_take(arena, length + 1, 1, why);
-            if (!copy)
-                return false;
-            memcpy(copy, path, length);
-            args[n++] = copy;
-            path += length;
+            spans[(*n)++] = span;
+            path += span.length;
             pattern += strcspn(pattern, "}") + 1;
         } else if (*pattern++ != *path++) {
             return false;
@@ -122,10 +122,11 @@ static bool pattern_fits(const char *pattern, const char *path, const char *args
 static const char *allowed_methods(const struct route *const *tables, const char *path, struct arena *arena,
                                    struct problem *why) {
     const char *list = "";
-    const char *args[ROUTE_ARGS];
+    struct span spans[ROUTE_ARGS];
+    unsigned n;
     for (; *tables; tables++)
         for (const struct route *row = *tables; row->method; row++) {
-            if (!pattern_fits(row->pattern, path, args, arena, why))
+            if (!pattern_fits(row->pattern, path, spans, &n))
                 continue;
             const char *method = strcmp(row->method, "GET") == 0 ? "GET, HEAD" : row->method;
             list = arena_printf(arena, why, "%s%s%s", list, *list ? ", " : "", method);
@@ -135,16 +136,26 @@ static const char *allowed_methods(const struct route *const *tables, const char
     return list;
 }
 
+static bool spans_copy(const struct span *spans, unsigned n, const char *args[ROUTE_ARGS], struct arena *arena,
+                       struct problem *why) {
+    for (unsigned i = 0; i < n; i++)
+        if (!(args[i] = arena_printf(arena, why, "%.*s", (int)spans[i].length, spans[i].at)))
+            return false;
+    return true;
+}
+
 const struct route *route_find(const struct route *const *tables, const char *method, const char *path,
                                const char *args[ROUTE_ARGS], const char **allow, struct arena *arena,
                                struct problem *why) {
+    struct span spans[ROUTE_ARGS];
+    unsigned n;
     *allow = NULL;
     for (const struct route *const *table = tables; *table; table++)
         for (const struct route *row = *table; row->method; row++)
-            if (strcmp(row->method, method) == 0 && pattern_fits(row->pattern, path, args, arena, why))
-                return row;
+            if (strcmp(row->method, method) == 0 && pattern_fits(row->pattern, path, spans, &n))
+                return spans_copy(spans, n, args, arena, why) ? row : NULL;
     const char *list = allowed_methods(tables, path, arena, why);
-    if (!list || why->kind != PROBLEM_NONE)
+    if (!list)
         return NULL;
     if (!*list) {
         problem_set(why, PROBLEM_NOT_FOUND, "", "there is nothing at this address");
