@@ -6,6 +6,8 @@
 #include "server/job.h"
 #include "server/wire.h"
 
+#define TEXT_STEPS_MAX 4096u /* a longer program is for programs to read: text is null */
+
 static bool put_step(struct wire_out *o, const struct plan *plan, uint32_t i, const struct plan_moment *moment,
                      bool again, struct arena *arena, struct problem *why) {
     const struct step *step = &plan->steps[i];
@@ -73,8 +75,8 @@ static bool post(struct request *request, struct response *response, struct prob
     if (!job.plan)
         return problem_set(why, PROBLEM_UNSUPPORTED, "/kind",
                            "jobs of kind %s run two plans and have no single one to show", job.kind->name);
-    const char *text = plan_print(job.plan, request->arena, why);
-    if (!text)
+    const char *text = job.plan->n_steps > TEXT_STEPS_MAX ? NULL : plan_print(job.plan, request->arena, why);
+    if (!text && why->kind != PROBLEM_NONE)
         return false;
     wire_out_init(&o, request->arena, why);
     wire_open(&o, NULL, '{');

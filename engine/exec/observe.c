@@ -17,6 +17,7 @@ struct observe {
     uint32_t n_lives, room;
     uint32_t *at; /* by tensor: its life, 1-based; 0 where it is not there */
     uint32_t turn, n_steps;
+    uint64_t *change; /* by step; see observe_sum */
 };
 
 struct observe *observe_new(const struct plan *plan) {
@@ -28,7 +29,8 @@ struct observe *observe_new(const struct plan *plan) {
     o->room = plan->n_extents + 1; /* a life is an extent */
     o->lives = calloc(o->room, sizeof *o->lives);
     o->at = calloc((size_t)plan->graph->n_tensors + 1, sizeof *o->at);
-    if (o->lives && o->at)
+    o->change = calloc((size_t)plan->n_steps + 2, sizeof *o->change);
+    if (o->lives && o->at && o->change)
         return o;
     observe_free(o);
     return NULL;
@@ -39,6 +41,7 @@ void observe_free(struct observe *o) {
         return;
     free(o->lives);
     free(o->at);
+    free(o->change);
     free(o);
 }
 
@@ -87,20 +90,28 @@ void observe_grad(struct observe *o, const struct op *op, uint32_t step) {
         read_again(o, op->saved[i], step);
 }
 
-static bool retained(const struct life *life, uint32_t step) {
-    return life->made <= step &&
-           (life->recomputed ? step <= life->freed : step <= life->last_read && life->last_read > 0);
+/* The steps at which a life is retained, [made, *until]; false if it never is. */
+static bool retained(const struct life *life, uint32_t *until) {
+    *until = life->recomputed ? life->freed : life->last_read;
+    return life->recomputed || life->last_read > 0;
 }
 
 void observe_sum(struct observe *o, uint64_t *retained_peak_bytes, uint64_t *saved_bytes) {
-    /* retained bytes rise only where a life is made: those steps are enough */
     *retained_peak_bytes = *saved_bytes = 0;
-    for (uint32_t i = 0; i < o->n_lives; i++) {
-        uint64_t bytes = 0;
-        for (uint32_t j = 0; j < o->n_lives; j++)
-            bytes += retained(&o->lives[j], o->lives[i].made) ? o->lives[j].bytes : 0;
+    for (uint32_t i = 0; i < o->n_lives;
+         i++) { /* change[] holds differences: what comes, less what went the step before */
+        const struct life *life = &o->lives[i];
+        uint32_t until;
+        if (!retained(life, &until))
+            continue;
+        o->change[life->made] += life->bytes;
+        o->change[until + 1] -= life->bytes; /* wraps, and unwraps in the sum */
+        if (life->made < o->turn && life->last_read >= o->turn)
+            *saved_bytes += life->bytes;
+    }
+    uint64_t bytes = 0;
+    for (uint32_t step = 0; step < o->n_steps; step++) {
+        bytes += o->change[step];
         *retained_peak_bytes = units_max(*retained_peak_bytes, bytes);
-        if (o->lives[i].made < o->turn && o->lives[i].last_read >= o->turn && o->lives[i].last_read > 0)
-            *saved_bytes += o->lives[i].bytes;
     }
 }

@@ -17,7 +17,7 @@ void observe_freed(struct observe *o, uint32_t value, uint32_t step);
 void observe_run(struct observe *o, const struct op *op, uint32_t step, bool again); /* after its outputs were made */
 void observe_grad(struct observe *o, const struct op *op, uint32_t step);
 
-/* The most retained bytes over all steps, and those saved when the backward began. */
+/* The most retained bytes over all steps, and those saved when the backward began. Once. */
 void observe_sum(struct observe *o, uint64_t *retained_peak_bytes, uint64_t *saved_bytes);
 
 #endif

@@ -81,7 +81,8 @@ struct stack_function {
     };
 };
 
-#define STACK_OPS_MAX 200000u
+/* A longer program would take a planner longer than a request may wait. */
+#define STACK_OPS_MAX 5000u
 
 /* Where a parameter (or a mask) comes from: `given`, or from the seed. */
 struct stack_origin {

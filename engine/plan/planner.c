@@ -65,9 +65,10 @@ void planner_select(const struct graph *g, uint32_t layer, const struct selectio
 struct rerun {
     const struct graph *g;
     const uint32_t *group;
-    bool *kept;   /* by tensor: stays until the backward because something outside its group reads it there */
-    bool *wanted; /* by tensor: the group's gradients need it made again */
-    bool *again;  /* by op */
+    uint32_t *first; /* by group: its first op */
+    bool *kept;      /* by tensor: stays until the backward because something outside its group reads it there */
+    bool *wanted;    /* by tensor: the group's gradients need it made again */
+    bool *again;     /* by op */
 };
 
 static bool made_in(const struct rerun *r, uint32_t tensor, uint32_t group) {
@@ -92,7 +93,7 @@ static void kept_find(struct rerun *r) {
 /* Walks the ops of a group backwards from the one whose gradient comes first. A kept tensor need not be made again, but
  * what an op makes for its backward alone is never kept from outside. */
 static void again_find(struct rerun *r, uint32_t group, uint32_t last) {
-    for (uint32_t o = last + 1; o-- > 0;) {
+    for (uint32_t o = last + 1; o-- > r->first[group];) {
         const struct op *op = &r->g->ops[o];
         if (r->group[o] != group)
             continue;
@@ -100,7 +101,7 @@ static void again_find(struct rerun *r, uint32_t group, uint32_t last) {
             if (made_in(r, op->saved[i], group) && !r->kept[op->saved[i]])
                 r->wanted[op->saved[i]] = true;
     }
-    for (uint32_t o = last + 1; o-- > 0;) {
+    for (uint32_t o = last + 1; o-- > r->first[group];) {
         const struct op *op = &r->g->ops[o];
         if (r->group[o] != group)
             continue;
@@ -115,12 +116,8 @@ static void again_find(struct rerun *r, uint32_t group, uint32_t last) {
 }
 
 static uint32_t moves_again(struct rerun *r, uint32_t group, uint32_t last, struct step *moves, uint32_t n) {
-    uint32_t first = last;
     again_find(r, group, last);
-    for (uint32_t o = 0; o < last; o++)
-        if (r->group[o] == group && o < first)
-            first = o;
-    for (uint32_t o = first; o <= last; o++)
+    for (uint32_t o = r->first[group]; o <= last; o++)
         if (r->group[o] == group && r->again[o])
             moves[n++] = (struct step){STEP_RUN, o};
     return n;
@@ -132,11 +129,15 @@ bool planner_plan_groups(const struct graph *g, const uint32_t *group, struct ar
     r.kept = arena_new(arena, bool, g->n_tensors, why);
     r.wanted = arena_new(arena, bool, g->n_tensors, why);
     r.again = arena_new(arena, bool, g->n_ops, why);
+    r.first = arena_new(arena, uint32_t, (size_t)g->n_ops + 1, why);
     bool *group_done = arena_new(arena, bool, (size_t)g->n_ops + 1, why);
     struct step *moves = arena_new(arena, struct step, (size_t)g->n_ops * 3, why);
-    if (!r.kept || !r.wanted || !r.again || !group_done || !moves)
+    if (!r.kept || !r.wanted || !r.again || !r.first || !group_done || !moves)
         return false;
     kept_find(&r);
+    for (uint32_t o = g->n_ops; o-- > 0;)
+        if (group[o] != GRAPH_NONE)
+            r.first[group[o]] = o;
     uint32_t n = 0;
     for (uint32_t o = 0; o < g->n_ops; o++)
         moves[n++] = (struct step){STEP_RUN, o};
