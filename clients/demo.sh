@@ -1,6 +1,7 @@
 #!/bin/sh
 # demo.sh - the whole of it in four blocks: starts a daemon on a free port, asks it with curl, stops it. `make demo` runs this.
 #
+# With a URL it asks the daemon there, in a container for one: clients/demo.sh http://127.0.0.1:8740
 # Exit code 1 if a run was not bit for bit what it should be, or a measured peak is not the predicted one.
 set -eu
 export LC_ALL=C
@@ -111,7 +112,7 @@ attention() {
     "    --data-binary @tests/data/minilm_gettysburg.safetensors" \
     "\$ curl -s '$url/v1/jobs' -H '$json' -H 'Prefer: wait=30' \\" \
     "    -d '$(attention_body sha256:... flash_checkpointed flash)'" ""
-  printf '%-18s %-18s %-12s %11s %11s %11s %11s  %-23s %s\n' TEXT STRATEGY "COMPARED TO" PREDICTED MEASURED "OS GROWTH" \
+  printf '%-18s %-18s %-12s %11s %11s %11s %11s  %-25s %s\n' TEXT STRATEGY "COMPARED TO" PREDICTED MEASURED "OS GROWTH" \
     SAVED "FORWARD+AGAIN+BACKWARD" IDENTICAL
   for text in minilm_river minilm_times minilm_gettysburg; do
     file=$(curl -sS --fail-with-body -o "$dir/file.json" -w '%header{location}' "$url/v1/tensors" \
@@ -124,7 +125,7 @@ attention() {
       IFS=$tab read -r predicted measured growth saved forward again backward identical <<END
 $value
 END
-      printf '%-18s %-18s %-12s %11s %11s %11s %11s  %.4f+%.4f+%.4f s  %s\n' "$text" "${pair%:*}" "${pair#*:}" \
+      printf '%-18s %-18s %-12s %11s %11s %11s %11s  %.5f+%.5f+%.5f s  %s\n' "$text" "${pair%:*}" "${pair#*:}" \
         "$predicted" "$measured" "$growth" "$saved" "$forward" "$again" "$backward" "$identical"
       verdict "$identical" "$predicted" "$measured"
     done
@@ -205,7 +206,8 @@ capacity() {
 
 [ -x "$rematd" ] && [ -x "$rematctl" ] || die "bin/rematd and bin/rematctl are missing: run make first"
 command -v curl >/dev/null || die "curl is missing: apt-get install curl"
-start
+url=${1:-}
+if [ -z "$url" ]; then start; else "$rematctl" --server "$url" health >/dev/null || die "nobody answers at $url"; fi
 echo "rematd answers at $url"
 savings
 attention

@@ -75,6 +75,8 @@ struct pool *pool_new(unsigned threads, struct problem *why) {
         problem_set(why, PROBLEM_MEMORY, "", "a pool of %u threads could not be made", threads);
         return NULL;
     }
+    if (openblas_get_parallel() == OPENBLAS_SEQUENTIAL)
+        threads = 1; /* that build's buffers are not locked: two callers at once spoil each other's products */
     pool->thread = thread;
     pool->threads = 1;
     pthread_mutex_init(&pool->mutex, NULL);
