@@ -283,22 +283,21 @@ Test(kernels, infinities_and_nan_pass_through, POOLS) {
 Test(kernels, dropout_is_the_same_everywhere_and_fair) {
     const struct attn_dropout d = {0.3, 0x123456789abcdef};
     enum { ROWS = 24, KEYS = 1000 };
+    static float ones[ROWS * KEYS], rows[ROWS * KEYS];
     uint64_t kept = 0;
-    float ones[KEYS], row[KEYS];
     uint32_t bits[KEYS];
-    for (unsigned j = 0; j < KEYS; j++)
+    for (unsigned j = 0; j < ROWS * KEYS; j++)
         ones[j] = 1;
     for (uint64_t from = 0; from < 7; from++) {
         attn_drop_bits(&d, 5, 100, ROWS, from, KEYS - from, bits);
-        for (unsigned r = 0; r < ROWS; r++) {
-            attn_drop_row(&d, 5, 100 + r, from, KEYS - from, ones, row);
+        attn_drop_rows(&d, 5, 100, ROWS, from, KEYS - from, ones, KEYS, rows, KEYS);
+        for (unsigned r = 0; r < ROWS; r++)
             for (uint64_t j = 0; j < KEYS - from; j++) {
                 bool keeps = attn_drop_keeps(&d, 5, 100 + r, from + j);
                 cr_assert((bits[j] >> r & 1) == keeps);
-                cr_assert(row[j] == (keeps ? attn_drop_factor(&d) : 0));
+                cr_assert(rows[r * KEYS + j] == (keeps ? attn_drop_factor(&d) : 0));
                 kept += from == 0 && keeps;
             }
-        }
     }
     /* 24,000 draws: four standard deviations are 1.2 % */
     cr_assert_float_eq((double)kept / (ROWS * KEYS), 0.7, 0.012);
@@ -426,6 +425,7 @@ Test(kernels, table_finds_its_rows) {
 Test(kernels, tiles_agree) {
     const struct tile *best = tile_best(), *plain = &tile_portable;
     enum { KEYS = 13, D = 20, WIDTH = 32 };
+    uint32_t kept[2][16];
     float *a = attn_random(KEYS * WIDTH, 1, 1), *x = attn_random(D * TILE_PANEL, 2, 1), *y[2], *t[2];
     for (unsigned i = 0; i < 2; i++) {
         const struct tile *tile = i ? plain : best;
@@ -438,8 +438,10 @@ Test(kernels, tiles_agree) {
         tile->soft(KEYS, t[i], m, l, alpha);
         tile->gather(KEYS, WIDTH, t[i], a, WIDTH, alpha, y[i]);
         tile->spread(KEYS, WIDTH, t[i], y[i], WIDTH, y[i] + TILE_PANEL * WIDTH);
+        tile->draw(0xfedcba987654321, 7, UINT32_MAX - 3, 32, 5, 4, 1u << 31, kept[i]);
         cr_assert(alpha[0] == 0 && m[0] > -INFINITY && l[0] >= 1);
     }
+    cr_assert(memcmp(kept[0], kept[1], sizeof kept[0]) == 0);
     for (unsigned e = 0; e < KEYS * TILE_PANEL; e++)
         cr_assert_float_eq(t[0][e], t[1][e], 1e-5);
     for (unsigned e = 0; e < (KEYS + TILE_PANEL) * WIDTH; e++)

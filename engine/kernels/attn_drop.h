@@ -12,11 +12,13 @@ float attn_drop_factor(const struct attn_dropout *d);
 /* Whether entry (head, i, j) is kept; head = b heads + h. */
 bool attn_drop_keeps(const struct attn_dropout *d, uint64_t head, uint64_t i, uint64_t j);
 
-/* y[x] = kept ? x[c] / (1 - p) : 0 for the n keys from `from` of query i; x may be y. */
-void attn_drop_row(const struct attn_dropout *d, uint64_t head, uint64_t i, uint64_t from, uint64_t n, const float *x,
-                   float *y);
+/* y[r][c] = kept ? x[r][c] / (1 - p) : 0 for the n keys from `from` of queries i .. i + rows; rows of x and y are x_row
+ * and y_row apart; x may be y. */
+void attn_drop_rows(const struct attn_dropout *d, uint64_t head, uint64_t i, uint64_t rows, uint64_t from, uint64_t n,
+                    const float *x, uint64_t x_row, float *y, uint64_t y_row);
 
-/* bits[c] bit r: entry (i + r, from + c) is kept; rows <= 32, bits[n] is overwritten. */
+/* bits[c] bit r: entry (i + r, from + c) is kept; rows <= 32, bits[n] is overwritten, and bits from `rows` on mean
+ * nothing. */
 void attn_drop_bits(const struct attn_dropout *d, uint64_t head, uint64_t i, unsigned rows, uint64_t from, uint64_t n,
                     uint32_t *bits);
 

@@ -102,12 +102,10 @@ static void bias_add(const struct block *k, uint64_t r, uint64_t lo, uint64_t hi
         t[j - lo] += bias[j * m->bias_stride[3]];
 }
 
-/* t = D P, row by row; keys outside a row's own stay 0 in P and so here. */
-static void drop(const struct block *k) {
-    const uint64_t n = k->hi - k->lo, n_k = k->c->shape.n_k;
-    for (uint64_t r = 0; r < k->rows; r++)
-        attn_drop_row(&k->c->dropout, k->b * k->c->shape.heads + k->h, k->i + r, k->lo, n, k->p + r * n_k + k->lo,
-                      k->t + r * n);
+/* t = D x for x[rows][n], rows x_row apart. Keys outside a row's own are 0 in P, and so in D P. */
+static void drop(const struct block *k, const float *x, uint64_t x_row) {
+    const uint64_t n = k->hi - k->lo, head = k->b * k->c->shape.heads + k->h;
+    attn_drop_rows(&k->c->dropout, head, k->i, k->rows, k->lo, n, x, x_row, k->t, n);
 }
 
 static void forward_task(void *arg, uint64_t index, unsigned slot) {
@@ -133,7 +131,7 @@ static void forward_task(void *arg, uint64_t index, unsigned slot) {
     }
     /* 3. O = (D P) V */
     if (drops)
-        drop(&k);
+        drop(&k, k.p + k.lo, s->n_k);
     struct gemm_matrix weights = drops ? (struct gemm_matrix){k.t, n, 0} : (struct gemm_matrix){k.p + k.lo, s->n_k, 0};
     gemm(k.rows, s->d, n, 1, weights, (struct gemm_matrix){c->v + k.v_at, s->v.row, 0}, 0, c->o + k.o_at, s->o.row);
 }
@@ -161,11 +159,11 @@ static void chunks_add(const struct standard *f, const struct block *k, uint64_t
 static void slopes(const struct block *k) {
     const struct attn_call *c = k->c;
     const uint64_t n = k->hi - k->lo;
+    if (c->dropout.p > 0)
+        drop(k, k->t, n);
     for (uint64_t r = 0; r < k->rows; r++) {
         float *t = k->t + r * n, lanes[16] = {0}, delta = 0;
         const float *p = k->p + r * c->shape.n_k + k->lo;
-        if (c->dropout.p > 0)
-            attn_drop_row(&c->dropout, k->b * c->shape.heads + k->h, k->i + r, k->lo, n, t, t);
         uint64_t j = 0;
         for (; j + 16 <= n; j += 16)
             for (unsigned lane = 0; lane < 16; lane++)
@@ -191,7 +189,7 @@ static void backward_task(void *arg, uint64_t index, unsigned slot) {
 
     /* forward 3: dV += (D P)^T dO */
     if (drops) {
-        drop(&k);
+        drop(&k, k.p + k.lo, s->n_k);
         weights = t;
     }
     chunks_add(f, &k, index, 0, weights, d_o, c->d_v ? c->d_v + k.v_at : NULL, s->v.row);

@@ -34,6 +34,11 @@ struct tile {
     /* t = bit r of bits[n] ? factor t : 0, column r */
     void (*drop)(uint64_t n, const uint32_t *bits, float factor, float *t);
 
+    /* kept[4 quads] bit r: the word of dropout for row i + r and key 4 quad + index is at least threshold (attn.h);
+     * rows <= 32, bits from `rows` on mean nothing */
+    void (*draw)(uint64_t seed, uint32_t head, uint32_t i, unsigned rows, uint32_t quad, uint32_t quads,
+                 uint32_t threshold, uint32_t *kept);
+
     /* y[PANEL][width] = alpha[PANEL] y + t[n][PANEL]^T a[n][width]; alpha NULL is all 1; width a multiple of TILE_WIDTH
      */
     void (*gather)(uint64_t n, uint64_t width, const float *t, const float *a, uint64_t a_row, const float *alpha,

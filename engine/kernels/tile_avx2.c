@@ -18,6 +18,9 @@
 #define TILE_FMA(a, b, c) ((vec)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
 #define TILE_MAX(a, b)    ((vec)_mm256_max_ps((__m256)(a), (__m256)(b)))
 
+#define TILE_MUL(a, b) ((wide)_mm256_mul_epu32((__m256i)(a), (__m256i)(b)))
+#define TILE_SIGNS(x)  ((uint32_t)_mm256_movemask_pd((__m256d)(x)))
+
 #include "engine/kernels/tile_body.h"
 
 #ifdef __clang__

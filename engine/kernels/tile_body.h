@@ -1,8 +1,10 @@
 /* tile_body.h - the functions of struct tile, included once per instruction set by tile_NAME.c, which defines
- * TILE_ROW (the name of the table row), TILE_FMA(a, b, c) = a b + c and TILE_MAX(a, b) = a > b ? a : b on vectors.
+ * TILE_ROW (the name of the table row), TILE_FMA(a, b, c) = a b + c and TILE_MAX(a, b) = a > b ? a : b on vectors,
+ * TILE_MUL(a, b), the product of the low halves of 64-bit lanes, and TILE_SIGNS(x), the sign bits of 4 such lanes.
  *
  * Vectors of 8 floats by the compiler's vector extension. A register tile has 12 accumulators, which with the operands
  * fills the 16 registers of AVX2; remainders run the same code with fewer rows, as constants. */
+#include "engine/base/rng.h"
 #include "engine/kernels/tile.h"
 
 #include <math.h>
@@ -11,6 +13,7 @@
 typedef float vec __attribute__((vector_size(32)));
 typedef float vec_at __attribute__((vector_size(32), aligned(4), may_alias));
 typedef uint32_t bits __attribute__((vector_size(32)));
+typedef uint64_t wide __attribute__((vector_size(32)));
 
 #define INLINE static inline __attribute__((always_inline))
 #ifdef __clang__
@@ -147,6 +150,39 @@ static void drop(uint64_t n, const uint32_t *kept, float factor, float *t) {
         }
 }
 
+/* Philox4x32-10 (rng.c) for eight rows side by side, two vectors of four 64-bit lanes: only low halves count, so what
+ * the products leave above them does no harm. */
+static void draw(uint64_t seed, uint32_t head, uint32_t i, unsigned rows, uint32_t quad, uint32_t quads,
+                 uint32_t threshold, uint32_t *kept) {
+    const wide m0 = {0xD2511F53, 0xD2511F53, 0xD2511F53, 0xD2511F53};
+    const wide m1 = {0xCD9E8D57, 0xCD9E8D57, 0xCD9E8D57, 0xCD9E8D57}, zero = {0, 0, 0, 0};
+    for (uint32_t t = 0; t < quads; t++, kept += 4) {
+        kept[0] = kept[1] = kept[2] = kept[3] = 0;
+        for (unsigned r = 0; r < rows; r += 8) {
+            const uint32_t at = i + r; /* rows count modulo 2^32, like every counter */
+            wide c1[2] = {{at, at + 1, at + 2, at + 3}, {at + 4, at + 5, at + 6, at + 7}};
+            wide c0[2] = {zero + (quad + t), zero + (quad + t)}, c2[2] = {zero + head, zero + head};
+            wide c3[2] = {zero + RNG_ATTENTION_DROPOUT, zero + RNG_ATTENTION_DROPOUT};
+            uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+            for (unsigned round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u)
+                UNROLL for (unsigned v = 0; v < 2; v++) {
+                    wide p0 = TILE_MUL(c0[v], m0), p1 = TILE_MUL(c2[v], m1);
+                    c0[v] = (p1 >> 32) ^ c1[v] ^ k0;
+                    c2[v] = (p0 >> 32) ^ c3[v] ^ k1;
+                    c1[v] = p1;
+                    c3[v] = p0;
+                }
+            UNROLL for (unsigned v = 0; v < 2; v++) {
+                const wide low = zero + 0xFFFFFFFFu;
+                kept[0] |= (~TILE_SIGNS((c0[v] & low) - threshold) & 15u) << (r + 4 * v);
+                kept[1] |= (~TILE_SIGNS((c1[v] & low) - threshold) & 15u) << (r + 4 * v);
+                kept[2] |= (~TILE_SIGNS((c2[v] & low) - threshold) & 15u) << (r + 4 * v);
+                kept[3] |= (~TILE_SIGNS((c3[v] & low) - threshold) & 15u) << (r + 4 * v);
+            }
+        }
+    }
+}
+
 /* Six queries (columns of t) by 16 of the width. */
 INLINE void gather_six(uint64_t n, const float *t, const float *a, uint64_t a_row, const float *alpha, float *y,
                        uint64_t width) {
@@ -266,6 +302,7 @@ const struct tile TILE_ROW = {
     .powers = powers,
     .slopes = slopes,
     .drop = drop,
+    .draw = draw,
     .gather = gather,
     .spread = spread,
     .softmax = softmax,

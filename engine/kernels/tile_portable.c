@@ -8,6 +8,11 @@
 #define TILE_FMA(a, b, c) ((a) * (b) + (c))
 #define TILE_MAX(a, b)    ((vec)(((bits)(a) & (bits)((a) > (b))) | ((bits)(b) & ~(bits)((a) > (b)))))
 
+#define TILE_MUL(a, b) (((a)&0xFFFFFFFFu) * ((b)&0xFFFFFFFFu))
+#define TILE_SIGNS(x)                                                                                                  \
+    ((uint32_t)((x)[0] >> 63) | (uint32_t)((x)[1] >> 63) << 1 | (uint32_t)((x)[2] >> 63) << 2 |                        \
+     (uint32_t)((x)[3] >> 63) << 3)
+
 #include "engine/kernels/tile_body.h"
 
 const struct tile *tile_best(void) {
