@@ -5,7 +5,7 @@ small='{"kind": "attention", "strategy": "checkpointed", "compare_with": "standa
   "q": {"shape": [64, 16], "random": {"seed": 1}}, "k": {"shape": [64, 16], "random": {"seed": 2}},
   "v": {"shape": [64, 16], "random": {"seed": 3}}}}'
 printf '%s' "$small" >"$dir/small.json"
-long_job 2000 >"$dir/long.json"
+long_job 600 >"$dir/long.json"
 
 code "health" 0 "$rematctl" health
 same "savings, for people" "Standard: 336.0 MB

@@ -12,7 +12,7 @@ check "the daemon never noticed" "$rematctl" health
 check "another worker took its place" test "$(children)" != "$worker"
 code "and takes the next job" 0 "$rematctl" submit --wait - <<<'{"kind": "memory_savings", "seq_len": 64, "d_model": 32, "num_layers": 2}'
 
-id=$(submit "$(long_job 2000)")
+id=$(submit "$(long_job 600)")
 check "a second job runs" until_state "$id" running 20
 killed=0
 for _ in 1 2 3 4 5 6; do
