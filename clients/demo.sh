@@ -84,12 +84,12 @@ END
   IFS=$tab read -r ran_standard ran_checkpointed ran_overhead ran_time peak_standard peak_checkpointed <<END
 $value
 END
-  printf 'Standard: %.1f MB         executed: %s bytes held (planned %s), peak %s\n' \
+  printf 'Standard: %.1f MB        executed: %s bytes held (planned %s), peak %s\n' \
     "$standard_mb" "$ran_standard" "$standard" "$peak_standard"
-  printf 'Checkpointed: %.1f MB     executed: %s bytes held (planned %s), peak %s\n' \
+  printf 'Checkpointed: %.1f MB    executed: %s bytes held (planned %s), peak %s\n' \
     "$checkpointed_mb" "$ran_checkpointed" "$checkpointed" "$peak_checkpointed"
-  printf 'Memory saved: %.1f%%         executed: %s bytes\n' "$saved" $((ran_standard - ran_checkpointed))
-  printf 'Compute overhead: %.1f%%     executed: %.1f%% of the operations, %.1f%% of the time\n' \
+  printf 'Memory saved: %.1f%%       executed: %s bytes\n' "$saved" $((ran_standard - ran_checkpointed))
+  printf 'Compute overhead: %.1f%%   executed: %.1f%% of the operations, %.1f%% of the time\n' \
     "$overhead" "$ran_overhead" "$ran_time"
   verdict true "$standard" "$ran_standard"
   verdict true "$checkpointed" "$ran_checkpointed"
@@ -112,11 +112,12 @@ attention() {
     "    --data-binary @tests/data/minilm_gettysburg.safetensors" \
     "\$ curl -s '$url/v1/jobs' -H '$json' -H 'Prefer: wait=30' \\" \
     "    -d '$(attention_body sha256:... flash_checkpointed flash)'" ""
-  printf '%-18s %-18s %-12s %11s %11s %11s %11s  %-25s %s\n' TEXT STRATEGY "COMPARED TO" PREDICTED MEASURED "OS GROWTH" \
-    SAVED "FORWARD+AGAIN+BACKWARD" IDENTICAL
-  for text in minilm_river minilm_times minilm_gettysburg; do
+  printf '%s\n' "Bytes. SAVED is held for the backward when the forward ends; RSS is what the system saw the worker grow by." ""
+  printf '%-10s %-18s %9s %9s %9s %9s  %-25s  %s\n' TEXT STRATEGY PREDICTED MEASURED RSS SAVED \
+    "FORWARD AGAIN BACKWARD, s" "IDENTICAL TO"
+  for text in river times gettysburg; do
     file=$(curl -sS --fail-with-body -o "$dir/file.json" -w '%header{location}' "$url/v1/tensors" \
-      -H 'Content-Type: application/octet-stream' --data-binary "@$root/tests/data/$text.safetensors") ||
+      -H 'Content-Type: application/octet-stream' --data-binary "@$root/tests/data/minilm_$text.safetensors") ||
       die "$(cat "$dir/file.json")"
     for pair in standard:standard checkpointed:standard flash:flash flash_checkpointed:flash; do
       job "$(attention_body "${file##*/}" "${pair%:*}" "${pair#*:}")"
@@ -125,8 +126,8 @@ attention() {
       IFS=$tab read -r predicted measured growth saved forward again backward identical <<END
 $value
 END
-      printf '%-18s %-18s %-12s %11s %11s %11s %11s  %.5f+%.5f+%.5f s  %s\n' "$text" "${pair%:*}" "${pair#*:}" \
-        "$predicted" "$measured" "$growth" "$saved" "$forward" "$again" "$backward" "$identical"
+      printf '%-10s %-18s %9s %9s %9s %9s   %.5f %.5f %.5f   %s: %s\n' "$text" "${pair%:*}" "$predicted" "$measured" \
+        "$growth" "$saved" "$forward" "$again" "$backward" "${pair#*:}" "$identical"
       verdict "$identical" "$predicted" "$measured"
     done
   done
@@ -144,8 +145,8 @@ sequential() {
   block "3. Twelve layers under the three strategies of the lab, with standard and with flash attention"
   printf '%s\n' "\$ curl -s '$url/v1/jobs' -H '$json' -H 'Prefer: wait=30' \\" \
     "    -d '$(sequential_body '{"name": "every_n", "n": 2}' flash)'" ""
-  printf '%-9s %-18s %11s %11s %11s  %9s %9s  %-23s %s\n' KERNEL STRATEGY PREDICTED MEASURED SAVED "PEAK LESS" "FLOP MORE" \
-    "FORWARD+AGAIN+BACKWARD" IDENTICAL
+  printf '%-9s %-14s %9s %9s %9s %10s %10s  %-25s  %s\n' KERNEL STRATEGY PREDICTED MEASURED SAVED "PEAK LESS" \
+    "FLOP MORE" "FORWARD AGAIN BACKWARD, s" "IDENTICAL TO"
   for kernel in standard flash; do
     for name in every_layer every_second attention_only; do
       case $name in
@@ -160,7 +161,7 @@ sequential() {
       IFS=$tab read -r predicted measured saved less more forward again backward identical <<END
 $value
 END
-      printf '%-9s %-18s %11s %11s %11s  %8.1f%% %8.1f%%  %.4f+%.4f+%.4f s  %s\n' "$kernel" "$name" "$predicted" \
+      printf '%-9s %-14s %9s %9s %9s %9.1f%% %9.1f%%   %.5f %.5f %.5f   standard: %s\n' "$kernel" "$name" "$predicted" \
         "$measured" "$saved" "$less" "$more" "$forward" "$again" "$backward" "$identical"
       verdict "$identical" "$predicted" "$measured"
     done
