@@ -5,7 +5,7 @@
 
 #include "engine/graph/op.h"
 #include "server/api.h"
-#include "server/savings.h"
+#include "server/wire_savings.h"
 
 /* A query parameter as a whole number; the engine says what it may be. */
 static bool number_read(const char *name, const char *text, uint64_t *out, struct problem *why) {
@@ -23,7 +23,7 @@ static bool number_read(const char *name, const char *text, uint64_t *out, struc
     return problem_nest(why, "/%s", name);
 }
 
-static bool dtype_read(const char *text, struct savings *s, struct problem *why) {
+static bool dtype_read(const char *text, struct wire_savings *s, struct problem *why) {
     enum dtype dtype;
     if (!dtype_find(text, &dtype) || (dtype != DTYPE_FLOAT32 && dtype != DTYPE_BFLOAT16 && dtype != DTYPE_FLOAT16))
         return problem_set(why, PROBLEM_LIMIT, "/dtype", "must be float32, bfloat16 or float16");
@@ -31,7 +31,7 @@ static bool dtype_read(const char *text, struct savings *s, struct problem *why)
     return true;
 }
 
-static bool query_read(const struct request *request, struct savings *s, struct problem *why) {
+static bool query_read(const struct request *request, struct wire_savings *s, struct problem *why) {
     const struct {
         const char *name;
         uint64_t *to;
@@ -72,13 +72,13 @@ static bool query_read(const struct request *request, struct savings *s, struct 
 static bool get(struct request *request, struct response *response, struct problem *why) {
     struct remat_savings_options options = {0};
     struct remat_memory_savings figures;
-    struct savings s = {0};
+    struct wire_savings s = {0};
     struct wire_out o;
-    if (!query_read(request, &s, why) || !savings_measure(&s, &options, &figures, why))
+    if (!query_read(request, &s, why) || !wire_savings_measure(&s, &options, &figures, why))
         return false;
     wire_out_init(&o, request->arena, why);
     wire_open(&o, NULL, '{');
-    savings_put(&o, &figures);
+    wire_savings_put(&o, &figures);
     wire_close(&o, '}');
     response->body = wire_text(&o, &response->body_bytes);
     return response->body != NULL;

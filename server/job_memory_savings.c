@@ -6,13 +6,13 @@
 #include "engine/exec/slab.h"
 #include "server/job.h"
 #include "server/job_program.h"
-#include "server/savings.h"
+#include "server/wire_savings.h"
 #include "server/witness.h"
 
 static bool read(struct job *job, const struct wire_value *request, const struct job_context *c, struct problem *why) {
     static const char *const fields[] = {"kind",  "seq_len", "d_model",      "num_layers", "heads",
                                          "batch", "dtype",   "budget_bytes", NULL};
-    struct savings *spec = arena_new(c->arena, struct savings, 1, why);
+    struct wire_savings *spec = arena_new(c->arena, struct wire_savings, 1, why);
     struct job_common common;
     if (!spec || !wire_object(request, fields, why))
         return false;
@@ -40,10 +40,10 @@ static bool read(struct job *job, const struct wire_value *request, const struct
 }
 
 static bool plan(struct job *job, const struct job_context *c, struct problem *why) {
-    const struct savings *spec = job->spec;
+    const struct wire_savings *spec = job->spec;
     struct remat_savings_options options = {.plan = true, .run = {.threads = c->threads}};
     struct remat_memory_savings figures;
-    if (!savings_measure(spec, &options, &figures, why))
+    if (!wire_savings_measure(spec, &options, &figures, why))
         return false;
     uint64_t peak = figures.measured.checkpointed_predicted_peak_bytes;
     uint64_t standard = figures.measured.standard_predicted_peak_bytes;
@@ -97,7 +97,7 @@ static void progress(void *user, uint32_t done, uint32_t total) {
 }
 
 static bool run(const struct job *job, const struct job_context *c, struct job_run *r, struct problem *why) {
-    const struct savings *spec = job->spec;
+    const struct wire_savings *spec = job->spec;
     struct watch watch = {.run = r};
     struct remat_savings_options options = {.execute = true,
                                             .run = {.threads = c->threads, .now_ns = now_ns},
@@ -108,11 +108,11 @@ static bool run(const struct job *job, const struct job_context *c, struct job_r
     struct wire_out o;
     slab_trim(r->slab); /* the measurement has a slab of its own */
     slab_trim(r->persistent);
-    if (!savings_measure(spec, &options, &figures, why))
+    if (!wire_savings_measure(spec, &options, &figures, why))
         return false;
     wire_out_init(&o, c->arena, why);
     wire_open(&o, NULL, '{');
-    savings_put(&o, &figures);
+    wire_savings_put(&o, &figures);
     wire_open(&o, "measured", '{');
     wire_put_uint(&o, "standard_memory_bytes", figures.measured.standard_memory_bytes);
     wire_put_uint(&o, "checkpointed_memory_bytes", figures.measured.checkpointed_memory_bytes);

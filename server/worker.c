@@ -260,8 +260,8 @@ static bool loop(struct worker *w, struct problem *why) {
 
 /* ---- coming and going ---- */
 
-/* Wide enough that OpenBLAS packs into nearly all of its buffer, on every thread: what it keeps is idle memory then. */
-enum { WARM_M = 256, WARM_N = 8192, WARM_K = 384 };
+/* As large as the blocks that kernels hand to OpenBLAS, on every thread: what it keeps is idle memory then. */
+enum { WARM_M = 256, WARM_N = 2048, WARM_K = 768 };
 
 static void warm_task(void *arg, uint64_t index, unsigned slot) {
     float *all = arg, *a = all, *b = a + WARM_M * WARM_K, *c = b + WARM_K * WARM_N + index * WARM_M * WARM_N;

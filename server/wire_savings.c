@@ -1,5 +1,5 @@
-/* savings.c - see savings.h */
-#include "server/savings.h"
+/* wire_savings.c - see wire_savings.h */
+#include "server/wire_savings.h"
 
 #include <string.h>
 
@@ -11,8 +11,8 @@ static enum problem_kind kind_of(const char *slug) {
     return PROBLEM_INTERNAL;
 }
 
-bool savings_measure(const struct savings *s, struct remat_savings_options *options,
-                     struct remat_memory_savings *figures, struct problem *why) {
+bool wire_savings_measure(const struct wire_savings *s, struct remat_savings_options *options,
+                          struct remat_memory_savings *figures, struct problem *why) {
     struct remat_problem problem = {0};
     options->heads = s->heads;
     options->batch = s->batch;
@@ -22,7 +22,7 @@ bool savings_measure(const struct savings *s, struct remat_savings_options *opti
     return problem_set(why, kind_of(problem.kind), problem.where, "%s", problem.detail);
 }
 
-void savings_put(struct wire_out *o, const struct remat_memory_savings *figures) {
+void wire_savings_put(struct wire_out *o, const struct remat_memory_savings *figures) {
     wire_put_uint(o, "standard_memory_bytes", figures->standard_memory_bytes);
     wire_put_uint(o, "checkpointed_memory_bytes", figures->checkpointed_memory_bytes);
     wire_put_real(o, "standard_memory_mb", figures->standard_memory_mb);
