@@ -1,5 +1,5 @@
-/* criterion.h - a stand-in for Criterion where it does not start: under ThreadSanitizer. Runs the bodies one after another in
- * this process; arguments are the suites to run (none: all). Covers the macros our tests use. */
+/* criterion.h - a stand-in for Criterion where it does not start: under ThreadSanitizer. Runs the bodies one after
+ * another in this process; arguments are the suites to run (none: all). Covers the macros our tests use. */
 #ifndef REMATD_TSAN_CRITERION_H
 #define REMATD_TSAN_CRITERION_H
 
