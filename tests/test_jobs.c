@@ -175,9 +175,9 @@ Test(Jobs, attention_saves_what_the_model_says, .init = start, .fini = stop) {
     for (unsigned s = 0; s < 4; s++) {
         const char *result = run_job(attention(strategies[s], "standard", "\"none\"", 0));
         cr_expect_eq(number(result, "memory/saved_bytes"), saved[s], "%s", strategies[s]);
-        cr_expect_float_eq(real(result, "comparison/saved_bytes_saved_pct"),
+        cr_assert_float_eq(real(result, "comparison/saved_bytes_saved_pct"),
                            100 * (1 - (double)saved[s] / (double)saved[0]), 1e-9);
-        cr_expect_float_eq(real(result, "comparison/compute_overhead_pct"), s == 1 || s == 3 ? 100.0 / 3 : 0, 1e-9);
+        cr_assert_float_eq(real(result, "comparison/compute_overhead_pct"), s == 1 || s == 3 ? 100.0 / 3 : 0, 1e-9);
     }
 }
 
@@ -296,7 +296,7 @@ Test(Jobs, sequential_every_strategy_is_standard_in_less_memory, .init = start, 
                 cr_expect_geq(real(result, "comparison/saved_bytes_saved_pct"), 0);
                 cr_expect_str_eq(at(result, "outputs/output/shape"), "[2,19,12]");
                 cr_expect_str_eq(at(result, "outputs/grad_input/shape"), "[2,19,12]");
-                cr_expect_str_neq(at(result, "outputs/grad_parameters/4.1.1.ffn.down.weight/tensor"), "", "%s", result);
+                cr_assert_str_neq(at(result, "outputs/grad_parameters/4.1.1.ffn.down.weight/tensor"), "", "%s", result);
             }
 }
 
@@ -349,7 +349,7 @@ Test(Jobs, memory_savings_observes_the_closed_form, .init = start, .fini = stop)
     cr_expect_eq(number(result, "measured/checkpointed_memory_bytes"), number(result, "checkpointed_memory_bytes"));
     cr_expect_eq(number(result, "measured/standard_peak_bytes"),
                  number(result, "measured/standard_predicted_peak_bytes"));
-    cr_expect_float_eq(real(result, "measured/compute_overhead_pct"), 100.0 / 3, 1e-9);
+    cr_assert_float_eq(real(result, "measured/compute_overhead_pct"), 100.0 / 3, 1e-9);
     cr_expect_str_eq(at(result, "measured/identical"), "true");
 }
 
@@ -436,13 +436,12 @@ Test(Jobs, little_lies_outside_the_slab, .init = start, .fini = stop) {
         run = (struct job_run){.idle_rss_bytes = witness_rss_bytes()};
         cr_assert_gt(run.idle_rss_bytes, 0);
         cr_assert(try_job(arena_printf(&arena, &why, form, strategies[s]), &job, &run));
-        cr_expect_leq(number(run.result, "memory/outside_slab_bytes"), WITNESS_OUTSIDE_BYTES);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* they have memory of their own beside ours */
         double predicted = real(run.result, "memory/predicted_peak_bytes");
         double seen = real(run.result, "memory/rss_growth_bytes");
-#ifndef __SANITIZE_ADDRESS__
+        cr_expect_leq(number(run.result, "memory/outside_slab_bytes"), WITNESS_OUTSIDE_BYTES);
         cr_expect(seen > 0.95 * predicted && seen < 1.05 * predicted + (1 << 20), "%s: %g of %g", strategies[s], seen,
                   predicted);
 #endif
-        (void)seen, (void)predicted;
     }
 }
