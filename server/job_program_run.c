@@ -13,7 +13,7 @@ struct running {
     const struct job_context *c;
     struct job_run *run;
     const struct job_program *program;
-    struct job_file *made;        /* by feed: what came from a seed; NULL in a comparison */
+    struct job_file *made;        /* by feed: what came from a seed, once it has been made */
     uint64_t before_steps, steps; /* of the whole job, for progress */
 };
 
@@ -38,15 +38,15 @@ static bool load(void *user, uint32_t value, void *dst, struct problem *why) {
         return problem_set(why, PROBLEM_INTERNAL, "", "value %u of the graph has no source", value);
     uint32_t index = p->feed_of[value] - 1;
     const struct job_feed *feed = &p->feeds[index];
+    if (r->made[index].digest[0]) /* the comparison: made before, and reading is faster */
+        return job_file_load(&r->made[index], dst, r->c, why);
     if (feed->tensor) {
         if (!wire_tensor_load(feed->tensor, r->c->blobs, dst, why))
             return false;
     } else {
         stack_origin_fill(feed->origin, dst, p->graph.tensors[value].elements);
     }
-    if (!r->made || !seeded(feed) || r->made[index].digest[0])
-        return true;
-    return job_file_write(&r->made[index], index, dst, r->c, r->run, why);
+    return !seeded(feed) || job_file_write(&r->made[index], index, dst, r->c, r->run, why);
 }
 
 static bool cancelled(void *user) {
@@ -204,7 +204,6 @@ static bool compare(struct running *r, const struct job_pair *pair, const struct
     uint64_t rss_bytes;
     r->before_steps = pair->own.plan.n_steps;
     r->program = &pair->compare;
-    r->made = NULL;
     struct exec *e = execute(r, false, &report, &rss_bytes, why);
     bool ok = e != NULL;
     for (uint32_t i = 0; ok && i < pair->compare.n_yields; i++)

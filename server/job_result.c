@@ -94,27 +94,60 @@ static void chunk_compare(const float *a, const float *b, size_t n, struct job_d
         }
 }
 
+/* Opens the file and says where its numbers begin. */
+static int numbers_open(const struct job_file *file, const struct job_context *c, off_t *at, struct problem *why) {
+    uint64_t bytes, wanted = job_elements(file) * sizeof(float);
+    int fd = blob_read_open(c->blobs, file->digest, &bytes, why);
+    if (fd < 0)
+        return -1;
+    if (bytes < wanted) {
+        close(fd);
+        problem_set(why, PROBLEM_IO, "", "the file of a tensor is too short");
+        return -1;
+    }
+    *at = (off_t)(bytes - wanted);
+    return fd;
+}
+
+static bool numbers_read(int fd, off_t at, float *data, uint64_t n, struct problem *why) {
+    unsigned char *to = (unsigned char *)data;
+    for (uint64_t left = n * sizeof *data; left;) {
+        ssize_t got = pread(fd, to, left, at);
+        if (got <= 0)
+            return problem_set(why, PROBLEM_IO, "", "the file of a tensor could not be read");
+        to += got;
+        at += got;
+        left -= (uint64_t)got;
+    }
+    return true;
+}
+
+bool job_file_load(const struct job_file *file, float *data, const struct job_context *c, struct problem *why) {
+    off_t at;
+    int fd = numbers_open(file, c, &at, why);
+    if (fd < 0)
+        return false;
+    bool ok = numbers_read(fd, at, data, job_elements(file), why);
+    close(fd);
+    return ok;
+}
+
 bool job_file_compare(const struct job_file *file, const float *data, const struct job_context *c,
                       struct job_difference *difference, struct problem *why) {
     enum { CHUNK = 16384 };
-    uint64_t bytes, left = job_elements(file), file_bytes = left * sizeof *data;
+    off_t at;
     float *chunk = arena_new(c->arena, float, CHUNK, why);
-    int fd = chunk ? blob_read_open(c->blobs, file->digest, &bytes, why) : -1;
+    int fd = chunk ? numbers_open(file, c, &at, why) : -1;
     if (fd < 0)
         return false;
-    bool ok = bytes >= file_bytes || problem_set(why, PROBLEM_IO, "", "the file of an output is too short");
-    for (off_t at = (off_t)(bytes - file_bytes); ok && left;) {
-        size_t n = (size_t)units_min(left, CHUNK);
-        ssize_t got = pread(fd, chunk, n * sizeof *chunk, at);
-        if (got <= 0 || got % (ssize_t)sizeof *chunk) {
-            ok = problem_set(why, PROBLEM_IO, "", "the file of an output could not be read");
-            break;
-        }
-        n = (size_t)got / sizeof *chunk;
-        chunk_compare(data, chunk, n, difference);
+    bool ok = true;
+    for (uint64_t left = job_elements(file), n; ok && left; left -= n) {
+        n = units_min(left, CHUNK);
+        ok = numbers_read(fd, at, chunk, n, why);
+        if (ok)
+            chunk_compare(data, chunk, n, difference);
         data += n;
-        left -= n;
-        at += got;
+        at += (off_t)(n * sizeof *data);
     }
     close(fd);
     return ok;

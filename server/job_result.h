@@ -18,6 +18,10 @@ PROBLEM_MUST_CHECK bool job_file_write(struct job_file *file, uint32_t index, co
 /* "key": {name: R, group: {name: R} or [R]} of those that have a digest; neighbours of one group belong together. */
 void job_files_put(struct wire_out *o, const char *key, const struct job_file *files, uint32_t n);
 
+/* Reads the numbers back. */
+PROBLEM_MUST_CHECK bool job_file_load(const struct job_file *file, float *data, const struct job_context *c,
+                                      struct problem *why);
+
 struct job_difference {
     bool identical;
     double max_abs_diff; /* not a number where one side is not */
