@@ -92,7 +92,7 @@ struct watch { /* the executor's user: the run, and what the caller wants asked 
 static bool load(void *user, uint32_t value, void *dst, struct problem *why) {
     const struct watch *w = user;
     (void)why;
-    rng_fill_normal(dst, plan_value_bytes(&w->run->graph, value) / sizeof(float), value, RNG_TENSOR, 1);
+    rng_fill_uniform(dst, plan_value_bytes(&w->run->graph, value) / sizeof(float), value, RNG_TENSOR, -1, 1);
     return true;
 }
 

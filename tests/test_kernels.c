@@ -473,3 +473,31 @@ Test(kernels, powers_of_two) {
             cr_assert(t[3] == 0 && isnan(t[4]));
         }
 }
+
+/* Sigmoid and normal distribution against libm, over all floats that matter; beyond, the limits. */
+Test(kernels, sigmoid_and_normal) {
+    const struct tile *tiles[] = {tile_best(), &tile_portable};
+    enum { N = 13 };
+    for (unsigned i = 0; i < 2; i++)
+        for (float from = -40; from < 40; from += 0.0173f) {
+            float x[N], y[N], rest[N], below[N], density[N];
+            for (unsigned e = 0; e < N; e++)
+                x[e] = from + 0.001f * (float)e;
+            tiles[i]->sigmoid(N, x, y, rest);
+            tiles[i]->normal(N, x, below, density);
+            for (unsigned e = 0; e < N; e++) {
+                const double at = (double)x[e];
+                cr_assert_float_eq(y[e], 1 / (1 + exp(-at)), 1.5e-7, "sigmoid %g", at);
+                cr_assert_float_eq(rest[e], 1 / (1 + exp(at)), 1.5e-7, "1 - sigmoid %g", at);
+                cr_assert_float_eq(below[e], erfc(-at * M_SQRT1_2) / 2, 1.5e-7, "normal %g", at);
+                cr_assert_float_eq(density[e], exp(-at * at / 2) / sqrt(2 * M_PI), 1.5e-7, "density %g", at);
+            }
+        }
+    for (unsigned i = 0; i < 2; i++) {
+        float x[4] = {-3e38f, 3e38f, NAN, 1000}, y[4], rest[4], below[4], density[4];
+        tiles[i]->sigmoid(4, x, y, rest);
+        tiles[i]->normal(4, x, below, density);
+        cr_assert(y[0] == 0 && y[1] == 1 && isnan(y[2]) && y[3] == 1 && rest[1] < 1e-37f && rest[0] == 1);
+        cr_assert(below[0] == 0 && below[1] == 1 && isnan(below[2]) && density[0] == 0 && density[3] == 0);
+    }
+}

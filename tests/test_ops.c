@@ -348,6 +348,26 @@ Test(ops, any_number_of_threads_gives_the_same_bits) {
         same_bits(&cases[i]);
 }
 
+/* Far out activations are x or 0, their slopes 1 or 0; nothing becomes infinite on the way. */
+Test(ops, activations_far_out) {
+    static const float far_out[] = {20, 1e3f, 1e15f, 1e20f, 1e37f};
+    const struct op_case *k = cases;
+    for (; k < cases + CASES; k++)
+        for (unsigned i = 0; (k->op.kind == OP_GELU || k->op.kind == OP_SILU || k->op.kind == OP_RELU) && i < 10; i++) {
+            const float x = i < 5 ? far_out[i] : -far_out[i - 5];
+            struct run r;
+            run(k, 1, 0, &r);
+            ((float *)r.in[0])[0] = x;
+            ((float *)r.d_out[0])[0] = 1;
+            ((float *)r.d_in[0])[0] = 0;
+            step(&r, NULL, false);
+            step(&r, NULL, true);
+            cr_assert_float_eq(((float *)r.out[0])[0], x > 0 ? x : 0, 1e-6f, "%s of %g", k->name, (double)x);
+            cr_assert_float_eq(((float *)r.d_in[0])[0], x > 0, 1e-6f, "slope of %s at %g", k->name, (double)x);
+            run_free(k, &r);
+        }
+}
+
 /* Sizes that are cut into several tasks. */
 Test(ops, large_ops_too) {
     static const struct op_case large[] = {

@@ -1,4 +1,4 @@
-/* tile.h - the inner loops of attention on small tiles, once per instruction set.
+/* tile.h - the inner loops of attention on small tiles, and of activations on rows, once per instruction set.
  *
  * A panel is TILE_PANEL query rows. Tiles of scores lie transposed, [keys][TILE_PANEL]: queries run along vector lanes,
  * so maxima and sums over keys are plain vector operations and K and V are read where they are. Exponentials are base
@@ -46,6 +46,12 @@ struct tile {
 
     /* y[n][width] += t[n][PANEL] x[PANEL][width] */
     void (*spread)(uint64_t n, uint64_t width, const float *t, const float *x, uint64_t x_row, float *y);
+
+    /* y = 1 / (1 + e^-x), rest = 1 - y without cancellation; x[n] */
+    void (*sigmoid)(uint64_t n, const float *x, float *y, float *rest);
+
+    /* below = (1 + erf(x / sqrt 2)) / 2, density = e^(-x^2 / 2) / sqrt(2 pi); x[n] */
+    void (*normal)(uint64_t n, const float *x, float *below, float *density);
 
     /* p[n] = softmax of s[n] (natural scores), all 0 where every s is -inf; p may be s */
     void (*softmax)(uint64_t n, const float *s, float *p);
