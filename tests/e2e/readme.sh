@@ -3,7 +3,11 @@ start
 
 prefix=$dir/prefix
 check "make install" make -s -C "$root" install "PREFIX=$prefix"
-awk '/^```c$/ {on = 1; next} /^```/ {on = 0} on' "$root/README.md" >"$dir/program.c"
+# block N: the N-th C program of the README
+block() { awk -v n="$1" '/^```c$/ {on = ++i == n; next} /^```/ {on = 0} on' "$root/README.md"; }
+block 1 >"$dir/program.c"
+block 2 >"$dir/example.c"
+check "the README's client program is clients/c/example.c" diff "$dir/example.c" "$root/clients/c/example.c"
 flags() { PKG_CONFIG_PATH="$prefix/lib/pkgconfig" pkg-config "$@" remat; }
 # shellcheck disable=SC2046
 check "the README's C program compiles" ${CC:-cc} -std=c11 -Wall -Wextra "$dir/program.c" -o "$dir/program" $(flags --cflags --libs)
