@@ -29,9 +29,10 @@ struct attn_shape {
 #define ATTN_FAR UINT64_MAX
 
 /* Query i stands at p = i + n_k - n_q (may be negative). Key j is allowed iff p - j < behind and j - p < ahead.
- *   none: behind = ahead = ATTN_FAR; causal: ahead = 1; window w: behind = w, ahead = 1; two-sided w: behind = ahead =
- * w. bias (or NULL) is added to the scaled scores; minus infinity forbids. bias_stride: batch, head, query, key; 0 =
- * broadcast. */
+ *   none: behind = ahead = ATTN_FAR; causal: ahead = 1;
+ *   window w: behind = w, ahead = 1; two-sided w: behind = ahead = w.
+ * bias (or NULL) is added to the scaled scores; minus infinity forbids. bias_stride: batch, head, query, key;
+ * 0 = broadcast. */
 struct attn_mask {
     uint64_t behind, ahead;
     const float *bias;
