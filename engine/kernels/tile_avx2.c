@@ -13,6 +13,7 @@
 #include <immintrin.h>
 #endif
 
+#define TILE_LANES        8
 #define TILE_ROW          tile_avx2
 #define TILE_NAME         "avx2"
 #define TILE_FMA(a, b, c) ((vec)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))

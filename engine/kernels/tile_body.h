@@ -2,17 +2,26 @@
  * TILE_ROW (the name of the table row), TILE_FMA(a, b, c) = a b + c and TILE_MAX(a, b) = a > b ? a : b on vectors,
  * TILE_MUL(a, b), the product of the low halves of 64-bit lanes, and TILE_SIGNS(x), the sign bits of 4 such lanes.
  *
- * Vectors of 8 floats by the compiler's vector extension. A register tile has 12 accumulators, which with the operands
- * fills the 16 registers of AVX2; remainders run the same code with fewer rows, as constants. */
+ * Vectors of TILE_LANES (4 or 8) floats by the compiler's vector extension. A register tile has 12 accumulators, which
+ * with the operands fills 16 registers; remainders run the same code with fewer rows, as constants. */
 #include "engine/base/rng.h"
 #include "engine/kernels/tile.h"
 
 #include <math.h>
 #include <stddef.h>
 
-typedef float vec __attribute__((vector_size(32)));
-typedef float vec_at __attribute__((vector_size(32), aligned(4), may_alias));
-typedef uint32_t bits __attribute__((vector_size(32)));
+enum {
+    LANES = TILE_LANES,
+    DEEP = TILE_PANEL / LANES, /* vectors of a panel */
+    WIDE = TILE_WIDTH / LANES, /* vectors of TILE_WIDTH */
+    DOTS = 12 / DEEP,          /* keys, or rows, that share a register tile */
+    ROWS = 12 / WIDE,
+};
+_Static_assert(TILE_PANEL % ROWS == 0 && DOTS >= 2, "panels are whole register tiles");
+
+typedef float vec __attribute__((vector_size(4 * TILE_LANES)));
+typedef float vec_at __attribute__((vector_size(4 * TILE_LANES), aligned(4), may_alias));
+typedef uint32_t bits __attribute__((vector_size(4 * TILE_LANES)));
 typedef uint64_t wide __attribute__((vector_size(32)));
 
 #define INLINE static inline __attribute__((always_inline))
@@ -24,8 +33,11 @@ typedef uint64_t wide __attribute__((vector_size(32)));
 
 #define LOAD(p)     (*(const vec_at *)(p))
 #define STORE(p, x) (*(vec_at *)(p) = (x))
-#define SPLAT(x)    ((vec){(x), (x), (x), (x), (x), (x), (x), (x)})
-#define VECS        (TILE_PANEL / 8)
+#if TILE_LANES == 8
+#define SPLAT(x) ((vec){(x), (x), (x), (x), (x), (x), (x), (x)})
+#else
+#define SPLAT(x) ((vec){(x), (x), (x), (x)})
+#endif
 
 /* *x = 2^*x: x = n + f with n whole, |f| <= 1/2; 2^f by a polynomial (relative error 2e-9 before rounding), 2^n into
  * the exponent. Adding 1.5 2^23 leaves n in the low bits. */
@@ -50,59 +62,48 @@ INLINE void finite_top(vec *top) {
 }
 
 INLINE void dots_rows(unsigned rows, uint64_t d, const float *a, uint64_t a_row, const float *x, float *t) {
-    vec sum[4][VECS] = {{{0}}};
-    for (uint64_t c = 0; c < d; c++) {
-        vec x0 = LOAD(x + c * TILE_PANEL), x1 = LOAD(x + c * TILE_PANEL + 8), x2 = LOAD(x + c * TILE_PANEL + 16);
+    vec sum[DOTS][DEEP] = {{{0}}};
+    for (uint64_t c = 0; c < d; c++, x += TILE_PANEL) {
+        vec x_c[DEEP];
+        UNROLL for (unsigned v = 0; v < DEEP; v++) x_c[v] = LOAD(x + v * LANES);
         UNROLL for (unsigned r = 0; r < rows; r++) {
             vec a_rc = SPLAT(a[r * a_row + c]);
-            sum[r][0] = TILE_FMA(a_rc, x0, sum[r][0]);
-            sum[r][1] = TILE_FMA(a_rc, x1, sum[r][1]);
-            sum[r][2] = TILE_FMA(a_rc, x2, sum[r][2]);
+            UNROLL for (unsigned v = 0; v < DEEP; v++) sum[r][v] = TILE_FMA(a_rc, x_c[v], sum[r][v]);
         }
     }
-    UNROLL for (unsigned r = 0; r < rows; r++) {
-        STORE(t + r * TILE_PANEL, sum[r][0]);
-        STORE(t + r * TILE_PANEL + 8, sum[r][1]);
-        STORE(t + r * TILE_PANEL + 16, sum[r][2]);
-    }
+    UNROLL for (unsigned r = 0; r < rows; r++) UNROLL for (unsigned v = 0; v < DEEP; v++)
+        STORE(t + r * TILE_PANEL + v * LANES, sum[r][v]);
 }
 
 static void dots(uint64_t n, uint64_t d, const float *a, uint64_t a_row, const float *x, float *t) {
     uint64_t j = 0;
-    for (; j + 4 <= n; j += 4)
-        dots_rows(4, d, a + j * a_row, a_row, x, t + j * TILE_PANEL);
-    a += j * a_row;
-    t += j * TILE_PANEL;
-    if (n - j == 3)
-        dots_rows(3, d, a, a_row, x, t);
-    else if (n - j == 2)
-        dots_rows(2, d, a, a_row, x, t);
-    else if (n - j == 1)
-        dots_rows(1, d, a, a_row, x, t);
+    for (; j + DOTS <= n; j += DOTS)
+        dots_rows(DOTS, d, a + j * a_row, a_row, x, t + j * TILE_PANEL);
+    for (; j + 2 <= n; j += 2)
+        dots_rows(2, d, a + j * a_row, a_row, x, t + j * TILE_PANEL);
+    if (j < n)
+        dots_rows(1, d, a + j * a_row, a_row, x, t + j * TILE_PANEL);
 }
 
 static void columns(unsigned rows, uint64_t d, const float *a, uint64_t a_row, const float *x, float *sum) {
     enum { STEP = 16 };
     float turned[STEP][TILE_PANEL] = {{0}};
-    vec sum0 = SPLAT(0.0f), sum1 = sum0, sum2 = sum0;
+    vec total[DEEP] = {{0}};
     for (uint64_t from = 0; from < d; from += STEP) {
         uint64_t n = d - from < STEP ? d - from : STEP;
         for (unsigned r = 0; r < rows; r++)
             for (uint64_t c = 0; c < n; c++)
                 turned[c][r] = a[r * a_row + from + c];
-        for (uint64_t c = 0; c < n; c++, x += TILE_PANEL) {
-            sum0 = TILE_FMA(LOAD(&turned[c][0]), LOAD(x), sum0);
-            sum1 = TILE_FMA(LOAD(&turned[c][8]), LOAD(x + 8), sum1);
-            sum2 = TILE_FMA(LOAD(&turned[c][16]), LOAD(x + 16), sum2);
-        }
+        for (uint64_t c = 0; c < n; c++, x += TILE_PANEL)
+            UNROLL for (unsigned v = 0; v < DEEP; v++) total[v] =
+                TILE_FMA(LOAD(&turned[c][v * LANES]), LOAD(x + v * LANES), total[v]);
     }
-    STORE(sum, sum0);
-    STORE(sum + 8, sum1);
-    STORE(sum + 16, sum2);
+    for (unsigned v = 0; v < DEEP; v++)
+        STORE(sum + v * LANES, total[v]);
 }
 
 static void soft(uint64_t n, float *t, float *m, float *l, float *alpha) {
-    for (unsigned v = 0; v < TILE_PANEL; v += 8) {
+    for (unsigned v = 0; v < TILE_PANEL; v += LANES) {
         vec before = LOAD(m + v), top = before, sum = SPLAT(0.0f);
         for (uint64_t j = 0; j < n; j++)
             top = TILE_MAX(LOAD(t + j * TILE_PANEL + v), top);
@@ -122,30 +123,27 @@ static void soft(uint64_t n, float *t, float *m, float *l, float *alpha) {
 }
 
 static void powers(uint64_t n, float *t, const float *top) {
-    vec top0 = LOAD(top), top1 = LOAD(top + 8), top2 = LOAD(top + 16);
-    for (uint64_t j = 0; j < n; j++, t += TILE_PANEL) {
-        vec p0 = LOAD(t) - top0, p1 = LOAD(t + 8) - top1, p2 = LOAD(t + 16) - top2;
-        exp2_in_place(&p0);
-        exp2_in_place(&p1);
-        exp2_in_place(&p2);
-        STORE(t, p0);
-        STORE(t + 8, p1);
-        STORE(t + 16, p2);
-    }
+    for (uint64_t j = 0; j < n; j++, t += TILE_PANEL)
+        UNROLL for (unsigned v = 0; v < TILE_PANEL; v += LANES) {
+            vec p = LOAD(t + v) - LOAD(top + v);
+            exp2_in_place(&p);
+            STORE(t + v, p);
+        }
 }
 
 static void slopes(uint64_t n, const float *p, const float *delta, float factor, float *d_t) {
     for (uint64_t j = 0; j < n; j++, p += TILE_PANEL, d_t += TILE_PANEL)
-        UNROLL for (unsigned v = 0; v < TILE_PANEL; v += 8)
+        UNROLL for (unsigned v = 0; v < TILE_PANEL; v += LANES)
             STORE(d_t + v, SPLAT(factor) * LOAD(p + v) * (LOAD(d_t + v) - LOAD(delta + v)));
 }
 
 static void drop(uint64_t n, const uint32_t *kept, float factor, float *t) {
+    bits lane;
+    for (unsigned c = 0; c < LANES; c++)
+        lane[c] = 1u << c;
     for (uint64_t j = 0; j < n; j++, t += TILE_PANEL)
-        UNROLL for (unsigned v = 0; v < TILE_PANEL; v += 8) {
-            const bits lane = {1, 2, 4, 8, 16, 32, 64, 128};
-            uint32_t byte = kept[j] >> v;
-            bits all = {byte, byte, byte, byte, byte, byte, byte, byte};
+        UNROLL for (unsigned v = 0; v < TILE_PANEL; v += LANES) {
+            bits all = (lane ^ lane) + (kept[j] >> v);
             STORE(t + v, (vec)((bits)(LOAD(t + v) * SPLAT(factor)) & (bits)((all & lane) != 0)));
         }
 }
@@ -183,61 +181,52 @@ static void draw(uint64_t seed, uint32_t head, uint32_t i, unsigned rows, uint32
     }
 }
 
-/* Six queries (columns of t) by 16 of the width. */
-INLINE void gather_six(uint64_t n, const float *t, const float *a, uint64_t a_row, const float *alpha, float *y,
-                       uint64_t width) {
-    vec sum[6][2];
-    UNROLL for (unsigned r = 0; r < 6; r++) {
-        vec keep = SPLAT(alpha ? alpha[r] : 1.0f);
-        sum[r][0] = LOAD(y + r * width) * keep;
-        sum[r][1] = LOAD(y + r * width + 8) * keep;
-    }
-    for (uint64_t j = 0; j < n; j++) {
-        vec a0 = LOAD(a + j * a_row), a1 = LOAD(a + j * a_row + 8);
-        UNROLL for (unsigned r = 0; r < 6; r++) {
-            vec t_jr = SPLAT(t[j * TILE_PANEL + r]);
-            sum[r][0] = TILE_FMA(t_jr, a0, sum[r][0]);
-            sum[r][1] = TILE_FMA(t_jr, a1, sum[r][1]);
+/* ROWS queries (columns of t) by TILE_WIDTH of the width. */
+INLINE void gather_rows(uint64_t n, const float *t, const float *a, uint64_t a_row, const float *alpha, float *y,
+                        uint64_t width) {
+    vec sum[ROWS][WIDE];
+    UNROLL for (unsigned r = 0; r < ROWS; r++) UNROLL for (unsigned v = 0; v < WIDE; v++) sum[r][v] =
+        LOAD(y + r * width + v * LANES) * SPLAT(alpha ? alpha[r] : 1.0f);
+    for (uint64_t j = 0; j < n; j++, a += a_row, t += TILE_PANEL) {
+        vec a_j[WIDE];
+        UNROLL for (unsigned v = 0; v < WIDE; v++) a_j[v] = LOAD(a + v * LANES);
+        UNROLL for (unsigned r = 0; r < ROWS; r++) {
+            vec t_jr = SPLAT(t[r]);
+            UNROLL for (unsigned v = 0; v < WIDE; v++) sum[r][v] = TILE_FMA(t_jr, a_j[v], sum[r][v]);
         }
     }
-    UNROLL for (unsigned r = 0; r < 6; r++) {
-        STORE(y + r * width, sum[r][0]);
-        STORE(y + r * width + 8, sum[r][1]);
-    }
+    UNROLL for (unsigned r = 0; r < ROWS; r++) UNROLL for (unsigned v = 0; v < WIDE; v++)
+        STORE(y + r * width + v * LANES, sum[r][v]);
 }
 
 static void gather(uint64_t n, uint64_t width, const float *t, const float *a, uint64_t a_row, const float *alpha,
                    float *y) {
     for (uint64_t c = 0; c < width; c += TILE_WIDTH)
-        for (unsigned r = 0; r < TILE_PANEL; r += 6)
-            gather_six(n, t + r, a + c, a_row, alpha ? alpha + r : NULL, y + r * width + c, width);
+        for (unsigned r = 0; r < TILE_PANEL; r += ROWS)
+            gather_rows(n, t + r, a + c, a_row, alpha ? alpha + r : NULL, y + r * width + c, width);
 }
 
 INLINE void spread_rows(unsigned rows, const float *t, const float *x, uint64_t x_row, float *y, uint64_t width) {
-    vec sum[6][2];
-    UNROLL for (unsigned r = 0; r < rows; r++) {
-        sum[r][0] = LOAD(y + r * width);
-        sum[r][1] = LOAD(y + r * width + 8);
-    }
-    for (unsigned q = 0; q < TILE_PANEL; q++) {
-        vec x0 = LOAD(x + q * x_row), x1 = LOAD(x + q * x_row + 8);
+    vec sum[ROWS][WIDE];
+    UNROLL for (unsigned r = 0; r < rows; r++) UNROLL for (unsigned v = 0; v < WIDE; v++) sum[r][v] =
+        LOAD(y + r * width + v * LANES);
+    for (unsigned q = 0; q < TILE_PANEL; q++, x += x_row) {
+        vec x_q[WIDE];
+        UNROLL for (unsigned v = 0; v < WIDE; v++) x_q[v] = LOAD(x + v * LANES);
         UNROLL for (unsigned r = 0; r < rows; r++) {
             vec t_rq = SPLAT(t[r * TILE_PANEL + q]);
-            sum[r][0] = TILE_FMA(t_rq, x0, sum[r][0]);
-            sum[r][1] = TILE_FMA(t_rq, x1, sum[r][1]);
+            UNROLL for (unsigned v = 0; v < WIDE; v++) sum[r][v] = TILE_FMA(t_rq, x_q[v], sum[r][v]);
         }
     }
-    UNROLL for (unsigned r = 0; r < rows; r++) {
-        STORE(y + r * width, sum[r][0]);
-        STORE(y + r * width + 8, sum[r][1]);
-    }
+    UNROLL for (unsigned r = 0; r < rows; r++) UNROLL for (unsigned v = 0; v < WIDE; v++)
+        STORE(y + r * width + v * LANES, sum[r][v]);
 }
 
 static void spread(uint64_t n, uint64_t width, const float *t, const float *x, uint64_t x_row, float *y) {
     for (uint64_t c = 0; c < width; c += TILE_WIDTH) {
         uint64_t j = 0;
-        for (; j + 6 <= n; j += 6)
-            spread_rows(6, t + j * TILE_PANEL, x + c, x_row, y + j * width + c, width);
+        for (; j + ROWS <= n; j += ROWS)
+            spread_rows(ROWS, t + j * TILE_PANEL, x + c, x_row, y + j * width + c, width);
         for (; j + 2 <= n; j += 2)
             spread_rows(2, t + j * TILE_PANEL, x + c, x_row, y + j * width + c, width);
         if (j < n)
@@ -245,16 +234,16 @@ static void spread(uint64_t n, uint64_t width, const float *t, const float *x, u
     }
 }
 
-/* The last n % 8 numbers run in a padded vector: -inf adds nothing to a maximum or a sum. */
+/* The last n % LANES numbers run in a padded vector: -inf adds nothing to a maximum or a sum. */
 INLINE void tail_load(vec *x, const float *s, uint64_t n, float pad) {
-    float lane[8];
-    for (uint64_t c = 0; c < 8; c++)
+    float lane[LANES];
+    for (uint64_t c = 0; c < LANES; c++)
         lane[c] = c < n ? s[c] : pad;
     *x = LOAD(lane);
 }
 
 INLINE void tail_store(const vec *x, float *p, uint64_t n) {
-    float lane[8];
+    float lane[LANES];
     STORE(lane, *x);
     for (uint64_t c = 0; c < n; c++)
         p[c] = lane[c];
@@ -263,12 +252,12 @@ INLINE void tail_store(const vec *x, float *p, uint64_t n) {
 static float row_top(uint64_t n, const float *s) {
     vec top = SPLAT(-INFINITY), last;
     uint64_t j = 0;
-    for (; j + 8 <= n; j += 8)
+    for (; j + LANES <= n; j += LANES)
         top = TILE_MAX(LOAD(s + j), top);
     tail_load(&last, s + j, n - j, -INFINITY);
     top = TILE_MAX(last, top);
     float most = -INFINITY;
-    for (unsigned c = 0; c < 8; c++)
+    for (unsigned c = 0; c < LANES; c++)
         most = top[c] > most ? top[c] : most;
     return most == -INFINITY ? 0 : most;
 }
@@ -277,7 +266,7 @@ static void softmax(uint64_t n, const float *s, float *p) {
     const vec base = SPLAT(1.44269504f), top = SPLAT(row_top(n, s));
     vec sum = SPLAT(0.0f), last;
     uint64_t j = 0;
-    for (; j + 8 <= n; j += 8) {
+    for (; j + LANES <= n; j += LANES) {
         vec e = (LOAD(s + j) - top) * base;
         exp2_in_place(&e);
         STORE(p + j, e);
@@ -288,7 +277,9 @@ static void softmax(uint64_t n, const float *s, float *p) {
     exp2_in_place(&last);
     tail_store(&last, p + j, n - j);
     sum += last;
-    float total = ((sum[0] + sum[4]) + (sum[1] + sum[5])) + ((sum[2] + sum[6]) + (sum[3] + sum[7]));
+    float total = 0;
+    for (unsigned c = 0; c < LANES / 2; c++)
+        total += sum[c] + sum[c + LANES / 2];
     float share = total == 0 ? 0 : 1 / total;
     for (j = 0; j < n; j++)
         p[j] *= share;
@@ -306,7 +297,7 @@ INLINE void sigmoid_of(const vec *x, vec *y, vec *rest) {
 static void sigmoid(uint64_t n, const float *x, float *y, float *rest) {
     vec y_c, rest_c, last;
     uint64_t c = 0;
-    for (; c + 8 <= n; c += 8) {
+    for (; c + LANES <= n; c += LANES) {
         vec x_c = LOAD(x + c);
         sigmoid_of(&x_c, &y_c, &rest_c);
         STORE(y + c, y_c);
@@ -342,7 +333,7 @@ INLINE void normal_of(const vec *x, vec *below, vec *density) {
 static void normal(uint64_t n, const float *x, float *below, float *density) {
     vec below_c, density_c, last;
     uint64_t c = 0;
-    for (; c + 8 <= n; c += 8) {
+    for (; c + LANES <= n; c += LANES) {
         vec x_c = LOAD(x + c);
         normal_of(&x_c, &below_c, &density_c);
         STORE(below + c, below_c);

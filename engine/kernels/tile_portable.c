@@ -3,6 +3,7 @@
 #pragma GCC diagnostic ignored "-Wpsabi"
 #endif
 
+#define TILE_LANES        4
 #define TILE_ROW          tile_portable
 #define TILE_NAME         "portable"
 #define TILE_FMA(a, b, c) ((a) * (b) + (c))
