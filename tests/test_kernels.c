@@ -70,9 +70,9 @@ static void mask_set(struct attn_case *c, unsigned mask) {
 
 static void judge(const struct attn_case *c, const struct attn_result *r, double *const truth[OUTPUTS], double budget,
                   const char *what) {
-    /* Where one weight is nearly all, dP - delta cancels and the true gradient vanishes: two roundings of the largest
+    /* Where one weight is nearly all, dP - delta cancels and the true gradient vanishes: four roundings of the largest
      * gradient stay. Dropout leaves the rounding of 1 / (1 - p) too. */
-    const double share = c->dropout.p > 0 ? 1 : 1e-3, rest = 0x1p-23 * attn_size_of(truth, c->sizes, 1, 1);
+    const double share = c->dropout.p > 0 ? 1 : 1e-3, rest = 0x1p-22 * attn_size_of(truth, c->sizes, 1, 1);
     for (unsigned i = 0; i < OUTPUTS; i++) {
         double error = attn_error(r->out[i], truth[i], c->sizes[i]), size = attn_size_of(truth, c->sizes, i, share);
         cr_assert(
