@@ -11,8 +11,8 @@
 static bool put_step(struct wire_out *o, const struct plan *plan, uint32_t i, const struct plan_moment *moment,
                      bool again, struct arena *arena, struct problem *why) {
     const struct step *step = &plan->steps[i];
-    const char *of =
-        step->op == STEP_FREE ? plan_value_name(plan->graph, step->of, arena, why) : plan->graph->ops[step->of].name;
+    const char *of = step->op == STEP_FREE ? plan_value_name(plan->graph, step->of, arena, why)
+                                           : plan_op_name(plan->graph, step->of, arena, why);
     wire_open(o, NULL, '{');
     wire_put_string(o, "do", plan_step_name(step->op));
     wire_put_string(o, "of", of);

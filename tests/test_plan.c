@@ -50,9 +50,9 @@ static uint64_t brute_peak(const struct plan *plan, uint64_t *at_end) {
             bytes = op->forward_work_bytes;
         } else if (plan->steps[i].op == STEP_GRAD) {
             for (uint32_t o = 0; o < op->n_results; o++)
-                here[g->n_tensors + op->outputs[o]] = true;
+                here[g->n_tensors + op->outputs[o]] |= g->tensors[op->outputs[o]].needs_grad;
             for (uint32_t o = 0; o < op->n_inputs; o++)
-                here[g->n_tensors + op->inputs[o]] |= g->tensors[op->inputs[o]].needs_grad;
+                here[g->n_tensors + op->reads[o]] |= g->tensors[op->reads[o]].needs_grad;
             bytes = op->backward_work_bytes;
         }
         for (uint32_t v = 0; v < 2 * g->n_tensors; v++)

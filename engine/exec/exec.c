@@ -126,7 +126,7 @@ static struct op_call call_make(struct exec *e, const struct op *op) {
     return (struct op_call){.graph = e->graph,
                             .op = op,
                             .pool = e->options.pool,
-                            .inputs = gather(e, 0, op->inputs, op->n_inputs, 0),
+                            .inputs = gather(e, 0, op->reads, op->n_inputs, 0),
                             .outputs = (void *const *)gather(e, 1, op->outputs, op->n_outputs, 0),
                             .work = e->work};
 }
@@ -173,7 +173,7 @@ static bool step_grad(struct exec *e, uint32_t id, struct problem *why) {
     observe_grad(e->observe, op, e->step);
     struct op_call call = call_make(e, op);
     call.d_outputs = gather(e, 2, op->outputs, op->n_results, gradient);
-    call.d_inputs = (void *const *)gather(e, 3, op->inputs, op->n_inputs, gradient);
+    call.d_inputs = (void *const *)gather(e, 3, op->reads, op->n_inputs, gradient);
     uint64_t start = now(e);
     if (!op_backward(&call, why))
         return false;
@@ -258,6 +258,18 @@ static bool exec_place(struct exec *e, struct problem *why) {
     return persistent_place(e, why);
 }
 
+/* Some graphs are there to be planned: their ops have no kernels, or their tensors no arithmetic, yet. */
+static bool runnable(const struct graph *g, struct problem *why) {
+    for (uint32_t o = 0; o < g->n_ops; o++)
+        if (!op_table[g->ops[o].kind]->forward)
+            return problem_set(why, PROBLEM_UNSUPPORTED, "", "%s is planned and not run yet", g->ops[o].name);
+    for (uint32_t t = 0; t < g->n_tensors; t++)
+        if (g->tensors[t].dtype == DTYPE_BFLOAT16 || g->tensors[t].dtype == DTYPE_FLOAT16)
+            return problem_set(why, PROBLEM_UNSUPPORTED, "", "%s is planned and not run yet",
+                               dtype_name(g->tensors[t].dtype));
+    return true;
+}
+
 struct exec *exec_new(const struct plan *plan, struct slab *slab, struct slab *persistent,
                       const struct exec_options *options, struct problem *why) {
     struct exec *e = calloc(1, sizeof *e);
@@ -272,7 +284,7 @@ struct exec *exec_new(const struct plan *plan, struct slab *slab, struct slab *p
     e->persistent_owner = persistent;
     if (pool_threads(options->pool) > plan->graph->threads)
         problem_set(why, PROBLEM_INTERNAL, "/threads", "the pool has more threads than the plan has workspace for");
-    else if (exec_room(e, why) && exec_place(e, why))
+    else if (runnable(plan->graph, why) && exec_room(e, why) && exec_place(e, why))
         return e;
     exec_free(e);
     return NULL;

@@ -74,7 +74,7 @@ void observe_run(struct observe *o, const struct op *op, uint32_t step, bool aga
         return;
     o->turn = (uint32_t)units_min(o->turn, step);
     for (uint32_t i = 0; i < op->n_inputs; i++)
-        read_again(o, op->inputs[i], step);
+        read_again(o, op->reads[i], step);
     for (uint32_t i = 0; i < op->n_outputs; i++) {
         struct life *life = life_of(o, op->outputs[i]);
         if (life && life->made == step)

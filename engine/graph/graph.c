@@ -1,7 +1,6 @@
 /* graph.c - see graph.h */
 #include "engine/graph/graph.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "engine/base/units.h"
@@ -55,7 +54,8 @@ static uint32_t tensor_add(struct graph *g, const struct tensor *spec, const uin
     g->tensors = list;
     struct tensor *t = &list[g->n_tensors];
     *t = *spec;
-    t->name = arena_printf(g->arena, why, "%s", spec->name);
+    t->storage = g->n_tensors;
+    t->name = g->borrow_names ? spec->name : arena_printf(g->arena, why, "%s", spec->name);
     if (!t->name)
         return GRAPH_NONE;
     for (unsigned i = 0; i < t->rank && i < GRAPH_RANK_MAX; i++)
@@ -75,6 +75,24 @@ uint32_t graph_tensor(struct graph *g, enum tensor_role role, const char *name, 
                       shape, why);
 }
 
+uint32_t graph_view(struct graph *g, uint32_t of, unsigned rank, const uint64_t *shape, struct problem *why) {
+    struct tensor view = g->tensors[of];
+    uint64_t elements = view.elements;
+    view.rank = rank;
+    view.requested = view.grad_requested = false;
+    if (view.role == TENSOR_INPUT)
+        view.role = TENSOR_MADE; /* nobody loads it */
+    uint32_t storage = view.storage, id = tensor_add(g, &view, shape, why);
+    if (id == GRAPH_NONE)
+        return GRAPH_NONE;
+    if (g->tensors[id].elements != elements) {
+        problem_set(why, PROBLEM_SHAPE, "/shape", "a view of %s has as many elements as it", view.name);
+        return GRAPH_NONE;
+    }
+    g->tensors[id].storage = storage;
+    return id;
+}
+
 static uint32_t *id_append(struct graph *g, const uint32_t *list, uint32_t n, uint32_t id, struct problem *why) {
     uint32_t *longer = arena_new(g->arena, uint32_t, (size_t)n + 1, why);
     if (!longer)
@@ -87,8 +105,9 @@ static uint32_t *id_append(struct graph *g, const uint32_t *list, uint32_t n, ui
 
 uint32_t graph_output(struct graph *g, struct op *op, const char *suffix, enum dtype dtype, unsigned rank,
                       const uint64_t *shape, bool result, struct problem *why) {
-    char name[160];
-    snprintf(name, sizeof name, suffix ? "%s.%s" : "%s", op->name, suffix);
+    const char *name = suffix ? arena_printf(g->arena, why, "%s.%s", op->name, suffix) : op->name;
+    if (!name)
+        return GRAPH_NONE;
     uint32_t id = tensor_add(g,
                              &(struct tensor){.name = name,
                                               .role = TENSOR_MADE,
@@ -107,6 +126,7 @@ uint32_t graph_output(struct graph *g, struct op *op, const char *suffix, enum d
 }
 
 bool graph_save(struct graph *g, struct op *op, uint32_t tensor, struct problem *why) {
+    tensor = g->tensors[tensor].storage;
     if (!op->needs_grad)
         return true;
     for (uint32_t i = 0; i < op->n_saved; i++)
@@ -131,6 +151,24 @@ static bool op_add_repeats(const struct graph *g, struct op *op, struct problem 
     return true;
 }
 
+/* op->reads: the inputs themselves, or a list of its own where one of them is a view. */
+static bool op_reads_find(struct graph *g, struct op *op, struct problem *why) {
+    bool views = false;
+    for (uint32_t i = 0; i < op->n_inputs; i++) {
+        if (op->inputs[i] >= g->n_tensors)
+            return problem_set(why, PROBLEM_INTERNAL, "/inputs", "op %s reads a tensor that does not exist", op->name);
+        views |= g->tensors[op->inputs[i]].storage != op->inputs[i];
+    }
+    op->reads = op->inputs;
+    if (!views)
+        return true;
+    uint32_t *reads = arena_copy(g->arena, op->inputs, op->n_inputs * sizeof *reads, why);
+    for (uint32_t i = 0; reads && i < op->n_inputs; i++)
+        reads[i] = g->tensors[reads[i]].storage;
+    op->reads = reads;
+    return reads != NULL;
+}
+
 uint32_t graph_op(struct graph *g, const struct op *spec, struct problem *why) {
     struct op *list = list_room(g->arena, g->ops, g->n_ops, &g->ops_room, sizeof *g->ops, why);
     if (!list)
@@ -140,18 +178,15 @@ uint32_t graph_op(struct graph *g, const struct op *spec, struct problem *why) {
     *op = *spec;
     op->outputs = op->saved = NULL;
     op->n_outputs = op->n_results = op->n_saved = 0;
-    op->name = arena_printf(g->arena, why, "%s", spec->name);
+    op->name = g->borrow_names ? spec->name : arena_printf(g->arena, why, "%s", spec->name);
     op->inputs = arena_copy(g->arena, spec->inputs, spec->n_inputs * sizeof *spec->inputs, why);
     if (!op->name || !op->inputs)
         return GRAPH_NONE;
     op->needs_grad = false;
-    for (uint32_t i = 0; i < op->n_inputs; i++) {
-        if (op->inputs[i] >= g->n_tensors) {
-            problem_set(why, PROBLEM_INTERNAL, "/inputs", "op %s reads a tensor that does not exist", op->name);
-            return GRAPH_NONE;
-        }
+    if (!op_reads_find(g, op, why))
+        return GRAPH_NONE;
+    for (uint32_t i = 0; i < op->n_inputs; i++)
         op->needs_grad |= g->tensors[op->inputs[i]].needs_grad;
-    }
     if (!op_table[op->kind]->shape(g, op, why) || !op_add_repeats(g, op, why))
         return GRAPH_NONE;
     return g->n_ops++;
@@ -162,7 +197,7 @@ uint32_t graph_result(const struct graph *g, uint32_t op, uint32_t index) {
 }
 
 void graph_request(struct graph *g, uint32_t tensor) {
-    g->tensors[tensor].requested = true;
+    g->tensors[g->tensors[tensor].storage].requested = true;
 }
 
 void graph_request_grad(struct graph *g, uint32_t tensor) {
@@ -172,9 +207,24 @@ void graph_request_grad(struct graph *g, uint32_t tensor) {
 static bool is_read(const struct graph *g, uint32_t tensor) {
     for (uint32_t o = 0; o < g->n_ops; o++)
         for (uint32_t i = 0; i < g->ops[o].n_inputs; i++)
-            if (g->ops[o].inputs[i] == tensor)
+            if (g->ops[o].reads[i] == tensor)
                 return true;
     return false;
+}
+
+/* No sum over the graph may pass 2^62: simulators and planners add without looking. A second run counts again. */
+static bool sums_check(const struct graph *g, struct problem *why) {
+    const uint64_t most = (uint64_t)1 << 62;
+    uint64_t bytes = g->optimizer_bytes, flops = 0;
+    bool ok = true;
+    for (uint32_t t = 0; ok && t < g->n_tensors; t++)
+        ok = units_add(bytes, 2 * g->tensors[t].bytes, &bytes) && bytes <= most;
+    for (uint32_t o = 0; ok && o < g->n_ops; o++)
+        ok = units_add(bytes, g->ops[o].forward_work_bytes, &bytes) &&
+             units_add(bytes, g->ops[o].backward_work_bytes, &bytes) && bytes <= most &&
+             units_add(flops, g->ops[o].forward_flops, &flops) && units_add(flops, g->ops[o].backward_flops, &flops) &&
+             flops <= most;
+    return ok || problem_set(why, PROBLEM_LIMIT, "", "takes more bytes or operations than 2^62");
 }
 
 bool graph_finish(struct graph *g, struct problem *why) {
@@ -191,11 +241,11 @@ bool graph_finish(struct graph *g, struct problem *why) {
             g->layers = g->ops[o].layer + 1;
     if (!any || g->n_ops == 0)
         return problem_set(why, PROBLEM_MISSING_FIELD, "/outputs", "nothing is asked of the graph");
-    return true;
+    return sums_check(g, why);
 }
 
 uint64_t graph_persistent_bytes(const struct graph *g) {
-    uint64_t bytes = 0;
+    uint64_t bytes = g->optimizer_bytes;
     for (uint32_t t = 0; t < g->n_tensors; t++)
         if (g->tensors[t].role == TENSOR_PARAMETER)
             bytes += g->tensors[t].bytes * (g->tensors[t].needs_grad ? 2 : 1);

@@ -31,6 +31,7 @@ struct tensor {
     uint64_t shape[GRAPH_RANK_MAX];
     uint64_t elements, bytes;
     uint32_t producer;   /* op, or GRAPH_NONE */
+    uint32_t storage;    /* its own id; for a view, that of the tensor whose bytes it is */
     bool needs_grad;     /* a gradient flows through it */
     bool requested;      /* an output of the whole graph: alive at the end; its gradient is given */
     bool grad_requested; /* its gradient is an output of the whole graph: alive at the end */
@@ -44,7 +45,9 @@ struct graph {
     uint32_t n_tensors, tensors_room;
     struct op *ops;
     uint32_t n_ops, ops_room;
-    uint32_t layers; /* 1 + the largest op layer; set by graph_finish */
+    uint64_t optimizer_bytes; /* persistent bytes beside parameters and gradients; set before it is planned */
+    bool borrow_names;        /* names given outlive the graph and are not copied; set right after graph_init */
+    uint32_t layers;          /* 1 + the largest op layer; set by graph_finish */
 };
 
 /* In the arena; threads >= 1. */
@@ -56,6 +59,10 @@ PROBLEM_MUST_CHECK bool graph_init(struct graph *g, struct arena *arena, unsigne
 uint32_t graph_tensor(struct graph *g, enum tensor_role role, const char *name, enum dtype dtype, unsigned rank,
                       const uint64_t *shape, bool needs_grad, struct problem *why);
 
+/* The same bytes under another shape (as many elements): costs nothing, is no step, and its gradient is the gradient of
+ * what it is a view of. An op reads it like any tensor. */
+uint32_t graph_view(struct graph *g, uint32_t of, unsigned rank, const uint64_t *shape, struct problem *why);
+
 /* Appends an op: *spec is copied, its inputs are tensor ids; the row of op_table checks shapes and makes the outputs,
  * named "NAME" (or "NAME.aux"). Returns the op's id or GRAPH_NONE. Its results are graph_result(g, op, 0...). */
 uint32_t graph_op(struct graph *g, const struct op *spec, struct problem *why);
@@ -65,10 +72,11 @@ uint32_t graph_result(const struct graph *g, uint32_t op, uint32_t index);
 void graph_request(struct graph *g, uint32_t tensor);
 void graph_request_grad(struct graph *g, uint32_t tensor);
 
-/* Derives needs_grad of every op, layers; call once, when complete. Checks that something is requested. */
+/* Counts layers; call once, when complete. Checks that something is requested, and that all bytes and FLOPs of the
+ * graph together can be counted (PROBLEM_LIMIT). */
 PROBLEM_MUST_CHECK bool graph_finish(struct graph *g, struct problem *why);
 
-/* Parameters, and their gradients where the graph has a backward: exact bytes. */
+/* Parameters, their gradients where the graph has a backward, and optimizer_bytes: exact bytes. */
 uint64_t graph_persistent_bytes(const struct graph *g);
 
 /* Used by the rows of op_table while an op is being added. */

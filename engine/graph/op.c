@@ -40,7 +40,7 @@ bool dtype_find(const char *name, enum dtype *out) {
 /* The first input that reads the same tensor as input i. */
 static uint32_t first_reader(const struct op *op, uint32_t i) {
     uint32_t first = 0;
-    while (op->inputs[first] != op->inputs[i])
+    while (op->reads[first] != op->reads[i])
         first++;
     return first;
 }

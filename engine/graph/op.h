@@ -38,7 +38,18 @@ enum op_kind {
                       mod 4 */
     OP_ADD,        /* a, b (same shape) -> a + b */
     OP_SCALE,      /* x -> factor x */
-    OP_FUNCTION,   /* somebody's forward and backward */
+    /* Planned, not run yet: rows without kernels. */
+    OP_EMBEDDING,     /* ids [..] int32, table [V, d] -> [.., d] */
+    OP_POSITIONS,     /* x [.., N, d], table [P, d] with P >= N -> x + table[0..N) */
+    OP_ROTARY,        /* x [.., d] -> x rotated by position */
+    OP_GATED,         /* gate, up (same shape) -> activation(gate) up */
+    OP_SOFTCAP,       /* x -> cap tanh(x / cap); saves the result */
+    OP_CROSS_ENTROPY, /* logits [.., V], targets [..] int32 -> mean loss [1]; aux log_sum_exp [..] */
+    OP_ROUTE,    /* logits [.., E] -> weights [T, k] float32, experts [T, k] int32; aux probabilities [T, E] float32 */
+    OP_DISPATCH, /* x [.., d], experts [T, k] -> [T k, d]: each token once per expert it goes to */
+    OP_EXPERT_LINEAR, /* x [T k, in], experts, weight [E, out, in] -> [T k, out] */
+    OP_COMBINE,       /* y [T k, d], weights [T, k], experts [T, k] -> [T, d] */
+    OP_FUNCTION,      /* somebody's forward and backward */
     OP_KINDS
 };
 
@@ -105,12 +116,16 @@ struct op {
         struct {
             float factor;
         } scale;
+        struct {
+            uint64_t per_token;
+        } route;
         struct op_function function;
     };
     /* filled in by graph_op: */
     uint32_t *outputs; /* results, then what is made for the backward alone */
     uint32_t n_outputs, n_results;
-    uint32_t *saved; /* tensors its grad reads; parameters among them are not activations */
+    const uint32_t *reads; /* the storages of its inputs: where an input is a view, what it is a view of */
+    uint32_t *saved;       /* storages its grad reads; parameters among them are not activations */
     uint32_t n_saved;
     bool needs_grad;
     uint64_t forward_flops, backward_flops;
@@ -124,7 +139,7 @@ struct op_call {
     struct pool *pool;
     const void *const *inputs;    /* backward: NULL where not in op.saved (parameters are always there) */
     void *const *outputs;         /* forward: all, to be written. backward: NULL where not saved */
-    const void *const *d_outputs; /* backward: one per result, never NULL */
+    const void *const *d_outputs; /* backward: one per result; NULL only where a result has no gradient */
     void *const *d_inputs;        /* backward: ADD into it; NULL where no gradient is wanted */
     void *work;
 };
@@ -146,7 +161,9 @@ extern const struct op_row *const op_table[OP_KINDS];
 
 /* Rows of op_table, one file each. */
 extern const struct op_row op_attention_row, op_linear_row, op_gelu_row, op_relu_row, op_silu_row, op_layer_norm_row,
-    op_rms_norm_row, op_dropout_row, op_add_row, op_scale_row, op_function_row;
+    op_rms_norm_row, op_dropout_row, op_add_row, op_scale_row, op_embedding_row, op_positions_row, op_rotary_row,
+    op_gated_row, op_softcap_row, op_cross_entropy_row, op_route_row, op_dispatch_row, op_expert_linear_row,
+    op_combine_row, op_function_row;
 
 /* An op that reads one tensor more than once has at most this many inputs. */
 #define OP_INPUTS_REPEATING 64u

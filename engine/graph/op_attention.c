@@ -163,10 +163,10 @@ static bool shape(struct graph *g, struct op *op, struct problem *why) {
     const struct attn_shape s = shape_of(g, op);
     uint64_t aux_shape[4];
     unsigned aux_rank = kernel->aux_shape(&s, aux_shape);
-    uint32_t o = graph_output(g, op, NULL, DTYPE_FLOAT32, q.rank, q.shape, true, why);
-    uint32_t aux = o == GRAPH_NONE
-                       ? GRAPH_NONE
-                       : graph_output(g, op, kernel->aux_name, DTYPE_FLOAT32, aux_rank, aux_shape, false, why);
+    const enum dtype aux_dtype = aux_rank == 4 ? q.dtype : DTYPE_FLOAT32; /* weights as the scores; sums in full */
+    uint32_t o = graph_output(g, op, NULL, q.dtype, q.rank, q.shape, true, why);
+    uint32_t aux = o == GRAPH_NONE ? GRAPH_NONE
+                                   : graph_output(g, op, kernel->aux_name, aux_dtype, aux_rank, aux_shape, false, why);
     if (aux == GRAPH_NONE)
         return false;
     for (uint32_t i = Q; i <= V; i++)

@@ -52,7 +52,7 @@ static bool shape(struct graph *g, struct op *op, struct problem *why) {
     struct tensor y = *op_input(g, op, 0);
     const bool x_grad = y.needs_grad, weight_grad = op_input(g, op, 1)->needs_grad;
     y.shape[y.rank - 1] = sizes_of(g, op).out;
-    return graph_output(g, op, NULL, DTYPE_FLOAT32, y.rank, y.shape, true, why) != GRAPH_NONE &&
+    return graph_output(g, op, NULL, y.dtype, y.rank, y.shape, true, why) != GRAPH_NONE &&
            (!weight_grad || graph_save(g, op, op->inputs[0], why)) &&
            (!x_grad || graph_save(g, op, op->inputs[1], why));
 }

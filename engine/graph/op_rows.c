@@ -24,8 +24,9 @@ bool op_inputs_check(const struct graph *g, const struct op *op, uint32_t at_lea
     }
     for (uint32_t i = 0; i < op->n_inputs; i++) {
         enum dtype dtype = op_input(g, op, i)->dtype;
-        if (dtype != DTYPE_FLOAT32) {
-            problem_set(why, PROBLEM_UNSUPPORTED, "", "is %s; this op computes in float32", dtype_name(dtype));
+        if (dtype != DTYPE_FLOAT32 && dtype != DTYPE_BFLOAT16 && dtype != DTYPE_FLOAT16) {
+            problem_set(why, PROBLEM_UNSUPPORTED, "", "is %s; this op takes float32, bfloat16 or float16",
+                        dtype_name(dtype));
             return problem_nest(why, "/inputs/%u", i);
         }
     }
@@ -49,7 +50,7 @@ bool op_elementwise(struct graph *g, struct op *op, struct problem *why) {
     const struct tensor x = *op_input(g, op, 0); /* a copy: making the output may move the list */
     op->forward_flops = op->backward_flops = x.elements;
     op->forward_work_bytes = op->backward_work_bytes = 0;
-    return graph_output(g, op, NULL, DTYPE_FLOAT32, x.rank, x.shape, true, why) != GRAPH_NONE;
+    return graph_output(g, op, NULL, x.dtype, x.rank, x.shape, true, why) != GRAPH_NONE;
 }
 
 const float *op_in(const struct op_call *c, uint32_t i) {

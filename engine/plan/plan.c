@@ -12,9 +12,19 @@ const char *plan_step_name(enum step_op op) {
     return step_names[op];
 }
 
+const char *plan_op_name(const struct graph *g, uint32_t op, struct arena *arena, struct problem *why) {
+    const struct op *o = &g->ops[op];
+    return o->layer == GRAPH_NONE || !g->borrow_names ? o->name : arena_printf(arena, why, "%u.%s", o->layer, o->name);
+}
+
 const char *plan_value_name(const struct graph *g, uint32_t value, struct arena *arena, struct problem *why) {
-    return value < g->n_tensors ? g->tensors[value].name
-                                : arena_printf(arena, why, "d(%s)", g->tensors[value - g->n_tensors].name);
+    bool gradient = value >= g->n_tensors;
+    const struct tensor *t = &g->tensors[gradient ? value - g->n_tensors : value];
+    uint32_t layer = t->producer == GRAPH_NONE || !g->borrow_names ? GRAPH_NONE : g->ops[t->producer].layer;
+    const char *open = gradient ? "d(" : "", *close = gradient ? ")" : "";
+    if (layer != GRAPH_NONE)
+        return arena_printf(arena, why, "%s%u.%s%s", open, layer, t->name, close);
+    return gradient ? arena_printf(arena, why, "%s%s%s", open, t->name, close) : t->name;
 }
 
 uint64_t plan_value_bytes(const struct graph *g, uint32_t value) {
@@ -71,16 +81,17 @@ static bool ends_touch_all(struct ends *e, const struct op *op, enum step_op wha
         for (uint32_t i = 0; ok && i < op->n_outputs; i++)
             ok = ends_touch(e, op->outputs[i], why);
         for (uint32_t i = 0; ok && i < op->n_inputs; i++)
-            ok = ends_touch(e, op->inputs[i], why);
+            ok = ends_touch(e, op->reads[i], why);
         return ok;
     }
     for (uint32_t i = 0; ok && i < op->n_saved; i++)
         ok = ends_touch(e, op->saved[i], why);
     for (uint32_t i = 0; ok && i < op->n_results; i++)
-        ok = ends_touch(e, gradient + op->outputs[i], why);
+        if (e->g->tensors[op->outputs[i]].needs_grad)
+            ok = ends_touch(e, gradient + op->outputs[i], why);
     for (uint32_t i = 0; ok && i < op->n_inputs; i++)
-        if (e->g->tensors[op->inputs[i]].needs_grad)
-            ok = ends_touch(e, gradient + op->inputs[i], why);
+        if (e->g->tensors[op->reads[i]].needs_grad)
+            ok = ends_touch(e, gradient + op->reads[i], why);
     return ok;
 }
 
@@ -91,16 +102,17 @@ static void ends_mark(struct ends *e, const struct op *op, enum step_op what) {
         for (uint32_t i = 0; i < op->n_outputs; i++)
             e->next[op->outputs[i]] = NEXT_MADE;
         for (uint32_t i = 0; i < op->n_inputs; i++)
-            e->next[op->inputs[i]] = NEXT_READ;
+            e->next[op->reads[i]] = NEXT_READ;
         return;
     }
     for (uint32_t i = 0; i < op->n_saved; i++)
         e->next[op->saved[i]] = NEXT_READ;
     for (uint32_t i = 0; i < op->n_results; i++)
-        e->next[gradient + op->outputs[i]] = NEXT_READ;
+        if (e->g->tensors[op->outputs[i]].needs_grad)
+            e->next[gradient + op->outputs[i]] = NEXT_READ;
     for (uint32_t i = 0; i < op->n_inputs; i++)
-        if (e->g->tensors[op->inputs[i]].needs_grad)
-            e->next[gradient + op->inputs[i]] = NEXT_READ;
+        if (e->g->tensors[op->reads[i]].needs_grad)
+            e->next[gradient + op->reads[i]] = NEXT_READ;
 }
 
 static bool moves_end(struct ends *e, const struct step *moves, uint32_t n_moves, struct problem *why) {

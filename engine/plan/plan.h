@@ -71,7 +71,8 @@ PROBLEM_MUST_CHECK bool plan_simulate(struct plan *plan, struct arena *arena, st
  * Deterministic. */
 PROBLEM_MUST_CHECK bool plan_layout(struct plan *plan, struct arena *arena, struct problem *why);
 
-/* A value's name in the arena: the tensor's, or "d(NAME)". */
+/* Names in the arena: an op's, a tensor's, or "d(NAME)"; with the layer before it where the graph borrows its names. */
+const char *plan_op_name(const struct graph *g, uint32_t op, struct arena *arena, struct problem *why);
 const char *plan_value_name(const struct graph *g, uint32_t value, struct arena *arena, struct problem *why);
 uint64_t plan_value_bytes(const struct graph *g, uint32_t value);
 /* "run", "grad", "free" */

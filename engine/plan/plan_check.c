@@ -22,8 +22,8 @@ static bool readable(const struct judge *j, uint32_t t) {
 static bool judge_run(struct judge *j, uint32_t id, struct problem *why) {
     const struct op *op = &j->g->ops[id];
     for (uint32_t i = 0; i < op->n_inputs; i++)
-        if (!readable(j, op->inputs[i]))
-            return wrong(j, why, "an op runs without its input", j->g->tensors[op->inputs[i]].name);
+        if (!readable(j, op->reads[i]))
+            return wrong(j, why, "an op runs without its input", j->g->tensors[op->reads[i]].name);
     for (uint32_t i = 0; i < op->n_outputs; i++)
         j->tensor_here[op->outputs[i]] = true;
     return true;
@@ -42,10 +42,11 @@ static bool judge_grad(struct judge *j, uint32_t id, struct problem *why) {
         if (!readable(j, op->saved[i]))
             return wrong(j, why, "a gradient is taken without a saved tensor", j->g->tensors[op->saved[i]].name);
     for (uint32_t i = 0; i < op->n_results; i++)
-        j->gradient_here[op->outputs[i]] = true;
+        if (j->g->tensors[op->outputs[i]].needs_grad)
+            j->gradient_here[op->outputs[i]] = true;
     for (uint32_t i = 0; i < op->n_inputs; i++)
-        if (j->g->tensors[op->inputs[i]].needs_grad)
-            j->gradient_here[op->inputs[i]] = true;
+        if (j->g->tensors[op->reads[i]].needs_grad)
+            j->gradient_here[op->reads[i]] = true;
     return true;
 }
 

@@ -23,7 +23,8 @@ __attribute__((format(printf, 2, 3))) static void text_add(struct text *t, const
 
 static const char *step_object(const struct plan *plan, uint32_t step, struct arena *arena, struct problem *why) {
     const struct step *s = &plan->steps[step];
-    return s->op == STEP_FREE ? plan_value_name(plan->graph, s->of, arena, why) : plan->graph->ops[s->of].name;
+    return s->op == STEP_FREE ? plan_value_name(plan->graph, s->of, arena, why)
+                              : plan_op_name(plan->graph, s->of, arena, why);
 }
 
 static void print_step(struct text *t, const struct plan *plan, uint32_t step, const char *name, uint64_t live_bytes,

@@ -78,7 +78,7 @@ static bool simulate_run(struct simulation *s, uint32_t step, struct problem *wh
     s->runs[id] = again ? 2 : 1;
     *(again ? &s->plan->recompute_flops : &s->plan->forward_flops) += op->forward_flops;
     for (uint32_t i = 0; again && i < op->n_inputs; i++)
-        read_in_backward(s, op->inputs[i], step);
+        read_in_backward(s, op->reads[i], step);
     for (uint32_t i = 0; i < op->n_outputs; i++)
         if (!make(s, op->outputs[i], step, again, why))
             return false;
@@ -91,10 +91,10 @@ static bool simulate_grad(struct simulation *s, uint32_t step, struct problem *w
     for (uint32_t i = 0; i < op->n_saved; i++)
         read_in_backward(s, op->saved[i], step);
     for (uint32_t i = 0; i < op->n_results; i++)
-        if (!make(s, s->g->n_tensors + op->outputs[i], step, false, why))
+        if (s->g->tensors[op->outputs[i]].needs_grad && !make(s, s->g->n_tensors + op->outputs[i], step, false, why))
             return false;
     for (uint32_t i = 0; i < op->n_inputs; i++)
-        if (s->g->tensors[op->inputs[i]].needs_grad && !make(s, s->g->n_tensors + op->inputs[i], step, false, why))
+        if (s->g->tensors[op->reads[i]].needs_grad && !make(s, s->g->n_tensors + op->reads[i], step, false, why))
             return false;
     return op->backward_work_bytes == 0 || life_begin(s, EXTENT_WORK, step, op->backward_work_bytes, why);
 }

@@ -85,8 +85,8 @@ static void kept_find(struct rerun *r) {
             if (r->group[o] == GRAPH_NONE || !made_in(r, op->saved[i], r->group[o]))
                 r->kept[op->saved[i]] = true;
         for (uint32_t i = 0; r->group[o] != GRAPH_NONE && i < op->n_inputs; i++)
-            if (!made_in(r, op->inputs[i], r->group[o]))
-                r->kept[op->inputs[i]] = true;
+            if (!made_in(r, op->reads[i], r->group[o]))
+                r->kept[op->reads[i]] = true;
     }
 }
 
@@ -110,8 +110,8 @@ static void again_find(struct rerun *r, uint32_t group, uint32_t last) {
         for (uint32_t i = 0; i < op->n_outputs; i++)
             r->again[o] |= r->wanted[op->outputs[i]];
         for (uint32_t i = 0; r->again[o] && i < op->n_inputs; i++)
-            if (made_in(r, op->inputs[i], group) && !r->kept[op->inputs[i]])
-                r->wanted[op->inputs[i]] = true;
+            if (made_in(r, op->reads[i], group) && !r->kept[op->reads[i]])
+                r->wanted[op->reads[i]] = true;
     }
 }
 
