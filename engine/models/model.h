@@ -7,6 +7,7 @@
 #define REMATD_MODELS_MODEL_H
 
 #include "engine/graph/graph.h"
+#include "engine/models/optimizer.h"
 
 enum model_family { MODEL_DECODER };
 enum model_mlp { MODEL_GELU, MODEL_GELU_TANH, MODEL_RELU, MODEL_SILU, MODEL_SWIGLU, MODEL_GEGLU };
@@ -49,17 +50,6 @@ struct workload {
     const struct optimizer *optimizer;
     unsigned threads; /* 0: 1; workspace depends on it */
 };
-
-/* A row of optimizer_table: what it keeps for one parameter tensor, in float32 numbers or bytes. In 16-bit training it
- * also holds a float32 master copy of each weight (but for "none"). */
-struct optimizer {
-    const char *name, *description;
-    uint64_t (*state_bytes)(const struct tensor *parameter);
-    bool steps; /* changes weights: needs master copies in 16-bit training */
-};
-extern const struct optimizer optimizer_table[];
-extern const unsigned optimizer_table_length;
-const struct optimizer *optimizer_find(const char *name); /* NULL if unknown */
 
 /* Fills what is 0 with the defaults of docs/protocol.md (kv_heads = heads, head_dim = d_model / heads, ...). */
 void model_defaults(struct model *m);

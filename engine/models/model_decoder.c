@@ -1,4 +1,4 @@
-/* lower_decoder.c - one training step of a decoder as a graph: embedding, layers, final norm, head, loss.
+/* model_decoder.c - one training step of a decoder as a graph: embedding, layers, final norm, head, loss.
  *
  * Tensors are [batch, seq_len, width]; heads lie side by side in a row, as linear layers make them. Names are static:
  * the layer stands beside them (graph.borrow_names). */
