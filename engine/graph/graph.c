@@ -14,6 +14,16 @@ bool graph_init(struct graph *g, struct arena *arena, unsigned threads, bool bac
     return true;
 }
 
+bool graph_reserve(struct graph *g, uint32_t tensors, uint32_t ops, struct problem *why) {
+    if (g->tensors || g->ops || tensors > GRAPH_TENSORS_MAX)
+        return true;
+    g->tensors = arena_new(g->arena, struct tensor, tensors, why);
+    g->ops = arena_new(g->arena, struct op, ops, why);
+    g->tensors_room = tensors;
+    g->ops_room = ops;
+    return g->tensors && g->ops;
+}
+
 /* Doubles a list in the arena when it is full; the old one stays until the arena goes. */
 static void *list_room(struct arena *a, void *list, uint32_t n, uint32_t *room, size_t size, struct problem *why) {
     if (n < *room)

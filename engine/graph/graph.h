@@ -54,6 +54,9 @@ struct graph {
 PROBLEM_MUST_CHECK bool graph_init(struct graph *g, struct arena *arena, unsigned threads, bool backward,
                                    struct problem *why);
 
+/* Room for so many tensors and ops at once, for those who know; nothing is promised beyond speed. */
+PROBLEM_MUST_CHECK bool graph_reserve(struct graph *g, uint32_t tensors, uint32_t ops, struct problem *why);
+
 /* A tensor that no op makes. Names are copied. GRAPH_NONE with a problem (PROBLEM_LIMIT "/shape/0" ...) on sizes of 0,
  * rank over 8 or more than 2^62 bytes. */
 uint32_t graph_tensor(struct graph *g, enum tensor_role role, const char *name, enum dtype dtype, unsigned rank,

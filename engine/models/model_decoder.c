@@ -176,6 +176,8 @@ static uint32_t feed_forward(struct lowering *l, uint32_t x) {
 
 /* ---- the whole ---- */
 
+enum { LAYER_TENSORS = 48, LAYER_OPS = 20 }; /* about what a layer makes */
+
 static uint32_t sub_layer(struct lowering *l, uint32_t x, unsigned part, const char *const before[3],
                           const char *const after[3], const char *sum, uint32_t (*body)(struct lowering *, uint32_t)) {
     l->parts = part;
@@ -242,6 +244,9 @@ bool model_lower(const struct workload *w, struct arena *arena, struct graph *g,
     if (!workload_check(w, why) || !graph_init(g, arena, w->threads ? w->threads : 1, true, why))
         return false;
     g->borrow_names = true;
+    if (!graph_reserve(g, 16 + (uint32_t)w->model.layers * LAYER_TENSORS, 16 + (uint32_t)w->model.layers * LAYER_OPS,
+                       why))
+        return false;
     const uint64_t tokens[] = {w->batch, w->seq_len};
     uint32_t ids = graph_tensor(g, TENSOR_INPUT, "tokens", DTYPE_INT32, 2, tokens, false, why);
     uint32_t targets = graph_tensor(g, TENSOR_INPUT, "targets", DTYPE_INT32, 2, tokens, false, why);

@@ -47,6 +47,14 @@ static void place_insert(struct layout *l, uint32_t id, uint32_t n_placed) {
     l->placed[lo] = id;
 }
 
+static void keep_best(struct layout *l, uint64_t bytes) {
+    if (bytes >= l->best_bytes)
+        return;
+    l->best_bytes = bytes;
+    for (uint32_t i = 0; i < l->n; i++)
+        l->best[i] = l->extents[i].offset;
+}
+
 /* Places all in order; keeps the result if it is the smallest so far. Returns its bytes. */
 static uint64_t place_all(struct layout *l) {
     uint64_t bytes = 0;
@@ -56,11 +64,7 @@ static uint64_t place_all(struct layout *l) {
         bytes = units_max(bytes, e->offset + e->bytes);
         place_insert(l, l->order[i], i);
     }
-    if (bytes < l->best_bytes) {
-        l->best_bytes = bytes;
-        for (uint32_t i = 0; i < l->n; i++)
-            l->best[i] = l->extents[i].offset;
-    }
+    keep_best(l, bytes);
     return bytes;
 }
 
@@ -142,16 +146,151 @@ static void layout_search(struct layout *l, struct key *keys) {
     }
 }
 
+/* ---- the skyline ---- */
+
+#define SHORT_STEPS 32u /* lives up to this long settle among neighbours; also the width of a bucket of steps */
+
+/* heights over steps: raise and greatest over a range, both O(log n). A node's own mark covers all of its range. */
+struct skyline {
+    uint64_t *mark, *most; /* by node: 1 is the root, leaves from `leaves` on */
+    uint32_t leaves;
+};
+
+static bool skyline_init(struct skyline *sky, uint32_t n_steps, struct arena *arena, struct problem *why) {
+    for (sky->leaves = 1; sky->leaves < n_steps; sky->leaves *= 2)
+        ;
+    sky->mark = arena_new(arena, uint64_t, (size_t)sky->leaves * 2, why);
+    sky->most = arena_new(arena, uint64_t, (size_t)sky->leaves * 2, why);
+    return sky->mark && sky->most;
+}
+
+static uint64_t skyline_greatest(const struct skyline *sky, uint32_t first, uint32_t last) {
+    uint32_t l = first + sky->leaves, r = last + sky->leaves;
+    uint64_t greatest = units_max(sky->most[l], sky->most[r]);
+    for (; l > 1; l /= 2, r /= 2) {
+        if (l + 1 < r) { /* subtrees that lie wholly between the two paths */
+            if (!(l & 1))
+                greatest = units_max(greatest, sky->most[l + 1]);
+            if (r & 1)
+                greatest = units_max(greatest, sky->most[r - 1]);
+        }
+        greatest = units_max(greatest, units_max(sky->mark[l / 2], sky->mark[r / 2]));
+    }
+    return greatest;
+}
+
+static void skyline_node(const struct skyline *sky, uint32_t node, uint64_t height) {
+    sky->mark[node] = units_max(sky->mark[node], height);
+    sky->most[node] = units_max(sky->most[node], height);
+}
+
+static void skyline_raise(const struct skyline *sky, uint32_t first, uint32_t last, uint64_t height) {
+    uint32_t l = first + sky->leaves, r = last + sky->leaves;
+    skyline_node(sky, l, height);
+    skyline_node(sky, r, height);
+    for (; l > 1; l /= 2, r /= 2) {
+        if (l + 1 < r) {
+            if (!(l & 1))
+                skyline_node(sky, l + 1, height);
+            if (r & 1)
+                skyline_node(sky, r - 1, height);
+        }
+        sky->most[l / 2] = units_max(sky->most[l / 2], height); /* something below is as high */
+        sky->most[r / 2] = units_max(sky->most[r / 2], height);
+    }
+}
+
+/* Short extents by the bucket of steps they touch: at most two buckets each, as lists through next. */
+struct neighbours {
+    uint32_t *head;   /* by bucket: 1 + entry; entry e is extent e / 2 */
+    uint32_t *next;   /* by entry */
+    uint32_t *nearby; /* scratch: those in the way, by offset */
+};
+
+static uint32_t nearby_find(const struct layout *l, const struct neighbours *n, const struct extent *e,
+                            uint64_t floor) {
+    uint32_t count = 0, first = e->first / SHORT_STEPS, last = e->last / SHORT_STEPS;
+    for (uint32_t bucket = first; bucket <= last; bucket++)
+        for (uint32_t entry = n->head[bucket]; entry; entry = n->next[entry - 1]) {
+            uint32_t id = (entry - 1) / 2, at = count;
+            const struct extent *other = &l->extents[id];
+            bool seen = bucket > first && other->first / SHORT_STEPS < bucket;
+            if (seen || other->last < e->first || e->last < other->first || other->offset + other->bytes <= floor)
+                continue;
+            for (; at > 0 && l->extents[n->nearby[at - 1]].offset > other->offset; at--)
+                n->nearby[at] = n->nearby[at - 1];
+            n->nearby[at] = id;
+            count++;
+        }
+    return count;
+}
+
+static void settle(struct layout *l, struct neighbours *n, uint32_t id, uint64_t floor) {
+    struct extent *e = &l->extents[id];
+    uint32_t count = nearby_find(l, n, e, floor);
+    e->offset = floor;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct extent *other = &l->extents[n->nearby[i]];
+        if (other->offset >= e->offset + e->bytes)
+            break;
+        e->offset = units_max(e->offset, other->offset + other->bytes);
+    }
+    for (uint32_t bucket = e->first / SHORT_STEPS, entry = 2 * id; bucket <= e->last / SHORT_STEPS; bucket++, entry++) {
+        n->next[entry] = n->head[bucket];
+        n->head[bucket] = entry + 1;
+    }
+}
+
+/* Longest first, by counting; count has n_steps + 2 zeros. */
+static void order_by_steps(struct layout *l, uint32_t n_steps, uint32_t *count) {
+    for (uint32_t i = 0; i < l->n; i++)
+        count[n_steps - steps_of(&l->extents[i]) + 1]++;
+    for (uint32_t s = 0; s <= n_steps; s++)
+        count[s + 1] += count[s];
+    for (uint32_t i = 0; i < l->n; i++)
+        l->order[count[n_steps - steps_of(&l->extents[i])]++] = i;
+}
+
+static bool stack_up(struct layout *l, uint32_t n_steps, struct arena *arena, struct problem *why) {
+    struct skyline sky;
+    struct neighbours n;
+    uint32_t *count = arena_new(arena, uint32_t, (size_t)n_steps + 2, why);
+    n.head = arena_new(arena, uint32_t, (size_t)n_steps / SHORT_STEPS + 2, why);
+    n.next = arena_new(arena, uint32_t, (size_t)l->n * 2, why);
+    n.nearby = l->placed;
+    if (!count || !n.head || !n.next || !skyline_init(&sky, n_steps, arena, why))
+        return false;
+    order_by_steps(l, n_steps, count);
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < l->n; i++) {
+        struct extent *e = &l->extents[l->order[i]];
+        e->offset = skyline_greatest(&sky, e->first, e->last);
+        if (steps_of(e) <= SHORT_STEPS)
+            settle(l, &n, l->order[i], e->offset);
+        else
+            skyline_raise(&sky, e->first, e->last, e->offset + e->bytes);
+        bytes = units_max(bytes, e->offset + e->bytes);
+    }
+    keep_best(l, bytes);
+    return true;
+}
+
 bool plan_layout(struct plan *plan, struct arena *arena, struct problem *why) {
     struct layout l = {
         .extents = plan->extents, .n = plan->n_extents, .best_bytes = UINT64_MAX, .bound = plan->live_peak_bytes};
     l.order = arena_new(arena, uint32_t, (size_t)l.n + 1, why);
     l.placed = arena_new(arena, uint32_t, (size_t)l.n + 1, why);
     l.best = arena_new(arena, uint64_t, l.n, why);
-    struct key *keys = arena_new(arena, struct key, l.n, why);
-    if (!l.order || !l.placed || !l.best || !keys)
+    if (!l.order || !l.placed || !l.best)
         return false;
-    layout_search(&l, keys);
+    if (!stack_up(&l, plan->n_steps, arena, why))
+        return false;
+    if (l.best_bytes > l.bound) {
+        struct key *keys = arena_new(arena, struct key, l.n, why);
+        if (!keys)
+            return false;
+        layout_search(&l, keys);
+    }
     plan->slab_bytes = l.n ? l.best_bytes : 0;
     for (uint32_t i = 0; i < l.n; i++)
         l.extents[i].offset = l.best[i];
