@@ -1,0 +1,195 @@
+/* test_models.c - models as requests give them: parameter counts of every kind of config.json, to the unit, as
+ * transformers has them (tests/data/parameters.json, made by record_parameters.py); presets; refusals by name. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/models/presets.h"
+#include "server/wire_model.h"
+
+static struct wire_document *recorded(void) {
+    static char text[1 << 18];
+    struct problem why = {0};
+    FILE *file = fopen("tests/data/parameters.json", "rb");
+    cr_assert(file);
+    size_t bytes = fread(text, 1, sizeof text, file);
+    fclose(file);
+    struct wire_document *d = wire_parse(text, bytes, &why);
+    cr_assert(d, "%s", why.detail);
+    return d;
+}
+
+static uint64_t parameters_of(const struct model *m, const char *name) {
+    struct workload w = {.model = *m, .seq_len = 16, .batch = 1, .dtype = DTYPE_BFLOAT16};
+    struct arena a;
+    struct graph g;
+    struct problem why = {0};
+    arena_init(&a, 0);
+    w.attention = &attn_table[ATTN_FLASH];
+    w.optimizer = optimizer_find("adamw");
+    cr_assert(model_lower(&w, &a, &g, &why), "%s: %s %s", name, why.where, why.detail);
+    uint64_t parameters = model_parameters(&g);
+    arena_free(&a);
+    return parameters;
+}
+
+Test(models, every_config_has_the_parameters_that_transformers_counts) {
+    struct wire_document *d = recorded();
+    struct wire_value root = wire_root(d), list, row, config, name;
+    struct problem why = {0};
+    cr_assert(wire_need(&root, "models", &list, &why));
+    cr_assert_gt(wire_length(&list), 25);
+    for (size_t i = 0; i < wire_length(&list); i++) {
+        struct arena a;
+        struct wire_model m;
+        const char *text;
+        uint64_t parameters = 0;
+        row = wire_at(&list, i);
+        arena_init(&a, 0);
+        cr_assert(wire_need(&row, "config", &config, &why) && wire_need(&row, "name", &name, &why) &&
+                  wire_string(&name, &text, &why) &&
+                  wire_uint_of(&row, "parameters", 1, UINT64_MAX, &parameters, &why));
+        cr_assert(wire_model_config_read(&config, &a, &m, &why), "%s: %s %s", text, why.where, why.detail);
+        cr_expect_eq(parameters_of(&m.model, text), parameters, "%s: %lu, not %lu", text, parameters_of(&m.model, text),
+                     parameters);
+        cr_expect_eq(m.n_ignored, 0, "%s: %s is ignored", text, m.n_ignored ? m.ignored[0] : "");
+        arena_free(&a);
+    }
+    wire_document_free(d);
+}
+
+/* A preset is the config of the same name, wherever one is recorded. */
+Test(models, presets_are_the_recorded_models) {
+    struct wire_document *d = recorded();
+    struct wire_value root = wire_root(d), list;
+    struct problem why = {0};
+    unsigned same = 0;
+    cr_assert(wire_need(&root, "models", &list, &why));
+    for (unsigned p = 0; p < presets_table_length; p++) {
+        struct model m = presets_table[p].model;
+        model_defaults(&m);
+        cr_assert(model_check(&m, &why), "%s: %s", presets_table[p].name, why.detail);
+        cr_assert_eq(presets_find(presets_table[p].name), &presets_table[p], "%s is there twice",
+                     presets_table[p].name);
+        for (size_t i = 0; i < wire_length(&list); i++) {
+            struct wire_value row = wire_at(&list, i);
+            const char *name = "";
+            uint64_t parameters = 0;
+            cr_assert(wire_string_of(&row, "name", &name, &why) &&
+                      wire_uint_of(&row, "parameters", 1, UINT64_MAX, &parameters, &why));
+            if (strcmp(name, presets_table[p].name) != 0)
+                continue;
+            same++;
+            cr_expect_eq(parameters_of(&m, name), parameters, "%s", name);
+        }
+    }
+    cr_expect_geq(same, 12);
+    wire_document_free(d);
+}
+
+/* Pointers begin at the model. */
+static bool model_read(const char *text, struct arena *a, struct wire_model *m, struct problem *why) {
+    char whole[1024];
+    struct wire_value root, model;
+    *why = (struct problem){0};
+    int bytes = snprintf(whole, sizeof whole, "{\"model\":%s}", text);
+    struct wire_document *d = wire_parse(whole, (size_t)bytes, why);
+    cr_assert(d, "%s: %s", text, why->detail);
+    root = wire_root(d);
+    bool ok = wire_need(&root, "model", &model, why) && wire_model_read(&model, a, m, why);
+    cr_assert(ok || strncmp(why->where, "/model", 6) == 0);
+    if (!ok)
+        memmove(why->where, why->where + 6, strlen(why->where + 6) + 1);
+    wire_document_free(d);
+    return ok;
+}
+
+Test(models, bad_models_are_refused_by_field) {
+    static const struct {
+        const char *text, *where;
+        enum problem_kind kind;
+    } rows[] = {
+        {"7", "", PROBLEM_MALFORMED},
+        {"\"gpt5\"", "", PROBLEM_LIMIT},
+        {"{}", "/family", PROBLEM_MISSING_FIELD},
+        {"{\"family\":\"encoder\"}", "/family", PROBLEM_UNSUPPORTED},
+        {"{\"family\":\"decoder\",\"layers\":2,\"d_model\":8}", "/heads", PROBLEM_MISSING_FIELD},
+        {"{\"family\":\"decoder\",\"layers\":0,\"d_model\":8,\"heads\":2}", "/layers", PROBLEM_LIMIT},
+        {"{\"family\":\"decoder\",\"layers\":1001,\"d_model\":8,\"heads\":2}", "/layers", PROBLEM_LIMIT},
+        {"{\"family\":\"decoder\",\"layers\":2,\"d_model\":8,\"heads\":3}", "/heads", PROBLEM_SHAPE},
+        {"{\"family\":\"decoder\",\"layers\":2,\"d_model\":8,\"heads\":4,\"kv_heads\":8}", "/kv_heads", PROBLEM_SHAPE},
+        {"{\"family\":\"decoder\",\"layers\":2,\"d_model\":8,\"heads\":4,\"kv_heads\":3}", "/kv_heads", PROBLEM_SHAPE},
+        {"{\"family\":\"decoder\",\"layers\":2,\"d_model\":8,\"heads\":4,\"mlp\":\"glu\"}", "/mlp", PROBLEM_LIMIT},
+        {"{\"family\":\"decoder\",\"layers\":2,\"d_model\":8,\"heads\":4,\"bias\":1}", "/bias", PROBLEM_MALFORMED},
+        {"{\"family\":\"decoder\",\"layers\":2,\"d_model\":8,\"heads\":4,\"depth\":1}", "/depth",
+         PROBLEM_UNKNOWN_FIELD},
+        {"{\"family\":\"decoder\",\"layers\":2,\"d_model\":8,\"heads\":4,\"experts\":4,\"experts_per_token\":5}",
+         "/experts_per_token", PROBLEM_LIMIT},
+        {"{\"hf_config\":{}}", "/hf_config/model_type", PROBLEM_MISSING_FIELD},
+        {"{\"hf_config\":{\"model_type\":\"bert\"}}", "/hf_config/model_type", PROBLEM_UNSUPPORTED},
+        {"{\"hf_config\":{\"model_type\":\"nonsense\"}}", "/hf_config/model_type", PROBLEM_UNSUPPORTED},
+        {"{\"hf_config\":{\"model_type\":\"llava\",\"text_config\":{\"model_type\":\"llama\"}}}",
+         "/hf_config/model_type", PROBLEM_UNSUPPORTED},
+        {"{\"hf_config\":{\"model_type\":\"llama\"},\"layers\":2}", "/layers", PROBLEM_UNKNOWN_FIELD},
+        {"{\"hf_config\":{\"model_type\":\"llama\",\"hidden_size\":\"4096\"}}", "/hf_config/hidden_size",
+         PROBLEM_MALFORMED},
+        {"{\"hf_config\":{\"model_type\":\"llama\",\"hidden_size\":null}}", "/hf_config/hidden_size",
+         PROBLEM_MALFORMED},
+        {"{\"hf_config\":{\"model_type\":\"mistral\",\"num_key_value_heads\":null}}", "/hf_config/num_key_value_heads",
+         PROBLEM_MALFORMED},
+        {"{\"hf_config\":{\"model_type\":\"llama\",\"num_key_value_heads\":5}}", "/hf_config/num_key_value_heads",
+         PROBLEM_SHAPE},
+        {"{\"hf_config\":{\"model_type\":\"gpt2\",\"n_head\":7}}", "/hf_config/n_head", PROBLEM_SHAPE},
+        {"{\"hf_config\":{\"model_type\":\"llama\",\"hidden_act\":\"mish\"}}", "/hf_config/hidden_act",
+         PROBLEM_UNSUPPORTED},
+        {"{\"hf_config\":{\"model_type\":\"llama\",\"quantization_config\":{\"bits\":4}}}",
+         "/hf_config/quantization_config", PROBLEM_UNSUPPORTED},
+        {"{\"hf_config\":{\"model_type\":\"qwen2\",\"use_sliding_window\":true,\"max_window_layers\":3}}",
+         "/hf_config/max_window_layers", PROBLEM_UNSUPPORTED},
+        {"{\"hf_config\":{\"model_type\":\"gemma2\",\"num_hidden_layers\":2,\"layer_types\":[\"full_attention\"]}}",
+         "/hf_config/layer_types", PROBLEM_LIMIT},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct arena a;
+        struct wire_model m;
+        struct problem why;
+        arena_init(&a, 0);
+        cr_expect_not(model_read(rows[i].text, &a, &m, &why), "%s", rows[i].text);
+        cr_expect_eq(why.kind, rows[i].kind, "%s: %s", rows[i].text, why.detail);
+        cr_expect_str_eq(why.where, rows[i].where, "%s: at %s: %s", rows[i].text, why.where, why.detail);
+        arena_free(&a);
+    }
+}
+
+Test(models, windows_and_leftovers_are_read_as_the_framework_does) {
+    static const struct {
+        const char *text;
+        uint64_t window, pattern;
+        const char *ignored; /* the first */
+    } rows[] = {
+        {"{\"hf_config\":{\"model_type\":\"mistral\"}}", 4096, 0, NULL},
+        {"{\"hf_config\":{\"model_type\":\"mistral\",\"sliding_window\":null}}", 0, 0, NULL},
+        {"{\"hf_config\":{\"model_type\":\"qwen2\",\"sliding_window\":128}}", 0, 0, NULL},
+        {"{\"hf_config\":{\"model_type\":\"qwen2\",\"use_sliding_window\":true,\"sliding_window\":128,"
+         "\"max_window_layers\":0}}",
+         128, 0, NULL},
+        {"{\"hf_config\":{\"model_type\":\"qwen3\",\"use_sliding_window\":true,\"max_window_layers\":32}}", 0, 0, NULL},
+        {"{\"hf_config\":{\"model_type\":\"gemma2\"}}", 4096, 2, NULL},
+        {"{\"hf_config\":{\"model_type\":\"gemma2\",\"num_hidden_layers\":3,\"layer_types\":[\"sliding_attention\","
+         "\"sliding_attention\",\"full_attention\"],\"z\":1,\"bos_token_id\":2}}",
+         4096, 3, "bos_token_id"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct arena a;
+        struct wire_model m;
+        struct problem why;
+        arena_init(&a, 0);
+        cr_assert(model_read(rows[i].text, &a, &m, &why), "%s: %s %s", rows[i].text, why.where, why.detail);
+        cr_expect_eq(m.model.window, rows[i].window, "%s", rows[i].text);
+        cr_expect_eq(m.model.window_pattern, rows[i].pattern, "%s", rows[i].text);
+        cr_expect_eq(m.n_ignored, rows[i].ignored ? 2u : 0u);
+        cr_expect(!rows[i].ignored || strcmp(m.ignored[0], rows[i].ignored) == 0);
+        arena_free(&a);
+    }
+}
