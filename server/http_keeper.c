@@ -5,6 +5,7 @@
  * end. And it asks suspended requests whether they are ready. */
 #include "server/http_private.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -64,7 +65,15 @@ static void reap(struct http *http, uint64_t now) {
     pthread_mutex_unlock(&http->lock);
 }
 
-/* Resumes what is ready or out of time; returns what goes on waiting. */
+/* The peer sends no more. A suspended connection is not looked at by the library: one whose client has left would keep
+ * its place until the wait is over. A client that has only closed its sending half gets its answer early. */
+static bool is_left(const struct http_exchange *exchange) {
+    char next;
+    ssize_t n = recv(exchange->connection->fd, &next, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+
+/* Resumes what is ready, out of time or left by its client; returns what goes on waiting. */
 static struct http_exchange *ask_all(struct http_exchange *list, uint64_t now, bool closing) {
     struct http_exchange *rest = NULL;
     while (list) {
@@ -75,7 +84,7 @@ static struct http_exchange *ask_all(struct http_exchange *list, uint64_t now, b
             uint64_t waited = now - exchange->started_ns, tick = waited > WAIT_QUICK_NS ? SLOW_TICK_NS : WAIT_TICK_NS;
             if (now - exchange->asked_ns >= tick) {
                 exchange->asked_ns = now;
-                over = exchange->waiting.ready(&exchange->request);
+                over = is_left(exchange) || exchange->waiting.ready(&exchange->request);
             }
         }
         if (over) {

@@ -229,6 +229,22 @@ Test(http, waits_until_time_is_over, .init = start, .fini = stop) {
     cr_expect_geq(now_ns() - before, 200000000u);
 }
 
+/* Whoever waits takes one of the four places; who leaves gives it back before the wait is over. */
+Test(http, waits_end_with_their_client, .init = start_impatient, .fini = stop) {
+    for (int i = 0; i < 4; i++) {
+        int fd = dial();
+        say(fd, "GET /slow?ms=60000 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        usleep(50000);
+        close(fd);
+    }
+    unsigned status = 503;
+    for (int tries = 0; tries < 60 && status == 503; tries++) {
+        usleep(50000);
+        status = ask_end("GET /hello HTTP/1.1", "");
+    }
+    cr_expect_eq(status, 200);
+}
+
 Test(http, closing_ends_waits) {
     bool closed;
     start();
