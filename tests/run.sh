@@ -11,6 +11,13 @@ export LSAN_OPTIONS="suppressions=$(dirname "$0")/lsan.supp:print_suppressions=0
 export TSAN_OPTIONS="log_path=$reports/tsan:second_deadlock_stack=1"
 export OPENBLAS_NUM_THREADS=1
 status=0
+if [ -n "$suite" ] && [ "$variant" != tsan ]; then # Criterion calls a run of no tests a success
+  some=
+  for name in $("$binary" --list | sed -n 's/^\([A-Za-z0-9_]*\):.*/\1/p'); do
+    case $name in $suite) some=1 ;; esac
+  done
+  [ -n "$some" ] || { echo "run.sh: there is no suite '$suite'; $binary --list names them" >&2; exit 1; }
+fi
 if [ "$variant" = tsan ]; then
   "$binary" $suite || status=$?
 else
