@@ -1,0 +1,127 @@
+/* plan_apply.c - a named strategy in the words of other tools, or null and the reason where they have none. */
+#include <stdio.h>
+
+#include "server/plan_query.h"
+
+enum tool { TORCH, TRANSFORMERS, MEGATRON, JAX, TOOLS };
+
+static const char *const tool_names[] = {"torch", "transformers", "megatron", "jax"};
+
+/* What a tool is told: JSON without parameters, or NULL and why not. "layers" of torch are put by code. */
+struct words {
+    const char *json, *reason;
+};
+
+static const struct {
+    const struct planner *planner;
+    struct words words[TOOLS];
+} rows[] = {
+    {&planner_standard,
+     {[TRANSFORMERS] = {"{\"gradient_checkpointing\":false}", NULL},
+      [MEGATRON] = {"[]", NULL},
+      [JAX] = {"\"everything_saveable\"", NULL}}},
+    {&planner_every_layer,
+     {[TRANSFORMERS] = {"{\"gradient_checkpointing\":true,\"gradient_checkpointing_kwargs\":{\"use_reentrant\":false}}",
+                        NULL},
+      [MEGATRON] = {"[\"--recompute-granularity\",\"full\",\"--recompute-method\",\"uniform\","
+                    "\"--recompute-num-layers\",\"1\"]",
+                    NULL},
+      [JAX] = {"\"nothing_saveable\"", NULL}}},
+    {&planner_every_n, {[MEGATRON] = {NULL, "has uniform groups and blocks, not every n-th layer"}}},
+    {&planner_uniform, {[MEGATRON] = {NULL, "has groups of equal size; the last of segments may be longer"}}},
+    {&planner_block, {{0}}},
+    {&planner_selective, {[MEGATRON] = {NULL, "recomputes core_attn by this name; these ops it cannot name"}}},
+    {&planner_custom, {[MEGATRON] = {NULL, "has no per-layer list"}}},
+};
+
+static const char *const missing[] = {
+    [TORCH] = "checkpoints whole layers: a part of one needs a wrapper of its own",
+    [TRANSFORMERS] = "gradient_checkpointing is for all layers or none",
+    [MEGATRON] = "has no such strategy",
+    [JAX] = "policies are per function: wrap the layers that recompute in jax.checkpoint",
+};
+
+static bool is_checkpointed(const struct strategy *s, uint64_t layer) {
+    if (s->planner == &planner_every_layer || s->planner == &planner_uniform)
+        return true;
+    if (s->planner == &planner_every_n)
+        return layer % s->n == 0;
+    if (s->planner == &planner_block)
+        return layer < s->k;
+    return s->planner == &planner_custom && layer < s->n_layers && s->layers[layer].policy == LAYER_CHECKPOINT;
+}
+
+/* Whole layers: a list for torch.utils.checkpoint; groups of layers: checkpoint_sequential. */
+static bool put_torch(const struct plan_query *q, struct wire_out *o) {
+    const struct strategy *s = &q->strategy.strategy;
+    const uint64_t layers = q->w.workload.model.layers;
+    bool whole = s->planner != &planner_selective;
+    for (uint64_t i = 0; s->planner == &planner_custom && i < s->n_layers; i++)
+        whole = whole && s->layers[i].policy != LAYER_RECOMPUTE;
+    if (!whole)
+        return false;
+    wire_open(o, "torch", '{');
+    if (s->planner == &planner_uniform) {
+        uint64_t segments = s->segments ? s->segments : (layers + s->k - 1) / s->k;
+        wire_open(o, "checkpoint_sequential", '{');
+        wire_put_uint(o, "segments", segments);
+        wire_put_string(o, "note", "torch leaves the last segment plain: it keeps more than this plan");
+        wire_close(o, '}');
+    } else {
+        wire_open(o, "checkpoint_layers", '[');
+        for (uint64_t i = 0; i < layers; i++)
+            if (is_checkpointed(s, i))
+                wire_put_uint(o, NULL, i);
+        wire_close(o, ']');
+    }
+    wire_close(o, '}');
+    return true;
+}
+
+/* The flags that carry a number, and the one part Megatron-LM names. */
+static bool put_megatron(const struct strategy *s, struct wire_out *o) {
+    const char *method = s->planner == &planner_block                         ? "block"
+                         : s->planner == &planner_uniform && s->segments == 0 ? "uniform"
+                                                                              : NULL;
+    if (s->planner == &planner_selective && s->selection.parts == PART_ATTENTION_CORE && s->selection.op_kinds == 0) {
+        wire_put_json(o, "megatron",
+                      "[\"--recompute-granularity\",\"selective\",\"--recompute-modules\",\"core_attn\"]");
+        return true;
+    }
+    if (!method)
+        return false;
+    char k[24];
+    snprintf(k, sizeof k, "%llu", (unsigned long long)s->k);
+    wire_open(o, "megatron", '[');
+    wire_put_string(o, NULL, "--recompute-granularity");
+    wire_put_string(o, NULL, "full");
+    wire_put_string(o, NULL, "--recompute-method");
+    wire_put_string(o, NULL, method);
+    wire_put_string(o, NULL, "--recompute-num-layers");
+    wire_put_string(o, NULL, k);
+    wire_close(o, ']');
+    return true;
+}
+
+void plan_apply_put(const struct plan_query *q, struct wire_out *o) {
+    const struct strategy *s = &q->strategy.strategy;
+    const char *reasons[TOOLS] = {0};
+    size_t row = 0;
+    while (row + 1 < sizeof rows / sizeof rows[0] && rows[row].planner != s->planner)
+        row++;
+    wire_open(o, "apply", '{');
+    for (unsigned t = 0; t < TOOLS; t++) {
+        const struct words *w = &rows[row].words[t];
+        if ((t == TORCH && put_torch(q, o)) || (t == MEGATRON && put_megatron(s, o)))
+            continue;
+        wire_put_json(o, tool_names[t], w->json);
+        if (!w->json)
+            reasons[t] = w->reason ? w->reason : missing[t];
+    }
+    wire_open(o, "reasons", '{'); /* for each null */
+    for (unsigned t = 0; t < TOOLS; t++)
+        if (reasons[t])
+            wire_put_string(o, tool_names[t], reasons[t]);
+    wire_close(o, '}');
+    wire_close(o, '}');
+}

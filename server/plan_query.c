@@ -1,0 +1,336 @@
+/* plan_query.c - requests for plans: read, planned, answered; see plan_query.h. */
+#include "server/plan_query.h"
+
+#include <string.h>
+
+/* ---- reading ---- */
+
+static bool include_read(const struct wire_value *v, unsigned *include, struct problem *why) {
+    static const struct {
+        const char *name;
+        unsigned bit;
+    } names[] = {{"timeline", PLAN_INCLUDE_TIMELINE},
+                 {"steps", PLAN_INCLUDE_STEPS},
+                 {"layers", PLAN_INCLUDE_LAYERS},
+                 {"alive_at_peak", PLAN_INCLUDE_ALIVE},
+                 {"apply", PLAN_INCLUDE_APPLY}};
+    enum { NAMES = sizeof names / sizeof names[0] };
+    if (!wire_array(v, 0, 16, why))
+        return false;
+    for (size_t i = 0; i < wire_length(v); i++) {
+        struct wire_value element = wire_at(v, i);
+        const char *name;
+        unsigned n = 0;
+        if (!wire_string(&element, &name, why))
+            return false;
+        while (n < NAMES && strcmp(names[n].name, name) != 0)
+            n++;
+        if (n == NAMES)
+            return wire_fail(&element, why, PROBLEM_LIMIT, "must be timeline, steps, layers, alive_at_peak or apply");
+        *include |= names[n].bit;
+    }
+    return true;
+}
+
+static bool find_read(const struct wire_value *v, enum plan_find *find, struct problem *why) {
+    static const char *const names[] = {
+        [PLAN_FIND_SEQ_LEN] = "seq_len", [PLAN_FIND_BATCH] = "batch", [PLAN_FIND_LAYERS] = "layers"};
+    struct wire_value what;
+    const char *name;
+    if (!wire_need(v, "find", &what, why) || !wire_string(&what, &name, why))
+        return false;
+    for (*find = PLAN_FIND_SEQ_LEN; *find <= PLAN_FIND_LAYERS; ++*find)
+        if (strcmp(names[*find], name) == 0)
+            return true;
+    if (strcmp(name, "devices") == 0)
+        return wire_fail(&what, why, PROBLEM_UNSUPPORTED, "is devices, which is not built yet");
+    return wire_fail(&what, why, PROBLEM_LIMIT, "must be seq_len, batch or layers");
+}
+
+static bool budget_read(const struct wire_value *v, struct plan_query *out, struct problem *why) {
+    struct wire_value field;
+    const char *device = NULL;
+    if (!wire_string_of(v, "device", &device, why))
+        return false;
+    if (device && !(out->device = devices_find(device)) && wire_get(v, "device", &field))
+        return wire_fail(&field, why, PROBLEM_LIMIT, "is '%.60s', which is no device; GET /v1/devices lists them",
+                         device);
+    out->budget_bytes = out->device ? out->device->memory_bytes : UINT64_MAX;
+    return wire_uint_of(v, "budget_bytes", 1, WIRE_INTEGER_MAX, &out->budget_bytes, why);
+}
+
+bool plan_query_read(const struct wire_value *v, bool capacity, struct arena *a, struct plan_query *out,
+                     struct problem *why) {
+    static const char *const plan_fields[] = {"workload",   "strategy", "budget_bytes", "device", "include",
+                                              "max_points", "graph",    "chain",        NULL};
+    static const char *const capacity_fields[] = {"workload", "strategy", "budget_bytes", "device",
+                                                  "find",     "include",  "max_points",   NULL};
+    struct wire_value field;
+    *out = (struct plan_query){.max_points = PLAN_QUERY_POINTS};
+    out->strategy = wire_strategy_plain(&planner_standard, "\"standard\"");
+    if (!wire_object(v, capacity ? capacity_fields : plan_fields, why))
+        return false;
+    if (!capacity && (wire_get(v, "graph", &field) || wire_get(v, "chain", &field)))
+        return wire_fail(&field, why, PROBLEM_UNSUPPORTED, "is not built yet: a workload is planned");
+    if (!wire_need(v, "workload", &field, why) || (capacity && !find_read(v, &out->find, why)) ||
+        !wire_workload_read(&field, out->find == PLAN_FIND_SEQ_LEN, a, &out->w, why) ||
+        (wire_get(v, "strategy", &field) && !wire_strategy_read(&field, false, a, &out->strategy, why)) ||
+        (wire_get(v, "include", &field) && !include_read(&field, &out->include, why)) ||
+        !wire_uint_of(v, "max_points", 1, 100000, &out->max_points, why) || !budget_read(v, out, why))
+        return false;
+    if (capacity && out->budget_bytes == UINT64_MAX)
+        return problem_set(why, PROBLEM_MISSING_FIELD, "/budget_bytes", "is required, or a device");
+    return true;
+}
+
+/* ---- planning ---- */
+
+bool plan_query_make(const struct plan_query *q, struct arena *scratch, struct plan_made *made, struct problem *why) {
+    if (!model_lower(&q->w.workload, scratch, &made->graph, why))
+        return problem_nest(why, "/workload");
+    if (!planner_plan(&made->graph, &q->strategy.strategy, scratch, &made->plan, why))
+        return problem_nest(why, "/strategy");
+    made->parameters = model_parameters(&made->graph);
+    made->persistent = model_persistent(&made->graph);
+    return true;
+}
+
+/* Bytes one step moves: what it reads and writes, each once. */
+static uint64_t step_bytes(const struct graph *g, const struct step *s) {
+    const struct op *op = &g->ops[s->of];
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < op->n_inputs; i++) {
+        const struct tensor *t = &g->tensors[op->reads[i]];
+        bytes += s->op == STEP_RUN ? t->bytes : t->needs_grad ? t->bytes : 0;
+    }
+    for (uint32_t i = 0; i < op->n_outputs; i++)
+        bytes += s->op == STEP_RUN || i < op->n_results ? g->tensors[op->outputs[i]].bytes : 0;
+    for (uint32_t i = 0; s->op == STEP_GRAD && i < op->n_saved; i++)
+        bytes += g->tensors[op->saved[i]].bytes;
+    return bytes;
+}
+
+/* At peak rates: each op takes the longer of its arithmetic and its traffic. A lower bound. */
+static double step_seconds(const struct plan_query *q, const struct plan *p) {
+    const double rate = devices_flops(q->device, q->w.workload.dtype);
+    double seconds = 0;
+    for (uint32_t i = 0; i < p->n_steps; i++) {
+        const struct step *s = &p->steps[i];
+        if (s->op == STEP_FREE)
+            continue;
+        const struct op *op = &p->graph->ops[s->of];
+        double flops = (double)(s->op == STEP_RUN ? op->forward_flops : op->backward_flops) / rate;
+        double traffic = (double)step_bytes(p->graph, s) / q->device->bandwidth;
+        seconds += flops > traffic ? flops : traffic;
+    }
+    return seconds;
+}
+
+/* ---- answering ---- */
+
+static void put_model(const struct plan_query *q, uint64_t parameters, struct wire_out *o) {
+    wire_open(o, "model", '{');
+    wire_put_string(o, "family", "decoder");
+    wire_put_uint(o, "parameters", parameters);
+    if (q->w.model.ignored) {
+        wire_open(o, "ignored_fields", '[');
+        for (unsigned i = 0; i < q->w.model.n_ignored; i++)
+            wire_put_string(o, NULL, q->w.model.ignored[i]);
+        wire_close(o, ']');
+    }
+    wire_close(o, '}');
+}
+
+static void put_bytes(const struct plan_made *m, struct wire_out *o) {
+    wire_put_uint(o, "peak_bytes", m->plan.peak_bytes);
+    wire_put_uint(o, "slab_bytes", m->plan.slab_bytes);
+    wire_put_uint(o, "live_peak_bytes", m->plan.live_peak_bytes);
+    wire_put_uint(o, "retained_peak_bytes", m->plan.retained_peak_bytes);
+    wire_open(o, "memory", '{');
+    wire_put_uint(o, "parameters_bytes", m->persistent.parameters_bytes);
+    wire_put_uint(o, "gradients_bytes", m->persistent.gradients_bytes);
+    wire_put_uint(o, "optimizer_bytes", m->persistent.optimizer_bytes);
+    wire_put_uint(o, "saved_activations_bytes", m->plan.saved_activations_bytes);
+    wire_close(o, '}');
+}
+
+static void put_peak(const struct plan *p, struct wire_out *o) {
+    const struct step *s = &p->steps[p->peak_step];
+    const struct op *op = s->op == STEP_FREE ? NULL : &p->graph->ops[s->of];
+    wire_open(o, "peak_at", '{');
+    wire_put_uint(o, "step", p->peak_step);
+    wire_put_string(o, "phase", p->peak_step < p->turn ? "forward" : "backward");
+    if (op && op->layer != GRAPH_NONE)
+        wire_put_uint(o, "layer", op->layer);
+    else
+        wire_put_json(o, "layer", NULL);
+    wire_put_string(o, "op", op ? op->name : NULL);
+    wire_open(o, "memory", '{');
+    wire_put_uint(o, "saved_activations_bytes", p->peak.saved_activations_bytes);
+    wire_put_uint(o, "recomputed_bytes", p->peak.recomputed_bytes);
+    wire_put_uint(o, "activation_gradients_bytes", p->peak.activation_gradients_bytes);
+    wire_put_uint(o, "inputs_outputs_bytes", p->peak.inputs_outputs_bytes);
+    wire_put_uint(o, "transient_bytes", p->peak.transient_bytes);
+    wire_put_uint(o, "workspace_bytes", p->peak.workspace_bytes);
+    wire_close(o, '}');
+    wire_close(o, '}');
+}
+
+static void put_cost(const struct plan_query *q, const struct plan *p, const struct plan *standard,
+                     struct wire_out *o) {
+    wire_open(o, "standard", '{');
+    wire_put_uint(o, "peak_bytes", standard->peak_bytes);
+    wire_put_uint(o, "saved_activations_bytes", standard->saved_activations_bytes);
+    wire_close(o, '}');
+    wire_put_real(o, "memory_saved_pct", 100 * (1 - (double)p->peak_bytes / (double)standard->peak_bytes));
+    wire_put_real(o, "compute_overhead_pct",
+                  100 * (double)p->recompute_flops / ((double)p->forward_flops + (double)p->backward_flops));
+    wire_open(o, "flops", '{');
+    wire_put_uint(o, "forward", p->forward_flops);
+    wire_put_uint(o, "backward", p->backward_flops);
+    wire_put_uint(o, "recompute", p->recompute_flops);
+    wire_close(o, '}');
+    if (q->device)
+        wire_put_real(o, "step_seconds", step_seconds(q, p));
+    else
+        wire_put_json(o, "step_seconds", NULL);
+}
+
+static bool answer(const struct plan_query *q, struct arena *scratch, struct wire_out *o, const char *key,
+                   struct problem *why) {
+    const struct strategy keep = {.planner = &planner_standard};
+    struct plan_made m;
+    struct plan standard;
+    if (!plan_query_make(q, scratch, &m, why))
+        return false;
+    standard = m.plan;
+    if (q->strategy.strategy.planner != &planner_standard && !planner_plan(&m.graph, &keep, scratch, &standard, why))
+        return false;
+    bool feasible = m.plan.peak_bytes <= q->budget_bytes;
+    wire_open(o, key, '{');
+    wire_put_bool(o, "feasible", feasible);
+    wire_put_json(o, "strategy", q->strategy.json);
+    if (q->budget_bytes == UINT64_MAX)
+        wire_put_json(o, "budget_bytes", NULL);
+    else
+        wire_put_uint(o, "budget_bytes", q->budget_bytes);
+    wire_put_string(o, "device", q->device ? q->device->name : NULL);
+    if (!feasible)
+        wire_put_uint(o, "minimum_budget_bytes", m.plan.peak_bytes); /* a named strategy has one plan */
+    put_model(q, m.parameters, o);
+    put_bytes(&m, o);
+    put_peak(&m.plan, o);
+    put_cost(q, &m.plan, &standard, o);
+    bool ok = plan_include_put(q, &m.plan, scratch, o, why);
+    if (q->include & PLAN_INCLUDE_APPLY)
+        plan_apply_put(q, o);
+    wire_close(o, '}');
+    return ok;
+}
+
+bool plan_query_answer(const struct plan_query *q, struct wire_out *o, const char *key, struct problem *why) {
+    struct arena scratch;
+    arena_init(&scratch, PLAN_QUERY_ARENA_BYTES);
+    bool ok = answer(q, &scratch, o, key, why);
+    arena_free(&scratch);
+    return ok;
+}
+
+/* ---- capacity ---- */
+
+struct search {
+    struct plan_query q;
+    uint64_t *value; /* inside q */
+    uint64_t most;
+    bool positions; /* most is where learned positions end */
+};
+
+static void search_init(struct search *s, const struct plan_query *q) {
+    *s = (struct search){.q = *q};
+    struct workload *w = &s->q.w.workload;
+    s->value = q->find == PLAN_FIND_BATCH ? &w->batch : q->find == PLAN_FIND_LAYERS ? &w->model.layers : &w->seq_len;
+    s->most = q->find == PLAN_FIND_BATCH    ? MODEL_BATCH_MAX
+              : q->find == PLAN_FIND_LAYERS ? MODEL_LAYERS_MAX
+                                            : MODEL_SEQ_MAX;
+    if (q->find == PLAN_FIND_SEQ_LEN && w->model.positions == MODEL_LEARNED && w->model.max_positions < s->most) {
+        s->positions = true;
+        s->most = w->model.max_positions;
+    }
+}
+
+/* *peak is UINT64_MAX where the bytes or FLOPs are past counting: it does not fit. */
+static bool peak_at(struct search *s, uint64_t value, uint64_t *peak, struct problem *why) {
+    struct problem past = {0};
+    struct plan_made m;
+    struct arena scratch;
+    *s->value = value;
+    arena_init(&scratch, PLAN_QUERY_ARENA_BYTES);
+    bool ok = plan_query_make(&s->q, &scratch, &m, &past);
+    *peak = ok ? m.plan.peak_bytes : UINT64_MAX;
+    arena_free(&scratch);
+    if (!ok && (past.kind != PROBLEM_LIMIT || value == 1 || strncmp(past.where, "/strategy", 9) == 0))
+        return problem_set(why, past.kind, past.where, "%s", past.detail);
+    return true;
+}
+
+/* *fits is the largest value found that fits (0: none), *lacks the peak of the one after it. */
+static bool search_run(struct search *s, uint64_t *fits, uint64_t *lacks, struct problem *why) {
+    uint64_t low = 0, high = 1, peak;
+    for (;;) { /* low fits, doubling until high does not */
+        if (!peak_at(s, high, &peak, why))
+            return false;
+        if (peak > s->q.budget_bytes)
+            break;
+        low = high;
+        if (low == s->most) {
+            *fits = low;
+            return true;
+        }
+        high = high > s->most / 2 ? s->most : high * 2;
+    }
+    *lacks = peak;
+    while (high - low > 1) {
+        uint64_t middle = low + (high - low) / 2;
+        if (!peak_at(s, middle, &peak, why))
+            return false;
+        if (peak <= s->q.budget_bytes)
+            low = middle;
+        else
+            high = middle, *lacks = peak;
+    }
+    *fits = low;
+    return true;
+}
+
+bool plan_query_capacity(const struct plan_query *q, struct wire_out *o, struct problem *why) {
+    struct search s;
+    uint64_t fits = 0, lacks = 0;
+    search_init(&s, q);
+    if (!search_run(&s, &fits, &lacks, why))
+        return false;
+    bool memory = fits < s.most;
+    wire_open(o, NULL, '{');
+    wire_put_uint(o, "value", fits);
+    *s.value = fits;
+    if (fits == 0)
+        wire_put_json(o, "plan", NULL);
+    else if (!plan_query_answer(&s.q, o, "plan", why))
+        return false;
+    if (memory) {
+        wire_open(o, "next", '{');
+        wire_put_uint(o, "value", fits + 1);
+        if (lacks == UINT64_MAX)
+            wire_put_json(o, "shortfall_bytes", NULL);
+        else
+            wire_put_uint(o, "shortfall_bytes", lacks - q->budget_bytes);
+        wire_close(o, '}');
+    } else {
+        wire_put_json(o, "next", NULL);
+    }
+    wire_put_string(o, "limited_by",
+                    memory        ? lacks == UINT64_MAX ? "counting" : "memory"
+                    : s.positions ? "positions"
+                                  : "bound");
+    wire_close(o, '}');
+    return true;
+}
