@@ -48,8 +48,8 @@ $(B)/libremat.a: $(call obj,$(ENGINE))
 	$(Q)rm -f $@
 	$(Q)ar rcs $@ $^
 
-$(B)/libremat.so.0: $(call obj,$(ENGINE))
-	$(Q)$(CC) -shared -Wl,-soname,libremat.so.0 $(LDFLAGS) $^ -o $@ $(ENGINE_L)
+$(B)/libremat.so.0: $(call obj,$(ENGINE)) engine/remat.map
+	$(Q)$(CC) -shared -Wl,-soname,libremat.so.0 -Wl,--version-script=engine/remat.map $(LDFLAGS) $(filter %.o,$^) -o $@ $(ENGINE_L)
 
 $(B)/tests/all: $(call obj,$(TESTS) $(SERVER) $(ENGINE) clients/c/rematc.c)
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(TEST_L) $(SERVER_L) $(CLIENT_L) $(ENGINE_L)

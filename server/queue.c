@@ -157,6 +157,13 @@ bool queue_claim(struct queue *q, const char *owner, struct arena *a, struct sto
     return true;
 }
 
+bool queue_worker_check(struct queue *q, const char *owner, bool *cancel, bool *late, struct problem *why) {
+    int64_t lease_until_ms = INT64_MAX;
+    bool ok = store_held(q->store, owner, cancel, &lease_until_ms, why);
+    *late = ok && lease_until_ms < queue_now_ms();
+    return ok;
+}
+
 bool queue_expire(struct queue *q, struct problem *why) {
     return release(q, NULL, true, false, why);
 }

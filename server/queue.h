@@ -36,6 +36,11 @@ PROBLEM_MUST_CHECK bool queue_worker_died(struct queue *q, const char *owner, st
 /* The process behind owner was stopped by us (a drain): its job goes back and the attempt is not counted. */
 PROBLEM_MUST_CHECK bool queue_worker_drained(struct queue *q, const char *owner, struct problem *why);
 
+/* Whether a living worker's job was asked to stop, and whether its lease has run out: neither lasts in a healthy one.
+ */
+PROBLEM_MUST_CHECK bool queue_worker_check(struct queue *q, const char *owner, bool *cancel, bool *late,
+                                           struct problem *why);
+
 /* Fills in id, created_ms and state of *job, and files it; on a replay *job is the first job (strings in a). A key used
  * for another request is PROBLEM_STATE "" that says so, with *conflict true. */
 PROBLEM_MUST_CHECK bool queue_submit(struct queue *q, struct store_job *job, const char *key, const char *const *blobs,

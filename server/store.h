@@ -98,6 +98,10 @@ PROBLEM_MUST_CHECK bool store_beat(struct store *s, const struct store_lease *le
 /* Whether somebody asked to stop; reads only. */
 PROBLEM_MUST_CHECK bool store_cancelled(struct store *s, const struct store_lease *lease, bool *cancel,
                                         struct problem *why);
+/* For whoever watches a worker: whether the job that owner runs was asked to stop, and until when its lease lasts
+ * (INT64_MAX where it runs none). Reads only. */
+PROBLEM_MUST_CHECK bool store_held(struct store *s, const char *owner, bool *cancel, int64_t *lease_until_ms,
+                                   struct problem *why);
 /* Says that the job is about to make this blob; before the file gets its name, so that nobody removes it in between. */
 PROBLEM_MUST_CHECK bool store_make(struct store *s, const struct store_lease *lease, const char *digest,
                                    struct problem *why);

@@ -69,6 +69,7 @@ static const char *const statements[] = {
         " done = 0, total = 0 WHERE id = ?1",
     [SQL_BEAT] = "UPDATE jobs SET lease_until_ms = ?, done = ?, total = ?" LEASED " RETURNING cancel",
     [SQL_CANCELLED] = "SELECT cancel FROM jobs" LEASED,
+    [SQL_HELD] = "SELECT cancel, lease_until_ms FROM jobs WHERE state = 1 AND owner = ?",
     [SQL_FINISH] = "UPDATE jobs SET state = ?, finished_ms = ?, result = ?, problem = ?, owner = NULL,"
                    " lease_until_ms = 0, done = ?, total = ?" LEASED,
     [SQL_CANCEL] = "UPDATE jobs SET cancel = 1, state = CASE state WHEN 0 THEN 4 ELSE state END,"

@@ -36,6 +36,7 @@ enum store_sql {
     SQL_CLAIM,
     SQL_BEAT,
     SQL_CANCELLED,
+    SQL_HELD,
     SQL_FINISH,
     SQL_CANCEL,
     SQL_RELEASE_CANCELLED,

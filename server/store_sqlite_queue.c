@@ -113,6 +113,17 @@ bool store_cancelled(struct store *s, const struct store_lease *lease, bool *can
     return store_leave(s, false, fenced(s, lease, cancel, why), why);
 }
 
+bool store_held(struct store *s, const char *owner, bool *cancel, int64_t *lease_until_ms, struct problem *why) {
+    if (!store_enter(s, false, why))
+        return false;
+    sqlite3_stmt *statement = store_bind(s, SQL_HELD, "t", owner);
+    int step = store_step(s, statement, why);
+    *cancel = step == 1 && sqlite3_column_int(statement, 0);
+    *lease_until_ms = step == 1 ? sqlite3_column_int64(statement, 1) : INT64_MAX;
+    sqlite3_reset(statement);
+    return store_leave(s, false, step >= 0, why);
+}
+
 bool store_make(struct store *s, const struct store_lease *lease, const char *digest, struct problem *why) {
     bool cancel;
     if (!store_enter(s, true, why))

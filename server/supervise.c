@@ -18,6 +18,7 @@
 
 #define MILLISECOND 1000000u
 #define LIVED_NS    (5000ull * MILLISECOND) /* who lived this long is started again at once */
+#define CANCEL_NS   (1700ull * MILLISECOND) /* a worker ends a cancelled job sooner than this, by force if it must */
 #define DELAY_FIRST (100ull * MILLISECOND)
 #define DELAY_MOST  (5000ull * MILLISECOND)
 #define ENVIRONMENT 512u
@@ -84,6 +85,7 @@ static bool worker_start(struct supervise *s, unsigned index, struct problem *wh
     worker->pid = pid;
     worker->started_ns = now_ns();
     worker->put_back = false;
+    worker->cancel_ns = 0;
     queue_owner(worker->owner, index, pid);
     log_event(LOG_INFO, "worker.started", "slot %u, pid %d", index, (int)pid);
     return true;
@@ -123,12 +125,32 @@ static void reap(struct supervise *s) {
                 worker_gone(s, i, status);
 }
 
+/* A worker that hangs as a whole (stopped, or stuck in the kernel) cannot end its own job: we end the worker. */
+static void hung_kill(struct supervise *s, unsigned index) {
+    struct supervise_slot *worker = &s->slots[index];
+    struct problem why = {0};
+    bool cancel, late;
+    if (worker->pid <= 0 || !queue_worker_check(s->queue, worker->owner, &cancel, &late, &why))
+        return; /* asked again at the next tick */
+    uint64_t now = now_ns();
+    if (!cancel)
+        worker->cancel_ns = 0;
+    else if (worker->cancel_ns == 0)
+        worker->cancel_ns = now;
+    if (late || (cancel && now - worker->cancel_ns > CANCEL_NS)) {
+        log_event(LOG_WARNING, "worker.hung", "slot %u, pid %d: %s", index, (int)worker->pid,
+                  late ? "its lease ran out" : "it does not end a cancelled job");
+        kill(worker->pid, SIGKILL);
+    }
+}
+
 uint64_t supervise_tick(struct supervise *s) {
     uint64_t next = UINT64_MAX;
     reap(s);
     for (unsigned i = 0; i < s->workers && !s->stopping; i++) {
         struct supervise_slot *worker = &s->slots[i];
         struct problem why = {0};
+        hung_kill(s, i);
         uint64_t now = now_ns();
         if (worker->pid == 0 && now >= worker->start_at_ns && !worker_start(s, i, &why)) {
             log_event(LOG_ERROR, "worker.start", "slot %u: %s", i, why.detail);

@@ -16,8 +16,9 @@
 struct supervise_slot {
     pid_t pid; /* 0: none now */
     uint64_t started_ns, start_at_ns;
-    uint64_t delay_ns; /* before the next start after an early death */
-    bool put_back;     /* we stopped it: its job's attempt does not count */
+    uint64_t delay_ns;  /* before the next start after an early death */
+    uint64_t cancel_ns; /* since when we know that its job was asked to stop; 0: it was not */
+    bool put_back;      /* we stopped it: its job's attempt does not count */
     char owner[STORE_OWNER_BYTES];
 };
 

@@ -24,3 +24,11 @@ check "a job that kills its workers fails in the end" until_state "$id" failed 1
 check "after a few attempts ($killed kills)" test "$killed" -le 4
 job_field "$id" /problem >"$dir/out"
 says "and says that a worker crashed" crash
+
+# a worker that hangs as a whole: it is stopped, so it cannot end its own job
+id=$(submit "$(long_job 600)")
+check "a third job runs" until_state "$id" running 20
+kill -STOP $(children)
+check "is cancelled" "$rematctl" cancel "$id"
+check "a hung worker does not keep a cancelled job" until_state "$id" cancelled 5
+code "and another takes the next job" 0 "$rematctl" submit --wait - <<<'{"kind": "memory_savings", "seq_len": 64, "d_model": 32, "num_layers": 2}'

@@ -13,6 +13,7 @@ flags() { PKG_CONFIG_PATH="$prefix/lib/pkgconfig" pkg-config "$@" remat; }
 check "the README's C program compiles" ${CC:-cc} -std=c11 -Wall -Wextra "$dir/program.c" -o "$dir/program" $(flags --cflags --libs)
 check "and runs with the shared library" env "LD_LIBRARY_PATH=$prefix/lib" "$dir/program"
 check "its two peaks are one" awk '{exit !($5 == $7 ";" || $5 + 0 == $7 + 0)}' "$dir/out"
+check "which shows remat_ names alone" sh -c '! nm -D --defined-only "$1" | grep -v " remat_"' _ "$prefix/lib/libremat.so.0"
 # shellcheck disable=SC2046
 check "and with the static one" ${CC:-cc} -std=c11 "$dir/program.c" -o "$dir/static" $(flags --cflags) "$prefix/lib/libremat.a" -lopenblas -lpthread -lm
 same "the README's memory-savings answer" "$(grep -m1 '^{"standard_memory_bytes"' "$root/README.md")" \
