@@ -176,7 +176,7 @@ void rematctl_print_jobs(const json_t *list) {
                text_of(job, "created_at"), text);
     }
     if (next[0])
-        printf("more: rematctl jobs --page-token %s\n", next);
+        printf("more: the same command with --page-token %s\n", next);
 }
 
 void rematctl_print_plan(const json_t *explanation) {
