@@ -1,0 +1,399 @@
+/* test_plans.c - POST and GET /v1/plans and /v1/capacity through their routes: what an answer promises, and where a bad
+ * request is bad. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "server/api.h"
+#include "server/plan_query.h"
+
+enum { PLANS_POST, PLANS_GET, CAPACITY_POST, CAPACITY_GET };
+
+struct asked {
+    struct arena arena;
+    struct response response;
+    struct problem why;
+    struct wire_document *document;
+    struct wire_value root;
+    bool ok;
+};
+
+static void ask_with(struct asked *a, unsigned route, const char *body, const struct route_pair *query,
+                     unsigned n_query, const struct route_pair *headers) {
+    *a = (struct asked){.response = {.fd = -1}};
+    arena_init(&a->arena, 0);
+    struct request request = {.arena = &a->arena,
+                              .body = body,
+                              .body_bytes = body ? strlen(body) : 0,
+                              .query = query,
+                              .n_query = n_query,
+                              .headers = headers,
+                              .n_headers = headers ? 1 : 0};
+    a->ok = api_plans_routes[route].handle(&request, &a->response, &a->why);
+    if (!a->ok || a->response.status == 304)
+        return;
+    struct problem why = {0};
+    a->document = wire_parse(a->response.body, a->response.body_bytes, &why);
+    cr_assert(a->document, "%s: %s", body ? body : "", why.detail);
+    a->root = wire_root(a->document);
+}
+
+static void ask(struct asked *a, unsigned route, const char *body) {
+    ask_with(a, route, body, NULL, 0, NULL);
+}
+
+static void ask_end(struct asked *a) {
+    wire_document_free(a->document);
+    arena_free(&a->arena);
+}
+
+/* "/memory/0/bytes": the value there. */
+static struct wire_value at(const struct wire_value *v, const char *outer, const char *inner) {
+    struct problem why = {0};
+    static struct wire_value first, second;
+    cr_assert(wire_need(v, outer, &first, &why), "%s", why.where);
+    if (!inner)
+        return first;
+    cr_assert(wire_need(&first, inner, &second, &why), "%s", why.where);
+    return second;
+}
+
+static uint64_t number(const struct wire_value *v, const char *outer, const char *inner) {
+    struct problem why = {0};
+    struct wire_value found = at(v, outer, inner);
+    uint64_t value = 0;
+    cr_assert(wire_uint(&found, 0, UINT64_MAX, &value, &why), "%s: %s", why.where, why.detail);
+    return value;
+}
+
+static bool feasible(const struct wire_value *v) {
+    struct problem why = {0};
+    bool yes = false;
+    cr_assert(wire_bool_of(v, "feasible", &yes, &why));
+    return yes;
+}
+
+static const char *const strategies[] = {"\"standard\"",
+                                         "\"every_layer\"",
+                                         "{\"name\":\"every_n\",\"n\":2}",
+                                         "{\"name\":\"uniform\",\"k\":4}",
+                                         "{\"name\":\"uniform\",\"segments\":5}",
+                                         "{\"name\":\"block\",\"k\":3}",
+                                         "{\"name\":\"selective\",\"ops\":[\"attention\"]}",
+                                         "{\"name\":\"selective\",\"ops\":[\"attention_core\"]}",
+                                         "{\"name\":\"selective\",\"ops\":[\"mlp\",\"norm\"]}"};
+#define STRATEGIES (sizeof strategies / sizeof strategies[0])
+static const char *const models[] = {"gpt2", "qwen3-0.6b", "gemma-2-2b", "mixtral-8x7b"};
+#define MODELS (sizeof models / sizeof models[0])
+
+#define CATEGORIES 6
+static const char *const categories[CATEGORIES] = {"saved_activations", "recomputed", "activation_gradients",
+                                                   "inputs_outputs",    "transient",  "workspace"};
+
+static void alive_sums_check(const struct wire_value *plan, const char *name) {
+    struct problem why = {0};
+    struct wire_value list = at(plan, "alive_at_peak", NULL), peak = at(plan, "peak_at", "memory");
+    uint64_t sums[CATEGORIES] = {0}, total = 0;
+    for (size_t i = 0; i < wire_length(&list); i++) {
+        struct wire_value row = wire_at(&list, i);
+        const char *category = "";
+        unsigned c = 0;
+        cr_assert(wire_string_of(&row, "category", &category, &why));
+        while (c < CATEGORIES && strcmp(categories[c], category) != 0)
+            c++;
+        cr_assert_lt(c, CATEGORIES, "%s", category);
+        sums[c] += number(&row, "bytes", NULL);
+    }
+    for (unsigned c = 0; c < CATEGORIES; c++) {
+        char key[64];
+        snprintf(key, sizeof key, "%s_bytes", categories[c]);
+        cr_expect_eq(sums[c], number(&peak, key, NULL), "%s: %s: %lu alive, %lu counted", name, key, sums[c],
+                     number(&peak, key, NULL));
+        total += sums[c];
+    }
+    cr_expect_eq(total, number(plan, "live_peak_bytes", NULL), "%s", name);
+}
+
+static void timeline_check(const struct wire_value *plan, const char *name) {
+    struct wire_value list = at(plan, "timeline", NULL);
+    uint64_t highest = 0;
+    cr_expect_eq(wire_length(&list), 50, "%s: %zu points", name, wire_length(&list));
+    for (size_t i = 0; i < wire_length(&list); i++) {
+        struct wire_value row = wire_at(&list, i);
+        uint64_t live = number(&row, "live_bytes", NULL);
+        highest = live > highest ? live : highest;
+    }
+    cr_expect_eq(highest, number(plan, "live_peak_bytes", NULL), "%s", name);
+}
+
+Test(plans, answers_add_up_for_every_strategy) {
+    for (size_t m = 0; m < MODELS; m++)
+        for (size_t s = 0; s < STRATEGIES; s++) {
+            char body[512];
+            struct asked a;
+            snprintf(body, sizeof body,
+                     "{\"workload\":{\"model\":\"%s\",\"seq_len\":512,\"batch\":2,\"dtype\":\"bfloat16\"},\"strategy\":"
+                     "%s,\"device\":\"h100-80gb\",\"max_points\":50,\"include\":[\"timeline\",\"steps\",\"layers\","
+                     "\"alive_at_peak\",\"apply\"]}",
+                     models[m], strategies[s]);
+            ask(&a, PLANS_POST, body);
+            cr_assert(a.ok, "%s: %s %s", body, a.why.where, a.why.detail);
+            uint64_t peak = number(&a.root, "peak_bytes", NULL);
+            cr_expect_eq(peak, number(&a.root, "slab_bytes", NULL) + number(&a.root, "memory", "parameters_bytes") +
+                                   number(&a.root, "memory", "gradients_bytes") +
+                                   number(&a.root, "memory", "optimizer_bytes"));
+            cr_expect_eq(feasible(&a.root), peak <= number(&a.root, "budget_bytes", NULL));
+            cr_expect_leq(number(&a.root, "memory", "saved_activations_bytes"),
+                          number(&a.root, "standard", "saved_activations_bytes"));
+            struct wire_value layers = at(&a.root, "layers", NULL), again;
+            uint64_t recomputed = 0;
+            for (size_t i = 0; i < wire_length(&layers); i++) {
+                again = wire_at(&layers, i);
+                recomputed += number(&again, "recomputed_bytes", NULL);
+            }
+            cr_expect_eq(recomputed > 0, s > 0, "%s", body);
+            cr_expect_eq(recomputed > 0, number(&a.root, "flops", "recompute") > 0 || s == 8, "%s", body);
+            alive_sums_check(&a.root, body);
+            timeline_check(&a.root, body);
+            ask_end(&a);
+        }
+}
+
+Test(plans, the_minimum_budget_works_and_one_byte_less_does_not) {
+    const char *format = "{\"workload\":{\"model\":\"gpt2\",\"seq_len\":256},\"strategy\":\"every_layer\","
+                         "\"budget_bytes\":%llu}";
+    char body[256];
+    struct asked a;
+    snprintf(body, sizeof body, format, 1ull);
+    ask(&a, PLANS_POST, body);
+    cr_assert(a.ok && !feasible(&a.root));
+    uint64_t least = number(&a.root, "minimum_budget_bytes", NULL);
+    ask_end(&a);
+    for (unsigned less = 0; less < 2; less++) {
+        snprintf(body, sizeof body, format, (unsigned long long)(least - less));
+        ask(&a, PLANS_POST, body);
+        cr_assert(a.ok);
+        cr_expect_eq(feasible(&a.root), less == 0);
+        ask_end(&a);
+    }
+}
+
+/* What fits is what a plan of that size says, and the next size lacks what the answer says. */
+Test(plans, capacity_fits_and_the_next_does_not) {
+    static const char *const finds[] = {"seq_len", "batch", "layers"};
+    static const char *const budgets[MODELS] = {"3000000000", "6000000000", "30000000000", "400000000000"};
+    for (size_t m = 0; m < MODELS; m++)
+        for (size_t f = 0; f < 3; f++) {
+            char body[512];
+            struct asked a, next;
+            snprintf(body, sizeof body,
+                     "{\"workload\":{\"model\":\"%s\",\"seq_len\":128,\"attention\":\"flash\",\"optimizer\":\"none\"},"
+                     "\"strategy\":\"every_layer\",\"budget_bytes\":%s,\"find\":\"%s\"}",
+                     models[m], budgets[m], finds[f]);
+            ask(&a, CAPACITY_POST, body);
+            cr_assert(a.ok, "%s: %s %s", body, a.why.where, a.why.detail);
+            struct wire_value plan = at(&a.root, "plan", NULL), after;
+            const uint64_t value = number(&a.root, "value", NULL);
+            cr_assert_gt(value, 0, "%s", body);
+            cr_expect(feasible(&plan), "%s", body);
+            if (wire_get(&a.root, "next", &after) && wire_type(&after) != WIRE_NULL && f < 2) {
+                char again[512];
+                cr_expect_eq(number(&after, "value", NULL), value + 1);
+                snprintf(again, sizeof again,
+                         "{\"workload\":{\"model\":\"%s\",\"seq_len\":%llu,\"batch\":%llu,\"attention\":\"flash\","
+                         "\"optimizer\":\"none\"},\"strategy\":\"every_layer\",\"budget_bytes\":%llu}",
+                         models[m], f == 0 ? (unsigned long long)value + 1 : 128,
+                         f == 1 ? (unsigned long long)value + 1 : 1,
+                         (unsigned long long)number(&a.root, "plan", "budget_bytes"));
+                ask(&next, PLANS_POST, again);
+                cr_assert(next.ok);
+                cr_expect(!feasible(&next.root), "%s", again);
+                cr_expect_eq(number(&next.root, "peak_bytes", NULL) - number(&next.root, "budget_bytes", NULL),
+                             number(&after, "shortfall_bytes", NULL));
+                ask_end(&next);
+            } else
+                cr_expect(f == 2 || m == 0, "%s: only learned positions end before this budget", body);
+            ask_end(&a);
+        }
+}
+
+Test(plans, a_get_is_the_same_as_its_post_and_knows_its_tag) {
+    static const struct route_pair query[] = {
+        {"model", "gpt2"},          {"seq_len", "1024"},     {"batch", "8"}, {"dtype", "bfloat16"},
+        {"dropout", "0.1"},         {"strategy", "every_n"}, {"n", "2"},     {"device", "a10-24gb"},
+        {"include", "layers,apply"}};
+    struct asked got, posted, again;
+    ask_with(&got, PLANS_GET, NULL, query, sizeof query / sizeof query[0], NULL);
+    cr_assert(got.ok, "%s %s", got.why.where, got.why.detail);
+    ask(&posted, PLANS_POST,
+        "{\"workload\":{\"model\":\"gpt2\",\"seq_len\":1024,\"batch\":8,\"dtype\":\"bfloat16\",\"dropout\":0.1},"
+        "\"strategy\":{\"name\":\"every_n\",\"n\":2},\"device\":\"a10-24gb\",\"include\":[\"layers\",\"apply\"]}");
+    cr_assert(posted.ok);
+    cr_expect_str_eq(got.response.body, posted.response.body);
+    const struct route_pair known = {"If-None-Match", got.response.headers[0].value};
+    cr_assert_str_eq(got.response.headers[0].name, "ETag");
+    ask_with(&again, PLANS_GET, NULL, query, sizeof query / sizeof query[0], &known);
+    cr_expect_eq(again.response.status, 304);
+    cr_expect_eq(again.response.body_bytes, 0);
+    ask_end(&got);
+    ask_end(&posted);
+    ask_end(&again);
+}
+
+Test(plans, several_queries_are_answered_in_their_order) {
+    struct asked a, alone;
+    ask(&a, PLANS_POST,
+        "{\"queries\":[{\"workload\":{\"model\":\"gpt2\",\"seq_len\":64}},{\"workload\":{\"model\":\"gpt2\",\"seq_len\""
+        ":0}},{\"workload\":{\"model\":\"gpt2\",\"seq_len\":64},\"strategy\":\"every_layer\"}]}");
+    cr_assert(a.ok);
+    struct wire_value list = at(&a.root, "plans", NULL), first = wire_at(&list, 0), second = wire_at(&list, 1),
+                      third = wire_at(&list, 2);
+    struct problem why = {0};
+    const char *pointer = "";
+    ask(&alone, PLANS_POST, "{\"workload\":{\"model\":\"gpt2\",\"seq_len\":64}}");
+    cr_expect_str_eq(wire_json(&first, &a.arena, &why), wire_json(&alone.root, &a.arena, &why));
+    cr_expect_eq(number(&second, "status", NULL), 422);
+    cr_assert(wire_string_of(&second, "pointer", &pointer, &why));
+    cr_expect_str_eq(pointer, "/queries/1/workload/seq_len");
+    cr_expect_gt(number(&third, "flops", "recompute"), 0);
+    ask_end(&a);
+    ask_end(&alone);
+}
+
+#define W "{\"workload\":{\"model\":\"gpt2\",\"seq_len\":64"
+
+Test(plans, bad_requests_are_refused_where_they_are_bad) {
+    static const struct {
+        unsigned route;
+        const char *body, *where;
+        enum problem_kind kind;
+    } rows[] = {
+        {PLANS_POST, "[]", "", PROBLEM_MALFORMED},
+        {PLANS_POST, "{}", "/workload", PROBLEM_MISSING_FIELD},
+        {PLANS_POST, "{\"graph\":{}}", "/graph", PROBLEM_UNSUPPORTED},
+        {PLANS_POST, "{\"chain\":{}}", "/chain", PROBLEM_UNSUPPORTED},
+        {PLANS_POST, "{\"workload\":{\"model\":\"gpt2\"}}", "/workload/seq_len", PROBLEM_MISSING_FIELD},
+        {PLANS_POST, "{\"workload\":{\"seq_len\":1}}", "/workload/model", PROBLEM_MISSING_FIELD},
+        {PLANS_POST, "{\"workload\":{\"model\":\"gpt2\",\"seq_len\":1025}}", "/workload/seq_len", PROBLEM_LIMIT},
+        {PLANS_POST, "{\"workload\":{\"model\":\"gpt2\",\"seq_len\":-1}}", "/workload/seq_len", PROBLEM_LIMIT},
+        {PLANS_POST, "{\"workload\":{\"model\":\"gpt2\",\"seq_len\":1.5}}", "/workload/seq_len", PROBLEM_MALFORMED},
+        {PLANS_POST, "{\"workload\":{\"model\":\"gpt2\",\"seq_len\":\"64\"}}", "/workload/seq_len", PROBLEM_MALFORMED},
+        {PLANS_POST, W ",\"batch\":0}}", "/workload/batch", PROBLEM_LIMIT},
+        {PLANS_POST, W ",\"batch\":16777217}}", "/workload/batch", PROBLEM_LIMIT},
+        {PLANS_POST, W ",\"dtype\":\"int8\"}}", "/workload/dtype", PROBLEM_LIMIT},
+        {PLANS_POST, W ",\"attention\":\"any\"}}", "/workload/attention", PROBLEM_UNSUPPORTED},
+        {PLANS_POST, W ",\"attention\":\"fast\"}}", "/workload/attention", PROBLEM_LIMIT},
+        {PLANS_POST, W ",\"dropout\":1}}", "/workload/dropout", PROBLEM_LIMIT},
+        {PLANS_POST, W ",\"dropout\":-0.1}}", "/workload/dropout", PROBLEM_LIMIT},
+        {PLANS_POST, W ",\"optimizer\":\"adam\"}}", "/workload/optimizer", PROBLEM_LIMIT},
+        {PLANS_POST, W ",\"framework\":\"pytorch\"}}", "/workload/framework", PROBLEM_UNSUPPORTED},
+        {PLANS_POST, W ",\"framework\":\"megatron\"}}", "/workload/framework", PROBLEM_UNSUPPORTED},
+        {PLANS_POST, W ",\"framework\":\"jax\"}}", "/workload/framework", PROBLEM_LIMIT},
+        {PLANS_POST, W ",\"parallelism\":{\"tensor\":2}}}", "/workload/parallelism/tensor", PROBLEM_UNSUPPORTED},
+        {PLANS_POST, W ",\"parallelism\":{\"sequence\":true}}}", "/workload/parallelism/sequence", PROBLEM_UNSUPPORTED},
+        {PLANS_POST, W ",\"parallelism\":{\"zero_stage\":1}}}", "/workload/parallelism/zero_stage",
+         PROBLEM_UNSUPPORTED},
+        {PLANS_POST, W ",\"parallelism\":{\"zero_stage\":4}}}", "/workload/parallelism/zero_stage", PROBLEM_LIMIT},
+        {PLANS_POST, W ",\"parallelism\":{\"warp\":1}}}", "/workload/parallelism/warp", PROBLEM_UNKNOWN_FIELD},
+        {PLANS_POST, W ",\"steps\":1}}", "/workload/steps", PROBLEM_UNKNOWN_FIELD},
+        {PLANS_POST, W "},\"budget_bytes\":0}", "/budget_bytes", PROBLEM_LIMIT},
+        {PLANS_POST, W "},\"budget_bytes\":-1}", "/budget_bytes", PROBLEM_LIMIT},
+        {PLANS_POST, W "},\"budget_bytes\":9007199254740993}", "/budget_bytes", PROBLEM_LIMIT},
+        {PLANS_POST, W "},\"budget_bytes\":1e9}", "/budget_bytes", PROBLEM_MALFORMED},
+        {PLANS_POST, W "},\"device\":\"h100\"}", "/device", PROBLEM_LIMIT},
+        {PLANS_POST, W "},\"strategy\":\"auto\"}", "/strategy", PROBLEM_LIMIT},
+        {PLANS_POST, W "},\"strategy\":{\"name\":\"every_n\"}}", "/strategy/n", PROBLEM_LIMIT},
+        {PLANS_POST, W "},\"strategy\":{\"name\":\"every_n\",\"k\":1}}", "/strategy/k", PROBLEM_UNKNOWN_FIELD},
+        {PLANS_POST, W "},\"include\":[\"steps\",\"all\"]}", "/include/1", PROBLEM_LIMIT},
+        {PLANS_POST, W "},\"max_points\":0}", "/max_points", PROBLEM_LIMIT},
+        {PLANS_POST, W "},\"find\":\"batch\"}", "/find", PROBLEM_UNKNOWN_FIELD},
+        {PLANS_POST, "{\"queries\":[]}", "/queries", PROBLEM_LIMIT},
+        {PLANS_POST, "{\"queries\":[{}],\"device\":\"t4-16gb\"}", "/device", PROBLEM_UNKNOWN_FIELD},
+        {CAPACITY_POST, W "},\"budget_bytes\":1}", "/find", PROBLEM_MISSING_FIELD},
+        {CAPACITY_POST, W "},\"find\":\"batch\"}", "/budget_bytes", PROBLEM_MISSING_FIELD},
+        {CAPACITY_POST, W "},\"budget_bytes\":1,\"find\":\"width\"}", "/find", PROBLEM_LIMIT},
+        {CAPACITY_POST, W "},\"budget_bytes\":1,\"find\":\"devices\"}", "/find", PROBLEM_UNSUPPORTED},
+        {CAPACITY_POST, "{\"workload\":{\"model\":\"gpt2\"},\"budget_bytes\":1,\"find\":\"batch\"}",
+         "/workload/seq_len", PROBLEM_MISSING_FIELD},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct asked a;
+        ask(&a, rows[i].route, rows[i].body);
+        cr_expect_not(a.ok, "%s", rows[i].body);
+        cr_expect_str_eq(a.why.where, rows[i].where, "%s: at %s: %s", rows[i].body, a.why.where, a.why.detail);
+        cr_expect_eq(a.why.kind, rows[i].kind, "%s: %s: %s", rows[i].body, problem_slug(a.why.kind), a.why.detail);
+        ask_end(&a);
+    }
+}
+
+Test(plans, bad_parameters_are_refused_by_their_name) {
+    static const struct {
+        struct route_pair query[3];
+        const char *where;
+    } rows[] = {{{{"model", "gpt2"}, {"seq_len", "x"}}, "/seq_len"},
+                {{{"model", "gpt2"}, {"seq_len", "01"}}, "/seq_len"},
+                {{{"model", "gpt2"}, {"seq_len", "99999999999999999999"}}, "/seq_len"},
+                {{{"model", "gpt2"}, {"seq_len", "8"}, {"strategy", "x"}}, "/strategy"},
+                {{{"model", "gpt2"}, {"seq_len", "8"}, {"strategy", "every_n"}}, "/n"},
+                {{{"model", "gpt2"}, {"seq_len", "8"}, {"include", "x"}}, "/include/0"},
+                {{{"model", "gpt2"}, {"seq_len", "8"}, {"seq_len", "8"}}, "/seq_len"},
+                {{{"model", "gpt2"}, {"seq_len", "8"}, {"sequence", "8"}}, "/sequence"},
+                {{{"seq_len", "8"}}, "/model"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct asked a;
+        unsigned n = 0;
+        while (n < 3 && rows[i].query[n].name)
+            n++;
+        ask_with(&a, PLANS_GET, NULL, rows[i].query, n, NULL);
+        cr_expect_not(a.ok, "row %zu", i);
+        cr_expect_str_eq(a.why.where, rows[i].where, "row %zu: %s: %s", i, a.why.where, a.why.detail);
+        ask_end(&a);
+    }
+}
+
+/* A model of 10^12 parameters: exact while every sum can be counted, refused with the bound past it. */
+Test(plans, far_ends_are_answered_exactly_or_refused) {
+    static const struct {
+        const char *model, *sizes;
+        bool ok;
+    } rows[] = {
+        {"\"layers\":128,\"d_model\":25600,\"heads\":160", "\"seq_len\":131072", true},
+        {"\"layers\":128,\"d_model\":25600,\"heads\":160", "\"seq_len\":10000000", false},
+        {"\"layers\":1000,\"d_model\":4194304,\"heads\":4194304", "\"seq_len\":2147483648,\"batch\":16777216", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char body[512];
+        struct asked a;
+        snprintf(body, sizeof body,
+                 "{\"workload\":{\"model\":{\"family\":\"decoder\",%s,\"positions\":\"rotary\"},%s,\"attention\":"
+                 "\"flash\",\"dtype\":\"bfloat16\"},\"strategy\":\"every_layer\"}",
+                 rows[i].model, rows[i].sizes);
+        ask(&a, PLANS_POST, body);
+        cr_expect_eq(a.ok, rows[i].ok, "%s: %s %s", body, a.why.where, a.why.detail);
+        cr_expect(a.ok || (a.why.kind == PROBLEM_LIMIT && strstr(a.why.detail, "2^62")), "%s", a.why.detail);
+        if (a.ok) /* 128 layers of 12 h^2 + 13 h, the table, the last norm */
+            cr_expect_eq(number(&a.root, "model", "parameters"),
+                         128 * (12 * 25600ull * 25600 + 13 * 25600) + 50257ull * 25600 + 2 * 25600);
+        ask_end(&a);
+    }
+}
+
+/* Every take of the request's arena fails in turn. */
+Test(plans, memory_may_fail_anywhere) {
+    const char *text = "{\"workload\":{\"model\":{\"hf_config\":{\"model_type\":\"gemma2\",\"num_hidden_layers\":2,"
+                       "\"torch_dtype\":\"float16\"}},\"seq_len\":16},\"strategy\":{\"name\":\"custom\",\"layers\":["
+                       "\"keep\",\"checkpoint\"]},\"include\":[\"layers\",\"apply\",\"alive_at_peak\"]}";
+    bool ok = false;
+    for (uint64_t fail = 0; !ok; fail++) {
+        struct arena a;
+        struct response response = {.fd = -1};
+        struct problem why = {0};
+        arena_init(&a, 0);
+        a.fail_at = fail;
+        struct request request = {.arena = &a, .body = text, .body_bytes = strlen(text)};
+        ok = api_plans_routes[PLANS_POST].handle(&request, &response, &why);
+        cr_expect(ok || why.kind == PROBLEM_MEMORY, "take %lu: %s %s", fail, why.where, why.detail);
+        arena_free(&a);
+        cr_assert_lt(fail, 100000);
+    }
+}
