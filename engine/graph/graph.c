@@ -115,7 +115,9 @@ static uint32_t *id_append(struct graph *g, const uint32_t *list, uint32_t n, ui
 
 uint32_t graph_output(struct graph *g, struct op *op, const char *suffix, enum dtype dtype, unsigned rank,
                       const uint64_t *shape, bool result, struct problem *why) {
-    const char *name = suffix ? arena_printf(g->arena, why, "%s.%s", op->name, suffix) : op->name;
+    const char *name = !suffix           ? op->name
+                       : g->borrow_names ? suffix /* plan_value_name puts the op before it */
+                                         : arena_printf(g->arena, why, "%s.%s", op->name, suffix);
     if (!name)
         return GRAPH_NONE;
     uint32_t id = tensor_add(g,

@@ -1,6 +1,7 @@
 /* plan.c - from moves to a finished plan: where each life of each value ends. */
 #include "engine/plan/plan.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/base/units.h"
@@ -20,11 +21,15 @@ const char *plan_op_name(const struct graph *g, uint32_t op, struct arena *arena
 const char *plan_value_name(const struct graph *g, uint32_t value, struct arena *arena, struct problem *why) {
     bool gradient = value >= g->n_tensors;
     const struct tensor *t = &g->tensors[gradient ? value - g->n_tensors : value];
-    uint32_t layer = t->producer == GRAPH_NONE || !g->borrow_names ? GRAPH_NONE : g->ops[t->producer].layer;
-    const char *open = gradient ? "d(" : "", *close = gradient ? ")" : "";
-    if (layer != GRAPH_NONE)
-        return arena_printf(arena, why, "%s%u.%s%s", open, layer, t->name, close);
-    return gradient ? arena_printf(arena, why, "%s%s%s", open, t->name, close) : t->name;
+    const struct op *maker = t->producer == GRAPH_NONE || !g->borrow_names ? NULL : &g->ops[t->producer];
+    char layer[16] = "";
+    if (!maker && !gradient)
+        return t->name;
+    if (maker && maker->layer != GRAPH_NONE)
+        snprintf(layer, sizeof layer, "%u.", maker->layer);
+    bool part = maker && t->name != maker->name; /* one of several outputs: its name is what it is to the op */
+    return arena_printf(arena, why, "%s%s%s%s%s%s", gradient ? "d(" : "", layer, part ? maker->name : "",
+                        part ? "." : "", t->name, gradient ? ")" : "");
 }
 
 uint64_t plan_value_bytes(const struct graph *g, uint32_t value) {

@@ -1,5 +1,6 @@
 /* bench_plan.c - how long a training step takes to plan: lowering, strategy, check, simulation and layout, one thread.
  */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -61,6 +62,8 @@ static void row(const char *name, const struct model *m, uint64_t seq_len, const
 }
 
 int main(void) {
+    mallopt(M_TRIM_THRESHOLD, 8 << 20); /* as the daemon does: pages that were touched stay for the next request */
+    mallopt(M_MMAP_THRESHOLD, 8 << 20);
     const struct model gpt2 = {.layers = 12,
                                .d_model = 768,
                                .heads = 12,
