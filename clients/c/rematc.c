@@ -403,6 +403,14 @@ json_t *rematc_explain(struct rematc *client, const json_t *job, struct rematc_e
     return post(client, "/v1/explain", job, 0, NULL, why);
 }
 
+json_t *rematc_plan(struct rematc *client, const json_t *query, struct rematc_error *why) {
+    return post(client, "/v1/plans", query, 0, NULL, why);
+}
+
+json_t *rematc_capacity(struct rematc *client, const json_t *query, struct rematc_error *why) {
+    return post(client, "/v1/capacity", query, 0, NULL, why);
+}
+
 json_t *rematc_job(struct rematc *client, const char *id, struct rematc_error *why) {
     struct path path = path_job(client, id, "");
     return path_check(&path, why) ? rematc_get(client, path.text, why) : NULL;

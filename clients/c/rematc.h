@@ -57,6 +57,11 @@ json_t *rematc_submit(struct rematc *client, const json_t *job, unsigned wait_se
 /* Plans a job without running it: {"planned", "steps": [{"do", "of", "live_bytes"}], "text"}. */
 json_t *rematc_explain(struct rematc *client, const json_t *job, struct rematc_error *why);
 
+/* Whether a training step fits, and how: {"workload", "strategy", "device" or "budget_bytes"}; and how far it goes: the
+ * same with {"find": "seq_len" | "batch" | "layers"}. */
+json_t *rematc_plan(struct rematc *client, const json_t *query, struct rematc_error *why);
+json_t *rematc_capacity(struct rematc *client, const json_t *query, struct rematc_error *why);
+
 json_t *rematc_job(struct rematc *client, const char *id, struct rematc_error *why);
 
 /* {"jobs": [...]}, newest first. Each filter may be NULL; page_size 0: the daemon's. */

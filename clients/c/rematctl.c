@@ -11,6 +11,10 @@ static const struct command {
     rematctl_command *run;
 } commands[] = {
     {"savings", "SEQ_LEN D_MODEL LAYERS", "what checkpointing saves [--heads N] [--batch N]", 3, 3, rematctl_savings},
+    {"plan", "MODEL|CONFIG", "whether a training step fits --seq-len N [--batch --strategy --device --budget ...]", 1,
+     1, rematctl_plan},
+    {"capacity", "MODEL|CONFIG", "the largest that fits --find seq_len|batch|layers, and the options of plan", 1, 1,
+     rematctl_capacity},
     {"explain", "FILE", "plan a job without running it, step by step", 1, 1, rematctl_explain},
     {"submit", "FILE", "queue a job [--wait] [--timeout SECONDS] [--key K]", 1, 1, rematctl_submit},
     {"jobs", "", "list jobs, newest first [--state S] [--kind K] [--page-size N] [--page-token T]", 0, 0,
@@ -21,6 +25,8 @@ static const struct command {
     {"delete", "ID", "remove a finished job and its files", 1, 1, rematctl_delete},
     {"fetch", "ID [NAME]", "write its tensors, or one, to a file [-O FILE] [--npy]", 1, 2, rematctl_fetch},
     {"upload", "FILE", "send a safetensors or npy file", 1, 1, rematctl_upload},
+    {"models", "", "list the models plan knows by name", 0, 0, rematctl_table},
+    {"devices", "", "list the devices", 0, 0, rematctl_table},
     {"strategies", "", "list the strategies", 0, 0, rematctl_table},
     {"kernels", "", "list the kernels", 0, 0, rematctl_table},
     {"version", "", "which rematd answers", 0, 0, rematctl_table},
@@ -56,7 +62,16 @@ enum option_id {
     OPTION_NPY,
     OPTION_HEADS,
     OPTION_BATCH,
-    OPTION_SERVER
+    OPTION_SERVER,
+    OPTION_SEQ_LEN,
+    OPTION_DTYPE,
+    OPTION_ATTENTION,
+    OPTION_DROPOUT,
+    OPTION_OPTIMIZER,
+    OPTION_STRATEGY,
+    OPTION_BUDGET,
+    OPTION_DEVICE,
+    OPTION_FIND
 };
 
 static const struct option options[] = {
@@ -71,6 +86,15 @@ static const struct option options[] = {
     {"npy", no_argument, NULL, OPTION_NPY},
     {"heads", required_argument, NULL, OPTION_HEADS},
     {"batch", required_argument, NULL, OPTION_BATCH},
+    {"seq-len", required_argument, NULL, OPTION_SEQ_LEN},
+    {"dtype", required_argument, NULL, OPTION_DTYPE},
+    {"attention", required_argument, NULL, OPTION_ATTENTION},
+    {"dropout", required_argument, NULL, OPTION_DROPOUT},
+    {"optimizer", required_argument, NULL, OPTION_OPTIMIZER},
+    {"strategy", required_argument, NULL, OPTION_STRATEGY},
+    {"budget", required_argument, NULL, OPTION_BUDGET},
+    {"device", required_argument, NULL, OPTION_DEVICE},
+    {"find", required_argument, NULL, OPTION_FIND},
     {"output", required_argument, NULL, 'o'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
@@ -83,6 +107,9 @@ static void help(void) {
            "(or output). Tables are for people; programs read -o json.\n\nCommands:\n");
     for (size_t i = 0; i < N_COMMANDS; i++)
         printf("  %-10s %-23s %s\n", commands[i].name, commands[i].words, commands[i].summary);
+    printf("\nOptions of plan and capacity:\n"
+           "  --seq-len N --batch N --dtype float32|bfloat16|float16 --attention standard|flash --dropout P\n"
+           "  --optimizer NAME --strategy NAME|JSON --device NAME --budget BYTES|80GiB\n");
     printf("\nExit codes:\n");
     for (size_t i = 0; i < EXIT_KINDS; i++)
         printf("  %zu  %s\n", i, exit_texts[i]);
@@ -117,6 +144,7 @@ static unsigned *number_of(struct rematctl *ctl, int id) {
            : id == OPTION_PAGE_SIZE ? &ctl->page_size
            : id == OPTION_HEADS     ? &ctl->heads
            : id == OPTION_BATCH     ? &ctl->batch
+           : id == OPTION_SEQ_LEN   ? &ctl->seq_len
                                     : NULL;
 }
 
@@ -128,6 +156,14 @@ static const char **text_of(struct rematctl *ctl, int id) {
            : id == OPTION_KIND       ? &ctl->kind
            : id == OPTION_PAGE_TOKEN ? &ctl->page_token
            : id == 'O'               ? &ctl->output
+           : id == OPTION_DTYPE      ? &ctl->dtype
+           : id == OPTION_ATTENTION  ? &ctl->attention
+           : id == OPTION_DROPOUT    ? &ctl->dropout
+           : id == OPTION_OPTIMIZER  ? &ctl->optimizer
+           : id == OPTION_STRATEGY   ? &ctl->strategy
+           : id == OPTION_BUDGET     ? &ctl->budget
+           : id == OPTION_DEVICE     ? &ctl->device
+           : id == OPTION_FIND       ? &ctl->find
                                      : NULL;
 }
 

@@ -27,8 +27,9 @@ struct rematctl {
     const char *server;
     bool json;
     bool wait, npy;
-    unsigned timeout_seconds, page_size, heads, batch;
+    unsigned timeout_seconds, page_size, heads, batch, seq_len;
     const char *output, *key, *state, *kind, *page_token;
+    const char *dtype, *attention, *dropout, *optimizer, *strategy, *budget, *device, *find;
     char **words; /* what follows the command, n_words of them */
     int n_words;
 };
@@ -38,6 +39,8 @@ typedef int rematctl_command(const struct rematctl *);
 rematctl_command rematctl_savings, rematctl_health, rematctl_table, rematctl_get; /* rematctl_ask.c */
 rematctl_command rematctl_submit, rematctl_explain, rematctl_jobs, rematctl_job, rematctl_wait, rematctl_cancel,
     rematctl_delete, rematctl_fetch, rematctl_upload; /* rematctl_job.c */
+
+rematctl_command rematctl_plan, rematctl_capacity; /* rematctl_plan.c */
 
 /* Says on standard error what went wrong, and returns its exit code. rematctl.c. */
 int rematctl_fail(const struct rematc_error *why);

@@ -47,8 +47,11 @@ int rematctl_health(const struct rematctl *ctl) {
 }
 
 int rematctl_table(const struct rematctl *ctl) {
-    static const char *const paths[][2] = {
-        {"strategies", "/v1/strategies"}, {"kernels", "/v1/kernels"}, {"version", "/version"}};
+    static const char *const paths[][2] = {{"models", "/v1/models"},
+                                           {"devices", "/v1/devices"},
+                                           {"strategies", "/v1/strategies"},
+                                           {"kernels", "/v1/kernels"},
+                                           {"version", "/version"}};
     struct rematc_error why = {0};
     json_t *answer = NULL;
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
