@@ -273,32 +273,52 @@ static bool peak_at(struct search *s, uint64_t value, uint64_t *peak, struct pro
     return true;
 }
 
-/* *fits is the largest value found that fits (0: none), *lacks the peak of the one after it. */
+/* What is known: low fits (0: nothing does yet), high does not (0: nothing is known not to). */
+struct bracket {
+    uint64_t low, low_peak, high, high_peak;
+};
+
+/* Where the peak would meet the budget if it grew evenly from low on, to high or as from `from`. */
+static uint64_t along_the_line(const struct bracket *b, uint64_t from, uint64_t from_peak, uint64_t budget) {
+    double slope = b->high ? ((double)b->high_peak - (double)b->low_peak) / (double)(b->high - b->low)
+                           : ((double)b->low_peak - (double)from_peak) / (double)(b->low - from);
+    double reach = slope > 0 ? ((double)budget - (double)b->low_peak) / slope : 9e18;
+    return b->low + (uint64_t)(reach < 9e18 ? reach : 9e18);
+}
+
+static uint64_t between(uint64_t value, uint64_t least, uint64_t most) {
+    return value < least ? least : value > most ? most : value;
+}
+
+/* The next value to try. Outwards in leaps of at most 64 times; inwards along the line and by halves in turn, since the
+ * peak bends upwards with the square of seq_len. */
+static uint64_t next_try(const struct bracket *b, const struct bracket *before, unsigned turn, const struct search *s) {
+    if (b->low == 0)
+        return b->high ? b->high / 2 : 1;
+    if (!b->high) {
+        uint64_t leap = b->low < 64 ? 64 : along_the_line(b, before->low, before->low_peak, s->q.budget_bytes) + 1;
+        return between(leap, b->low + 1, b->low > s->most / 64 ? s->most : between(64 * b->low, 1, s->most));
+    }
+    uint64_t line = b->high_peak == UINT64_MAX || turn % 2 ? b->low + (b->high - b->low) / 2
+                                                           : along_the_line(b, 0, 0, s->q.budget_bytes);
+    return between(line, b->low + 1, b->high - 1);
+}
+
+/* *fits is the largest value that fits (0: none), *lacks the peak of the one after it. */
 static bool search_run(struct search *s, uint64_t *fits, uint64_t *lacks, struct problem *why) {
-    uint64_t low = 0, high = 1, peak;
-    for (;;) { /* low fits, doubling until high does not */
-        if (!peak_at(s, high, &peak, why))
+    struct bracket b = {0}, before = {0};
+    for (unsigned turn = 0; b.low < s->most && (b.high == 0 || b.high - b.low > 1); turn++) {
+        uint64_t value = next_try(&b, &before, turn, s), peak;
+        if (!peak_at(s, value, &peak, why))
             return false;
-        if (peak > s->q.budget_bytes)
-            break;
-        low = high;
-        if (low == s->most) {
-            *fits = low;
-            return true;
-        }
-        high = high > s->most / 2 ? s->most : high * 2;
-    }
-    *lacks = peak;
-    while (high - low > 1) {
-        uint64_t middle = low + (high - low) / 2;
-        if (!peak_at(s, middle, &peak, why))
-            return false;
+        before = b;
         if (peak <= s->q.budget_bytes)
-            low = middle;
+            b.low = value, b.low_peak = peak;
         else
-            high = middle, *lacks = peak;
+            b.high = value, b.high_peak = peak;
     }
-    *fits = low;
+    *fits = b.low;
+    *lacks = b.high_peak;
     return true;
 }
 
