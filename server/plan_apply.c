@@ -28,7 +28,9 @@ static const struct {
                     NULL},
       [JAX] = {"\"nothing_saveable\"", NULL}}},
     {&planner_every_n, {[MEGATRON] = {NULL, "has uniform groups and blocks, not every n-th layer"}}},
-    {&planner_uniform, {[MEGATRON] = {NULL, "has groups of equal size; the last of segments may be longer"}}},
+    {&planner_uniform,
+     {[TORCH] = {NULL, "cuts into segments of equal size: this k does not divide the layers"},
+      [MEGATRON] = {NULL, "has groups of equal size: these segments are not"}}},
     {&planner_block, {{0}}},
     {&planner_selective, {[MEGATRON] = {NULL, "recomputes core_attn by this name; these ops it cannot name"}}},
     {&planner_custom, {[MEGATRON] = {NULL, "has no per-layer list"}}},
@@ -56,13 +58,15 @@ static bool put_torch(const struct plan_query *q, struct wire_out *o) {
     const struct strategy *s = &q->strategy.strategy;
     const uint64_t layers = q->w.workload.model.layers;
     bool whole = s->planner != &planner_selective;
+    if (s->planner == &planner_uniform && s->segments == 0 && layers % s->k)
+        return false; /* its segments would have other sizes */
     for (uint64_t i = 0; s->planner == &planner_custom && i < s->n_layers; i++)
         whole = whole && s->layers[i].policy != LAYER_RECOMPUTE;
     if (!whole)
         return false;
     wire_open(o, "torch", '{');
     if (s->planner == &planner_uniform) {
-        uint64_t segments = s->segments ? s->segments : (layers + s->k - 1) / s->k;
+        uint64_t segments = s->segments ? s->segments : layers / s->k;
         wire_open(o, "checkpoint_sequential", '{');
         wire_put_uint(o, "segments", segments);
         wire_put_string(o, "note", "torch leaves the last segment plain: it keeps more than this plan");
@@ -79,10 +83,11 @@ static bool put_torch(const struct plan_query *q, struct wire_out *o) {
 }
 
 /* The flags that carry a number, and the one part Megatron-LM names. */
-static bool put_megatron(const struct strategy *s, struct wire_out *o) {
-    const char *method = s->planner == &planner_block                         ? "block"
-                         : s->planner == &planner_uniform && s->segments == 0 ? "uniform"
-                                                                              : NULL;
+static bool put_megatron(const struct strategy *s, uint64_t layers, struct wire_out *o) {
+    const uint64_t each = s->segments && layers % s->segments == 0 ? layers / s->segments : s->k;
+    const char *method = s->planner == &planner_block             ? "block"
+                         : s->planner == &planner_uniform && each ? "uniform"
+                                                                  : NULL;
     if (s->planner == &planner_selective && s->selection.parts == PART_ATTENTION_CORE && s->selection.op_kinds == 0) {
         wire_put_json(o, "megatron",
                       "[\"--recompute-granularity\",\"selective\",\"--recompute-modules\",\"core_attn\"]");
@@ -91,7 +96,7 @@ static bool put_megatron(const struct strategy *s, struct wire_out *o) {
     if (!method)
         return false;
     char k[24];
-    snprintf(k, sizeof k, "%llu", (unsigned long long)s->k);
+    snprintf(k, sizeof k, "%llu", (unsigned long long)each);
     wire_open(o, "megatron", '[');
     wire_put_string(o, NULL, "--recompute-granularity");
     wire_put_string(o, NULL, "full");
@@ -112,7 +117,7 @@ void plan_apply_put(const struct plan_query *q, struct wire_out *o) {
     wire_open(o, "apply", '{');
     for (unsigned t = 0; t < TOOLS; t++) {
         const struct words *w = &rows[row].words[t];
-        if ((t == TORCH && put_torch(q, o)) || (t == MEGATRON && put_megatron(s, o)))
+        if ((t == TORCH && put_torch(q, o)) || (t == MEGATRON && put_megatron(s, q->w.workload.model.layers, o)))
             continue;
         wire_put_json(o, tool_names[t], w->json);
         if (!w->json)

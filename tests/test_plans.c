@@ -397,3 +397,42 @@ Test(plans, memory_may_fail_anywhere) {
         cr_assert_lt(fail, 100000);
     }
 }
+
+/* The same policy in other tools' words, or null and a reason. gpt2 has 12 layers. */
+Test(plans, other_tools_are_told_the_same_policy) {
+    static const struct {
+        const char *strategy, *torch, *transformers, *megatron, *jax;
+    } rows[] = {
+        {"\"standard\"", "{\"checkpoint_layers\":[]}", "{\"gradient_checkpointing\":false}", "[]",
+         "\"everything_saveable\""},
+        {"{\"name\":\"every_n\",\"n\":5}", "{\"checkpoint_layers\":[0,5,10]}", "null", "null", "null"},
+        {"{\"name\":\"block\",\"k\":2}", "{\"checkpoint_layers\":[0,1]}", "null",
+         "[\"--recompute-granularity\",\"full\",\"--recompute-method\",\"block\",\"--recompute-num-layers\",\"2\"]",
+         "null"},
+        {"{\"name\":\"uniform\",\"k\":5}", "null", "null",
+         "[\"--recompute-granularity\",\"full\",\"--recompute-method\",\"uniform\",\"--recompute-num-layers\",\"5\"]",
+         "null"},
+        {"{\"name\":\"selective\",\"ops\":[\"attention_core\"]}", "null", "null",
+         "[\"--recompute-granularity\",\"selective\",\"--recompute-modules\",\"core_attn\"]", "null"},
+        {"{\"name\":\"selective\",\"ops\":[\"mlp\"]}", "null", "null", "null", "null"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *const want[] = {"torch",    rows[i].torch,    "transformers", rows[i].transformers,
+                                    "megatron", rows[i].megatron, "jax",          rows[i].jax};
+        char body[256];
+        struct asked a;
+        struct problem why = {0};
+        snprintf(body, sizeof body,
+                 "{\"workload\":{\"model\":\"gpt2\",\"seq_len\":8},\"strategy\":%s,\"include\":[\"apply\"]}",
+                 rows[i].strategy);
+        ask(&a, PLANS_POST, body);
+        cr_assert(a.ok, "%s", a.why.detail);
+        for (unsigned t = 0; t < 8; t += 2) {
+            struct wire_value told = at(&a.root, "apply", want[t]), reasons, reason;
+            cr_expect_str_eq(wire_json(&told, &a.arena, &why), want[t + 1], "%s: %s", rows[i].strategy, want[t]);
+            reasons = at(&a.root, "apply", "reasons");
+            cr_expect_eq(wire_get(&reasons, want[t], &reason), strcmp(want[t + 1], "null") == 0);
+        }
+        ask_end(&a);
+    }
+}
