@@ -40,7 +40,17 @@ same "npy on standard output: 4096 bytes of numbers, header of 64s" 0 $((($(wc -
 code "upload" 0 "$rematctl" -o json upload "$root/tests/data/minilm_river.safetensors"
 same "a file is named by its digest" "sha256:$(sha256sum "$root/tests/data/minilm_river.safetensors" | cut -d' ' -f1)" \
   "$(field "$dir/out" /tensor)"
-for table in strategies kernels version; do
+code "plan" 0 "$rematctl" plan gpt2 --seq-len 1024 --batch 8 --strategy every_layer --budget 6GiB
+says "plan begins with the verdict" "^fits: "
+code "plan within too little" 0 "$rematctl" plan gpt2 --seq-len 1024 --batch 8 --budget 6GiB
+says "it says by how much" "^does not fit: "
+code "plan from standard input" 0 "$rematctl" plan - --seq-len 16 <"$root/clients/qwen2-7b.json"
+code "plan of an unknown model: refused" 4 "$rematctl" plan gpt0 --seq-len 16
+code "plan within nonsense: wrong usage" 2 "$rematctl" plan gpt2 --seq-len 16 --budget much
+code "plan of a file that is not there" 6 "$rematctl" plan "$dir/none.json" --seq-len 16
+code "capacity" 0 "$rematctl" -o json capacity gpt2 --find seq_len --device a100-80gb
+same "capacity ends with the positions" "1024	positions" "$(field "$dir/out" /value /limited_by)"
+for table in models devices strategies kernels version; do
   code "$table" 0 "$rematctl" "$table"
 done
 code "delete" 0 "$rematctl" delete "$id"

@@ -20,5 +20,11 @@ same "the README's memory-savings answer" "$(grep -m1 '^{"standard_memory_bytes"
   "$(curl -s "$REMATD_URL/v1/memory-savings?seq_len=2048&d_model=512&num_layers=12")"
 check "rematctl explain as in the README" "$rematctl" explain "$root/clients/attention.json"
 same "prints what the README shows" "$(sed -n '/^  STEP  DO/,/^$/p' "$root/README.md" | sed '/^$/d')" "$(sed -n '/^  STEP  DO/,$p' "$dir/out")"
+check "rematctl plan as in the README" "$rematctl" plan "$root/clients/qwen2-7b.json" --device h100-80gb --seq-len 8192 \
+  --dtype bfloat16 --attention flash --strategy every_layer --optimizer adamw_8bit
+same "prints what the README shows" "$(sed -n '/^\$ rematctl plan clients/,/^$/p' "$root/README.md" | sed '1d; /^$/d')" "$(cat "$dir/out")"
+check "rematctl capacity as in the README" "$rematctl" capacity gpt2-xl --find batch --seq-len 1024 --device a100-80gb \
+  --dtype bfloat16 --attention flash --strategy every_layer
+same "prints what the README shows" "$(sed -n '/^\$ rematctl capacity/,/^```/p' "$root/README.md" | sed '1d; /^```/d')" "$(head -n 2 "$dir/out")"
 grep -oE '\]\(([A-Za-z.][^)#]*)\)' "$root/README.md" | sed 's/^](//; s/)$//' | sort -u >"$dir/links"
 check "every link leads somewhere" sh -c 'cd "$1" && while read -r l; do [ -e "$l" ] || { echo "no $l"; exit 1; }; done <"$2"' _ "$root" "$dir/links"
