@@ -6,6 +6,9 @@
 #include "engine/models/model.h"
 #include "engine/plan/planner.h"
 
+#define ENCODER                                                                                                        \
+    .family = MODEL_ENCODER, .bidirectional = true, .post_norm = true, .embedding_norm = true, .mlm_head = true,       \
+    .bias_qkv = true, .bias_out = true, .bias_mlp = true, .tied_embeddings = true
 #define LLAMA .mlp = MODEL_SWIGLU, .norm = MODEL_RMSNORM, .positions = MODEL_ROTARY
 
 static const struct {
@@ -58,6 +61,16 @@ static const struct {
       .window_pattern = 2,
       .final_softcap = 30},
      2614341888},
+    {"bert-base-uncased",
+     {ENCODER, .layers = 12, .d_model = 768, .heads = 12, .vocab = 30522, .max_positions = 512, .type_vocab = 2},
+     109514298},
+    {"roberta-base",
+     {ENCODER, .layers = 12, .d_model = 768, .heads = 12, .vocab = 50265, .max_positions = 514, .reserved_positions = 2,
+      .type_vocab = 1},
+     124697433},
+    {"distilbert-base-uncased",
+     {ENCODER, .layers = 6, .d_model = 768, .heads = 12, .vocab = 30522, .max_positions = 512},
+     66985530},
 };
 #define MODELS (sizeof models / sizeof models[0])
 
@@ -102,7 +115,7 @@ Test(lower, every_strategy_saves_less_than_standard_and_layouts_waste_at_most_on
     };
     for (size_t i = 0; i < MODELS; i++)
         for (unsigned kernel = 0; kernel < attn_table_length; kernel++) {
-            struct workload w = workload_of(i, 1024, kernel ? DTYPE_BFLOAT16 : DTYPE_FLOAT32);
+            struct workload w = workload_of(i, 512, kernel ? DTYPE_BFLOAT16 : DTYPE_FLOAT32);
             w.attention = &attn_table[kernel];
             uint64_t standard_saved = 0;
             for (size_t s = 0; s < sizeof strategies / sizeof strategies[0]; s++) {

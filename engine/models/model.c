@@ -1,4 +1,4 @@
-/* model.c - model descriptions: defaults, bounds, what lives across steps; lowering is in model_decoder.c. */
+/* model.c - model descriptions: defaults, bounds, what lives across steps; lowering is in model_lower.c. */
 #include "engine/models/model.h"
 
 void model_defaults(struct model *m) {
@@ -39,6 +39,12 @@ bool model_check(const struct model *m, struct problem *why) {
     if (m->heads % m->kv_heads)
         return problem_set(why, PROBLEM_SHAPE, "/kv_heads", "is %llu, which does not divide heads, %llu",
                            (unsigned long long)m->kv_heads, (unsigned long long)m->heads);
+    if (m->reserved_positions >= m->max_positions)
+        return problem_set(why, PROBLEM_LIMIT, "/max_positions", "is %llu, of which %llu are reserved",
+                           (unsigned long long)m->max_positions, (unsigned long long)m->reserved_positions);
+    if (m->type_vocab > MODEL_SIZE_MAX)
+        return problem_set(why, PROBLEM_LIMIT, "/type_vocab", "is %llu; the most is %llu",
+                           (unsigned long long)m->type_vocab, (unsigned long long)MODEL_SIZE_MAX);
     if (m->experts > MODEL_SIZE_MAX)
         return problem_set(why, PROBLEM_LIMIT, "/experts", "is %llu; the most is %llu", (unsigned long long)m->experts,
                            (unsigned long long)MODEL_SIZE_MAX);
@@ -57,9 +63,10 @@ bool workload_check(const struct workload *w, struct problem *why) {
     if (w->seq_len == 0 || w->seq_len > MODEL_SEQ_MAX)
         return problem_set(why, PROBLEM_LIMIT, "/seq_len", "is %llu; it must be from 1 to %llu",
                            (unsigned long long)w->seq_len, (unsigned long long)MODEL_SEQ_MAX);
-    if (w->model.positions == MODEL_LEARNED && w->seq_len > w->model.max_positions)
+    const uint64_t positions = w->model.max_positions - w->model.reserved_positions;
+    if (w->model.positions == MODEL_LEARNED && w->seq_len > positions)
         return problem_set(why, PROBLEM_LIMIT, "/seq_len", "is %llu; the model has %llu learned positions",
-                           (unsigned long long)w->seq_len, (unsigned long long)w->model.max_positions);
+                           (unsigned long long)w->seq_len, (unsigned long long)positions);
     if (w->batch == 0 || w->batch > MODEL_BATCH_MAX)
         return problem_set(why, PROBLEM_LIMIT, "/batch", "is %llu; it must be from 1 to %llu",
                            (unsigned long long)w->batch, (unsigned long long)MODEL_BATCH_MAX);

@@ -9,7 +9,7 @@
 #include "engine/graph/graph.h"
 #include "engine/models/optimizer.h"
 
-enum model_family { MODEL_DECODER };
+enum model_family { MODEL_DECODER, MODEL_ENCODER };
 enum model_mlp { MODEL_GELU, MODEL_GELU_TANH, MODEL_RELU, MODEL_SILU, MODEL_SWIGLU, MODEL_GEGLU };
 enum model_norm { MODEL_LAYERNORM, MODEL_RMSNORM };
 enum model_positions { MODEL_LEARNED, MODEL_ROTARY, MODEL_NO_POSITIONS };
@@ -32,6 +32,13 @@ struct model {
     bool sandwich_norm; /* norms also behind attention and feed-forward (gemma2) */
     bool parallel;      /* attention and feed-forward read the same norm, one sum */
     bool embedding_scale;
+    /* encoders */
+    bool bidirectional;  /* every token sees every token */
+    bool post_norm;      /* x = norm(x + f(x)) instead of x + f(norm(x)); no final norm */
+    bool embedding_norm; /* a norm behind the embeddings */
+    bool mlm_head;       /* before the head: a square linear layer, the activation, a norm; the head has a bias */
+    uint64_t type_vocab; /* token types, embedded and added; 0: none */
+    uint64_t reserved_positions;             /* learned positions that no token takes (2 in RoBERTa) */
     double attention_softcap, final_softcap; /* 0: none */
     uint64_t window;                         /* sliding window; 0: none */
     uint64_t window_pattern; /* every window_pattern-th layer (index % pattern == pattern - 1) is full; 0: all have the

@@ -1,4 +1,4 @@
-/* model_decoder.c - one training step of a decoder as a graph: embedding, layers, final norm, head, loss.
+/* model_lower.c - one training step of a decoder or encoder as a graph: embedding, layers, final norm, head, loss.
  *
  * Tensors are [batch, seq_len, width]; heads lie side by side in a row, as linear layers make them. Names are static:
  * the layer stands beside them (graph.borrow_names). */
@@ -113,7 +113,7 @@ static uint32_t attention(struct lowering *l, uint32_t x) {
                                           .heads = m->heads,
                                           .kv_heads = m->kv_heads,
                                           .behind = windowed(m, l->layer) ? m->window : ATTN_FAR,
-                                          .ahead = 1,
+                                          .ahead = m->bidirectional ? ATTN_FAR : 1,
                                           .dropout = {l->w->dropout, l->g->n_ops}}};
     uint32_t o = apply(l, "attention", core, (uint32_t[]){q, k, v}, 3);
     o = linear(l, NAMES("attention.out"), o, q_width, m->d_model, m->bias_out);
@@ -181,6 +181,8 @@ enum { LAYER_TENSORS = 48, LAYER_OPS = 20 }; /* about what a layer makes */
 static uint32_t sub_layer(struct lowering *l, uint32_t x, unsigned part, const char *const before[3],
                           const char *const after[3], const char *sum, uint32_t (*body)(struct lowering *, uint32_t)) {
     l->parts = part;
+    if (l->m->post_norm)
+        return norm(l, before, add(l, sum, x, body(l, x)), l->m->d_model);
     uint32_t y = body(l, norm(l, before, x, l->m->d_model));
     if (l->m->sandwich_norm)
         y = norm(l, after, y, l->m->d_model);
@@ -204,7 +206,13 @@ static uint32_t layer(struct lowering *l, uint32_t x) {
     return x;
 }
 
-static uint32_t embed(struct lowering *l, uint32_t ids, uint32_t table) {
+static uint32_t types(struct lowering *l, uint32_t x, uint32_t ids) {
+    const uint32_t table = parameter(l, "embedding.types", 2, (uint64_t[]){l->m->type_vocab, l->m->d_model});
+    uint32_t t = apply(l, "types", (struct op){.kind = OP_EMBEDDING}, (uint32_t[]){ids, table}, 2);
+    return add(l, "types.sum", x, t);
+}
+
+static uint32_t embed(struct lowering *l, uint32_t ids, uint32_t type_ids, uint32_t table) {
     const struct model *m = l->m;
     uint32_t x = apply(l, "embedding", (struct op){.kind = OP_EMBEDDING}, (uint32_t[]){ids, table}, 2);
     if (m->embedding_scale)
@@ -213,15 +221,31 @@ static uint32_t embed(struct lowering *l, uint32_t ids, uint32_t table) {
         uint32_t positions = parameter(l, "embedding.positions", 2, (uint64_t[]){m->max_positions, m->d_model});
         x = apply(l, "positions", (struct op){.kind = OP_POSITIONS}, (uint32_t[]){x, positions}, 2);
     }
+    if (m->type_vocab)
+        x = types(l, x, type_ids);
+    if (m->embedding_norm)
+        x = norm(l, NAMES("embedding.norm"), x, m->d_model);
     return dropout(l, "embedding.dropout", x);
+}
+
+/* What masked language models do before the head. */
+static uint32_t transform(struct lowering *l, uint32_t x) {
+    const struct model *m = l->m;
+    x = linear(l, NAMES("head.dense"), x, m->d_model, m->d_model, true);
+    x = apply(l, "head.activation", activation(m), &x, 1);
+    return norm(l, NAMES("head.norm"), x, m->d_model);
 }
 
 static uint32_t loss(struct lowering *l, uint32_t x, uint32_t table, uint32_t targets) {
     const struct model *m = l->m;
-    x = norm(l, NAMES("final_norm"), x, m->d_model);
+    if (!m->post_norm)
+        x = norm(l, NAMES("final_norm"), x, m->d_model);
+    if (m->mlm_head)
+        x = transform(l, x);
     if (!m->tied_embeddings)
         table = parameter(l, "head.weight", 2, (uint64_t[]){m->vocab, m->d_model});
-    uint32_t logits = apply(l, "head", (struct op){.kind = OP_LINEAR}, (uint32_t[]){x, table}, 2);
+    const uint32_t inputs[] = {x, table, m->mlm_head ? parameter(l, "head.bias", 1, &m->vocab) : GRAPH_NONE};
+    uint32_t logits = apply(l, "head", (struct op){.kind = OP_LINEAR}, inputs, m->mlm_head ? 3 : 2);
     if (m->final_softcap > 0)
         logits = apply(l, "head.softcap", (struct op){.kind = OP_SOFTCAP}, &logits, 1);
     return apply(l, "loss", (struct op){.kind = OP_CROSS_ENTROPY}, (uint32_t[]){logits, targets}, 2);
@@ -251,7 +275,10 @@ bool model_lower(const struct workload *w, struct arena *arena, struct graph *g,
     uint32_t ids = graph_tensor(g, TENSOR_INPUT, "tokens", DTYPE_INT32, 2, tokens, false, why);
     uint32_t targets = graph_tensor(g, TENSOR_INPUT, "targets", DTYPE_INT32, 2, tokens, false, why);
     uint32_t table = parameter(&l, "embedding.weight", 2, (uint64_t[]){w->model.vocab, w->model.d_model});
-    uint32_t x = embed(&l, ids, table);
+    uint32_t type_ids = w->model.type_vocab
+                            ? graph_tensor(g, TENSOR_INPUT, "token_types", DTYPE_INT32, 2, tokens, false, why)
+                            : GRAPH_NONE;
+    uint32_t x = embed(&l, ids, type_ids, table);
     for (l.layer = 0; x != GRAPH_NONE && l.layer < w->model.layers; l.layer++)
         x = layer(&l, x);
     l.layer = GRAPH_NONE;
