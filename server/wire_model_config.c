@@ -163,7 +163,9 @@ static bool qwen_window(const struct wire_value *config, struct model *m, struct
         return true;
     for (uint64_t i = 0; i < m->layers; i++)
         sliding[i] = i >= first;
-    return layers_fit(wire_get(config, "max_window_layers", &v) ? &v : config, sliding, m, why);
+    if (!wire_get(config, "max_window_layers", &v) && !wire_get(config, "use_sliding_window", &v))
+        v = *config;
+    return layers_fit(&v, sliding, m, why);
 }
 
 static const char *const gemma_window_keys[] = {"layer_types", NULL};

@@ -127,7 +127,7 @@ Test(models, bad_models_are_refused_by_field) {
         {"{\"family\":\"decoder\",\"layers\":2,\"d_model\":8,\"heads\":4,\"experts\":4,\"experts_per_token\":5}",
          "/experts_per_token", PROBLEM_LIMIT},
         {"{\"hf_config\":{}}", "/hf_config/model_type", PROBLEM_MISSING_FIELD},
-        {"{\"hf_config\":{\"model_type\":\"bert\"}}", "/hf_config/model_type", PROBLEM_UNSUPPORTED},
+        {"{\"hf_config\":{\"model_type\":\"bloom\"}}", "/hf_config/model_type", PROBLEM_UNSUPPORTED},
         {"{\"hf_config\":{\"model_type\":\"nonsense\"}}", "/hf_config/model_type", PROBLEM_UNSUPPORTED},
         {"{\"hf_config\":{\"model_type\":\"llava\",\"text_config\":{\"model_type\":\"llama\"}}}",
          "/hf_config/model_type", PROBLEM_UNSUPPORTED},
@@ -192,4 +192,67 @@ Test(models, windows_and_leftovers_are_read_as_the_framework_does) {
         cr_expect(!rows[i].ignored || strcmp(m.ignored[0], rows[i].ignored) == 0);
         arena_free(&a);
     }
+}
+
+/* Every field of every kind with odd values: read, or refused at a field of the config; never a model out of bounds. */
+Test(models, odd_values_are_read_or_refused_by_name) {
+    static const char *const types[] = {"gpt2", "llama", "mistral", "mixtral", "qwen2", "qwen3", "gemma2"};
+    static const char *const keys[] = {"vocab_size",
+                                       "hidden_size",
+                                       "n_embd",
+                                       "intermediate_size",
+                                       "n_inner",
+                                       "num_hidden_layers",
+                                       "n_layer",
+                                       "n_head",
+                                       "num_attention_heads",
+                                       "num_key_value_heads",
+                                       "head_dim",
+                                       "max_position_embeddings",
+                                       "n_positions",
+                                       "tie_word_embeddings",
+                                       "attention_bias",
+                                       "mlp_bias",
+                                       "sliding_window",
+                                       "num_local_experts",
+                                       "num_experts_per_tok",
+                                       "use_sliding_window",
+                                       "max_window_layers",
+                                       "layer_types",
+                                       "hidden_act",
+                                       "hidden_activation",
+                                       "activation_function",
+                                       "attn_logit_softcapping",
+                                       "final_logit_softcapping",
+                                       "quantization_config",
+                                       "add_cross_attention"};
+    static const char *const values[] = {
+        "null", "\"12\"", "-1", "0",        "1",    "7", "1.5", "9007199254740992", "9223372036854775807",
+        "true", "[]",     "{}", "\"silu\"", "1e300"};
+    unsigned read = 0, refused = 0;
+    for (size_t t = 0; t < sizeof types / sizeof types[0]; t++)
+        for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++)
+            for (size_t v = 0; v < sizeof values / sizeof values[0]; v++) {
+                char text[256];
+                struct arena a;
+                struct wire_model m;
+                struct problem why;
+                snprintf(text, sizeof text, "{\"hf_config\":{\"model_type\":\"%s\",\"%s\":%s}}", types[t], keys[k],
+                         values[v]);
+                arena_init(&a, 0);
+                if (model_read(text, &a, &m, &why)) {
+                    struct problem bounds = {0};
+                    cr_expect(model_check(&m.model, &bounds), "%s: %s %s", text, bounds.where, bounds.detail);
+                    read++;
+                } else {
+                    cr_expect(strncmp(why.where, "/hf_config/", 11) == 0, "%s: at %s", text, why.where);
+                    cr_expect(why.kind == PROBLEM_MALFORMED || why.kind == PROBLEM_LIMIT || why.kind == PROBLEM_SHAPE ||
+                                  why.kind == PROBLEM_UNSUPPORTED,
+                              "%s: %s", text, problem_slug(why.kind));
+                    refused++;
+                }
+                arena_free(&a);
+            }
+    cr_expect_gt(read, 500);
+    cr_expect_gt(refused, 500);
 }
