@@ -130,7 +130,7 @@ static double step_seconds(const struct plan_query *q, const struct plan *p) {
 
 static void put_model(const struct plan_query *q, uint64_t parameters, struct wire_out *o) {
     wire_open(o, "model", '{');
-    wire_put_string(o, "family", "decoder");
+    wire_put_string(o, "family", q->w.model.model.family == MODEL_ENCODER ? "encoder" : "decoder");
     wire_put_uint(o, "parameters", parameters);
     if (q->w.model.ignored) {
         wire_open(o, "ignored_fields", '[');

@@ -110,6 +110,21 @@ static const struct row gemma2_rows[] = {COMMON(256000, 2304, 9216, 26, 8),
                                          {"final_logit_softcapping", NULL, REAL, AT(final_softcap), 30, true, 0},
                                          {0}};
 
+#define TYPES_ROW(n)                                                                                                   \
+    { "type_vocab_size", NULL, SIZE, AT(type_vocab), n, false, MODEL_SIZE_MAX }
+static const struct row bert_rows[] = {COMMON(30522, 768, 3072, 12, 12), POSITIONS(512), TIED(true), TYPES_ROW(2), {0}};
+static const struct row roberta_rows[] = {
+    COMMON(50265, 768, 3072, 12, 12), POSITIONS(512), TIED(true), TYPES_ROW(2), {0}};
+static const struct row distilbert_rows[] = {
+    {"vocab_size", NULL, SIZE, AT(vocab), 30522, false, MODEL_SIZE_MAX},
+    {"dim", "hidden_size", SIZE, AT(d_model), 768, false, MODEL_SIZE_MAX},
+    {"hidden_dim", NULL, SIZE, AT(d_ff), 3072, false, MODEL_SIZE_MAX},
+    {"n_layers", "num_hidden_layers", SIZE, AT(layers), 6, false, MODEL_LAYERS_MAX},
+    {"n_heads", "num_attention_heads", SIZE, AT(heads), 12, false, MODEL_SIZE_MAX},
+    POSITIONS(512),
+    TIED(true),
+    {0}};
+
 /* ---- which layers have the window ---- */
 
 /* As every p-th layer is full, the others sliding, for some p (or all are alike). */
@@ -178,6 +193,10 @@ static bool gemma2_window(const struct wire_value *config, struct model *m, stru
 
 /* ---- the types ---- */
 
+/* With the head of masked language modelling, whatever "architectures" says. */
+#define ENCODER                                                                                                        \
+    .family = MODEL_ENCODER, .norm = MODEL_LAYERNORM, .positions = MODEL_LEARNED, .bidirectional = true,               \
+    .post_norm = true, .embedding_norm = true, .mlm_head = true, .bias_qkv = true, .bias_out = true, .bias_mlp = true
 #define LLAMA .norm = MODEL_RMSNORM, .positions = MODEL_ROTARY
 
 static const struct config_type types[] = {
@@ -202,15 +221,25 @@ static const struct config_type types[] = {
      gemma2_rows,
      gemma_window_keys,
      gemma2_window},
+    {"bert", {ENCODER, .spare_head_bias = true}, "hidden_act", "gelu", false, true, bert_rows, NULL, NULL},
+    {"roberta",
+     {ENCODER, .reserved_positions = 2, .spare_head_bias = true},
+     "hidden_act",
+     "gelu",
+     false,
+     true,
+     roberta_rows,
+     NULL,
+     NULL},
+    {"distilbert", {ENCODER}, "activation", "gelu", false, true, distilbert_rows, NULL, NULL},
 };
 #define TYPES (sizeof types / sizeof types[0])
 
 /* Known, and not built yet. */
-static const char *const later[] = {"gpt_neo",   "gpt_neox",   "gptj",    "opt",         "bloom",       "falcon",
-                                    "qwen2_moe", "qwen3_moe",  "gemma",   "gemma3_text", "phi",         "phi3",
-                                    "stablelm",  "starcoder2", "olmo2",   "cohere",      "deepseek_v2", "deepseek_v3",
-                                    "gpt_oss",   "bert",       "roberta", "distilbert",  "electra",     "vit",
-                                    "t5",        "bart",       "whisper", NULL};
+static const char *const later[] = {
+    "gpt_neo",     "gpt_neox", "gptj", "opt",      "bloom",      "falcon",  "qwen2_moe", "qwen3_moe",   "gemma",
+    "gemma3_text", "phi",      "phi3", "stablelm", "starcoder2", "olmo2",   "cohere",    "deepseek_v2", "deepseek_v3",
+    "gpt_oss",     "electra",  "vit",  "t5",       "bart",       "whisper", NULL};
 
 static const struct {
     const char *name;
@@ -236,8 +265,10 @@ static bool type_read(const struct wire_value *config, const struct config_type 
             state = "is not built yet";
     if (wire_get(config, "text_config", &text) || wire_get(config, "llm_config", &text))
         state = "has parts beside its text model, which are not built yet: send its text_config alone";
-    return wire_fail(&v, why, PROBLEM_UNSUPPORTED,
-                     "'%.40s' %s; gpt2, llama, mistral, mixtral, qwen2, qwen3 and gemma2 are understood", name, state);
+    return wire_fail(
+        &v, why, PROBLEM_UNSUPPORTED,
+        "'%.40s' %s; gpt2, llama, mistral, mixtral, qwen2, qwen3, gemma2, bert, roberta and distilbert are understood",
+        name, state);
 }
 
 static bool row_read(const struct wire_value *config, const struct row *row, struct model *m, struct problem *why) {

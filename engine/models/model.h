@@ -33,11 +33,12 @@ struct model {
     bool parallel;      /* attention and feed-forward read the same norm, one sum */
     bool embedding_scale;
     /* encoders */
-    bool bidirectional;  /* every token sees every token */
-    bool post_norm;      /* x = norm(x + f(x)) instead of x + f(norm(x)); no final norm */
-    bool embedding_norm; /* a norm behind the embeddings */
-    bool mlm_head;       /* before the head: a square linear layer, the activation, a norm; the head has a bias */
-    uint64_t type_vocab; /* token types, embedded and added; 0: none */
+    bool bidirectional;   /* every token sees every token */
+    bool post_norm;       /* x = norm(x + f(x)) instead of x + f(norm(x)); no final norm */
+    bool embedding_norm;  /* a norm behind the embeddings */
+    bool mlm_head;        /* before the head: a square linear layer, the activation, a norm; the head has a bias */
+    bool spare_head_bias; /* untied, the framework keeps a second bias of the head that nothing reads (BERT, RoBERTa) */
+    uint64_t type_vocab;  /* token types, embedded and added; 0: none */
     uint64_t reserved_positions;             /* learned positions that no token takes (2 in RoBERTa) */
     double attention_softcap, final_softcap; /* 0: none */
     uint64_t window;                         /* sliding window; 0: none */

@@ -242,6 +242,9 @@ static uint32_t loss(struct lowering *l, uint32_t x, uint32_t table, uint32_t ta
         x = norm(l, NAMES("final_norm"), x, m->d_model);
     if (m->mlm_head)
         x = transform(l, x);
+    if (m->spare_head_bias && !m->tied_embeddings &&
+        graph_tensor(l->g, TENSOR_PARAMETER, "head.spare_bias", l->w->dtype, 1, &m->vocab, false, l->why) == GRAPH_NONE)
+        return GRAPH_NONE;
     if (!m->tied_embeddings)
         table = parameter(l, "head.weight", 2, (uint64_t[]){m->vocab, m->d_model});
     const uint32_t inputs[] = {x, table, m->mlm_head ? parameter(l, "head.bias", 1, &m->vocab) : GRAPH_NONE};

@@ -1,4 +1,4 @@
-"""record_parameters.py - exact parameter counts of decoders as transformers builds them, for test_models.c.
+"""record_parameters.py - exact parameter counts of decoders and encoders as transformers builds them, for test_models.c.
 
     python record_parameters.py        writes parameters.json beside itself
 
@@ -10,7 +10,7 @@ import os
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -60,12 +60,22 @@ MODELS = (
     + rows("gemma2", ("gemma2 defaults", {}),
            ("gemma-2-9b", llama(3584, 42, 16, 14336, 256000, num_key_value_heads=8)),
            ("gemma-2-27b", llama(4608, 46, 32, 36864, 256000, num_key_value_heads=16, head_dim=128)))
+    + rows("bert", ("bert defaults", {}), ("bert-large-uncased", llama(1024, 24, 16, 4096, 30522)),
+           ("bert small", llama(96, 3, 4, 200, 1000, type_vocab_size=5, max_position_embeddings=77)),
+           ("bert untied", llama(96, 3, 4, 200, 1000, tie_word_embeddings=False)))
+    + rows("roberta", ("roberta defaults", {}),
+           ("roberta-base", llama(768, 12, 12, 3072, 50265, max_position_embeddings=514, type_vocab_size=1)),
+           ("roberta-large", llama(1024, 24, 16, 4096, 50265, max_position_embeddings=514, type_vocab_size=1)))
+    + rows("distilbert", ("distilbert defaults", {}),
+           ("distilbert small", {"dim": 64, "n_layers": 2, "n_heads": 4, "hidden_dim": 99, "vocab_size": 500}))
 )
+ENCODERS = ("bert", "roberta", "distilbert")
 
 
 def count(config):
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config))
+        kind = AutoModelForMaskedLM if config["model_type"] in ENCODERS else AutoModelForCausalLM
+        model = kind.from_config(AutoConfig.for_model(**config))
     model.tie_weights()
     return sum({id(p): p.numel() for p in model.parameters()}.values())
 
