@@ -168,40 +168,25 @@ END
   done
 }
 
-# needs FIELD SEQ_LEN: its bytes, in $bytes.
-needs() {
-  curl -sS --fail-with-body -o "$dir/plan.json" "$url/v1/memory-savings?seq_len=$2&d_model=512&num_layers=12" ||
-    die "$(cat "$dir/plan.json")"
-  bytes=$("$rematctl" get "$dir/plan.json" "/$1")
-}
-
-# largest FIELD BUDGET: the longest sequence that fits, in $fits, by bisection.
-largest() {
-  fits=1
-  over=2
-  while needs "$1" "$over" && [ "$bytes" -le "$2" ]; do
-    fits=$over
-    over=$((over * 2))
-  done
-  while [ $((over - fits)) -gt 1 ]; do
-    middle=$(((fits + over) / 2))
-    needs "$1" "$middle"
-    if [ "$bytes" -le "$2" ]; then fits=$middle; else over=$middle; fi
-  done
-}
-
+# A planning answer: a real config.json, a real device, the largest batch that fits under each strategy.
 capacity() {
-  budget=1073741824
-  block "4. The longest sequence that fits in 1 GiB: 12 attention layers, 512 wide"
-  printf '%s\n' "\$ curl -s '$url/v1/memory-savings?seq_len=N&d_model=512&num_layers=12'   # bisecting N" ""
-  for field in standard_memory_bytes checkpointed_memory_bytes; do
-    largest "$field" "$budget"
-    needs "$field" "$fits"
-    held=$bytes
-    needs "$field" "$over"
-    printf '%-14s seq_len %5s fits with %s bytes; %s would need %s more than there are\n' "${field%%_*}" "$fits" "$held" \
-      "$over" $((bytes - budget))
-    verdict true $((held <= budget && bytes > budget)) 1
+  block "4. The largest batch of Qwen2-7B that trains on one H200: 4,096 tokens, bfloat16, AdamW"
+  printf '%s\n' "\$ curl -s '$url/v1/capacity' -H '$json' -d '{\"find\": \"batch\", \"device\": \"h200-141gb\"," \
+    "    \"strategy\": \"every_layer\", \"workload\": {\"model\": {\"hf_config\": '\"\$(cat clients/qwen2-7b.json)\"'}," \
+    "    \"seq_len\": 4096, \"dtype\": \"bfloat16\", \"attention\": \"flash\"}}'" ""
+  row='%-34s %6s %14s %14s %11s %16s\n'
+  # shellcheck disable=SC2059 # one format for head and rows
+  printf "$row" STRATEGY BATCH PEAK BUDGET "FLOP MORE" "ONE MORE LACKS"
+  for strategy in '"standard"' '{"name": "selective", "ops": ["norm"]}' '{"name": "selective", "ops": ["mlp"]}' \
+    '{"name": "every_n", "n": 2}' '"every_layer"'; do
+    curl -sS --fail-with-body -o "$dir/plan.json" "$url/v1/capacity" -H "$json" -d '{"find": "batch", "device": "h200-141gb",
+      "strategy": '"$strategy"', "workload": {"model": {"hf_config": '"$(cat "$root/clients/qwen2-7b.json")"'},
+      "seq_len": 4096, "dtype": "bfloat16", "attention": "flash"}}' || die "$(cat "$dir/plan.json")"
+    set -- $("$rematctl" get "$dir/plan.json" /value /plan/peak_bytes /plan/budget_bytes /plan/compute_overhead_pct \
+      /next/shortfall_bytes)
+    # shellcheck disable=SC2059
+    printf "$row" "$(echo "$strategy" | sed 's/"name": //; s/["{}]//g')" "$1" "$2" "$3" "$(printf '%.1f%%' "$4")" "$5"
+    verdict true $(($2 <= $3 && $5 > 0)) 1
   done
 }
 

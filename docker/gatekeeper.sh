@@ -1,25 +1,27 @@
 #!/bin/sh
-# gatekeeper.sh - another service: it admits a workload where rematd says that it fits, and says how.
+# gatekeeper.sh - another service: it admits a training job where rematd says that it fits, and says how.
 #
-#   gatekeeper.sh BUDGET_BYTES "SEQ_LEN D_MODEL LAYERS"...
+#   gatekeeper.sh DEVICE "MODEL SEQ_LEN BATCH"...
 #
-# Asks the daemon at $REMATD_URL. Exit code 1 if a workload was refused, 3 to 5 if the daemon did not answer.
+# Asks the daemon at $REMATD_URL. Exit code 1 if a job was refused, 3 to 5 if the daemon did not answer.
 set -eu
-budget=$1
+device=$1
 shift
 code=0
-for workload in "$@"; do
-  # shellcheck disable=SC2086 # three words
-  figures=$(rematctl -o json savings $workload)
-  standard=$(echo "$figures" | rematctl get - /standard_memory_bytes)
-  checkpointed=$(echo "$figures" | rematctl get - /checkpointed_memory_bytes)
-  if [ "$standard" -le "$budget" ]; then
-    echo "admit  $workload: $standard of $budget bytes"
-  elif [ "$checkpointed" -le "$budget" ]; then
-    echo "admit  $workload: checkpointed, $checkpointed of $budget bytes (standard needs $standard)"
-  else
-    echo "refuse $workload: $checkpointed of $budget bytes even checkpointed"
-    code=1
-  fi
+for job in "$@"; do
+  read -r model seq_len batch <<EOF
+$job
+EOF
+  verdict="refuse $model, $seq_len tokens, batch $batch on $device"
+  for strategy in standard every_layer; do
+    most=$(rematctl -o json capacity "$model" --find batch --seq-len "$seq_len" --dtype bfloat16 --attention flash \
+      --strategy "$strategy" --device "$device" | rematctl get - /value)
+    if [ "$most" -ge "$batch" ]; then
+      verdict="admit  $model, $seq_len tokens, batch $batch on $device: $strategy, up to batch $most"
+      break
+    fi
+  done
+  echo "$verdict"
+  case $verdict in refuse*) code=1 ;; esac
 done
 exit "$code"
