@@ -231,7 +231,7 @@ static bool answer(const struct plan_query *q, struct arena *scratch, struct wir
 bool plan_query_answer(const struct plan_query *q, struct wire_out *o, const char *key, struct problem *why) {
     struct arena scratch;
     arena_init(&scratch, PLAN_QUERY_ARENA_BYTES);
-    bool ok = answer(q, &scratch, o, key, why);
+    bool ok = (q->w.megatron ? plan_megatron_answer : answer)(q, &scratch, o, key, why);
     arena_free(&scratch);
     return ok;
 }
@@ -252,7 +252,9 @@ static void search_init(struct search *s, const struct plan_query *q) {
     s->most = q->find == PLAN_FIND_BATCH    ? MODEL_BATCH_MAX
               : q->find == PLAN_FIND_LAYERS ? MODEL_LAYERS_MAX
                                             : MODEL_SEQ_MAX;
-    if (q->find == PLAN_FIND_SEQ_LEN && w->model.positions == MODEL_LEARNED && w->model.max_positions < s->most) {
+    if (q->find == PLAN_FIND_SEQ_LEN && q->w.megatron)
+        w->model.max_positions = s->most; /* the closed forms count none */
+    else if (q->find == PLAN_FIND_SEQ_LEN && w->model.positions == MODEL_LEARNED && w->model.max_positions < s->most) {
         s->positions = true;
         s->most = w->model.max_positions;
     }
@@ -262,11 +264,14 @@ static void search_init(struct search *s, const struct plan_query *q) {
 static bool peak_at(struct search *s, uint64_t value, uint64_t *peak, struct problem *why) {
     struct problem past = {0};
     struct plan_made m;
+    struct megatron_bytes forms;
     struct arena scratch;
     *s->value = value;
     arena_init(&scratch, PLAN_QUERY_ARENA_BYTES);
-    bool ok = plan_query_make(&s->q, &scratch, &m, &past);
-    *peak = ok ? m.plan.peak_bytes : UINT64_MAX;
+    uint64_t measured = 0;
+    bool ok = s->q.w.megatron ? plan_megatron_measure(&s->q, &forms, &measured, &past)
+                              : plan_query_make(&s->q, &scratch, &m, &past);
+    *peak = !ok ? UINT64_MAX : s->q.w.megatron ? measured : m.plan.peak_bytes;
     arena_free(&scratch);
     if (!ok && (past.kind != PROBLEM_LIMIT || value == 1 || strncmp(past.where, "/strategy", 9) == 0))
         return problem_set(why, past.kind, past.where, "%s", past.detail);

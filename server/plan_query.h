@@ -47,6 +47,11 @@ struct plan_made {
 };
 PROBLEM_MUST_CHECK bool plan_query_make(const struct plan_query *q, struct arena *scratch, struct plan_made *made,
                                         struct problem *why);
+/* Under framework megatron; in plan_megatron.c. */
+PROBLEM_MUST_CHECK bool plan_megatron_measure(const struct plan_query *q, struct megatron_bytes *out,
+                                              uint64_t *peak_bytes, struct problem *why);
+PROBLEM_MUST_CHECK bool plan_megatron_answer(const struct plan_query *q, struct arena *scratch, struct wire_out *o,
+                                             const char *key, struct problem *why);
 /* The includes, into an open object; in plan_include.c and plan_apply.c. */
 PROBLEM_MUST_CHECK bool plan_include_put(const struct plan_query *q, const struct plan *p, struct arena *scratch,
                                          struct wire_out *o, struct problem *why);

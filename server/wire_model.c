@@ -170,7 +170,13 @@ bool wire_model_read(const struct wire_value *v, struct arena *a, struct wire_mo
 /* ---- workloads ---- */
 
 /* Everything 1, false or 0: this engine trains on one device. */
-static bool parallelism_read(const struct wire_value *v, struct problem *why) {
+/* The four that Megatron-LM's closed forms know, and for the others what framework rematd plans: one device. */
+static bool parallelism_read(const struct wire_value *v, struct wire_workload *w, struct problem *why) {
+    struct megatron *p = &w->parallel;
+    const struct {
+        const char *name;
+        uint64_t *to;
+    } known[] = {{"tensor", &p->tensor}, {"pipeline", &p->pipeline}, {"pipeline_chunks", &p->pipeline_chunks}};
     static const char *const fields[] = {"tensor",   "context",    "pipeline", "pipeline_chunks", "expert", "data",
                                          "sequence", "zero_stage", NULL};
     if (!wire_object(v, fields, why))
@@ -181,6 +187,14 @@ static bool parallelism_read(const struct wire_value *v, struct problem *why) {
         uint64_t value = 1, neutral = strcmp(fields[i], "zero_stage") == 0 ? 0 : 1;
         if (!wire_get(v, fields[i], &field))
             continue;
+        uint64_t *to = NULL;
+        for (size_t k = 0; w->megatron && k < sizeof known / sizeof known[0]; k++)
+            to = strcmp(known[k].name, fields[i]) == 0 ? known[k].to : to;
+        if (to || (w->megatron && strcmp(fields[i], "sequence") == 0)) {
+            if (!(to ? wire_uint(&field, 1, 1u << 20, to, why) : wire_bool(&field, &p->sequence, why)))
+                return false;
+            continue;
+        }
         if (strcmp(fields[i], "sequence") == 0) {
             if (!wire_bool(&field, &sequence, why))
                 return false;
@@ -190,8 +204,10 @@ static bool parallelism_read(const struct wire_value *v, struct problem *why) {
             sequence = value != neutral;
         }
         if (sequence)
-            return wire_fail(&field, why, PROBLEM_UNSUPPORTED,
-                             "is not built yet: framework rematd plans for one device");
+            return wire_fail(
+                &field, why, PROBLEM_UNSUPPORTED,
+                "is not built yet: framework rematd plans for one device, megatron for tensor, sequence and "
+                "pipeline parallelism");
     }
     return true;
 }
@@ -206,20 +222,24 @@ static bool dtype_read(const struct wire_value *v, enum dtype *out, struct probl
     return true;
 }
 
-static bool rows_read(const struct wire_value *v, struct workload *w, struct problem *why) {
+enum { REMATD, PYTORCH, MEGATRON };
+
+static bool rows_read(const struct wire_value *v, struct workload *w, bool *megatron, struct problem *why) {
     static const struct word kernels[] = {{"standard", ATTN_STANDARD}, {"flash", ATTN_FLASH}, {"any", -1}, {NULL, 0}};
-    static const struct word frameworks[] = {{"rematd", 0}, {"pytorch", 1}, {"megatron", 2}, {NULL, 0}};
+    static const struct word frameworks[] = {
+        {"rematd", REMATD}, {"pytorch", PYTORCH}, {"megatron", MEGATRON}, {NULL, 0}};
     struct wire_value field = {0};
     const char *optimizer = "adamw";
-    int kernel = ATTN_STANDARD, framework = 0;
+    int kernel = ATTN_STANDARD, framework = REMATD;
     if (!word_of(v, "attention", kernels, &kernel, why) || !word_of(v, "framework", frameworks, &framework, why) ||
         !wire_string_of(v, "optimizer", &optimizer, why))
         return false;
     if (kernel < 0 && wire_get(v, "attention", &field))
         return wire_fail(&field, why, PROBLEM_UNSUPPORTED, "is any, which is not built yet: standard and flash are");
-    if (framework && wire_get(v, "framework", &field))
-        return wire_fail(&field, why, PROBLEM_UNSUPPORTED, "is %s, which is not built yet: rematd is",
-                         frameworks[framework].name);
+    if (framework == PYTORCH && wire_get(v, "framework", &field))
+        return wire_fail(&field, why, PROBLEM_UNSUPPORTED,
+                         "is pytorch, which is not built yet: rematd and megatron are");
+    *megatron = framework == MEGATRON;
     w->attention = &attn_table[kernel];
     w->optimizer = optimizer_find(optimizer);
     return w->optimizer || (wire_get(v, "optimizer", &field) &&
@@ -240,10 +260,12 @@ bool wire_workload_read(const struct wire_value *v, bool seq_len_optional, struc
         (!seq_len_optional && !wire_need(v, "seq_len", &field, why)) ||
         !wire_uint_of(v, "seq_len", 1, MODEL_SEQ_MAX, &w->seq_len, why) ||
         !wire_uint_of(v, "batch", 1, MODEL_BATCH_MAX, &w->batch, why) || !dtype_read(v, &w->dtype, why) ||
-        !wire_real_of(v, "dropout", 0, 1, &w->dropout, why) || !rows_read(v, w, why) ||
-        (wire_get(v, "parallelism", &field) && !parallelism_read(&field, why)) ||
+        !wire_real_of(v, "dropout", 0, 1, &w->dropout, why) || !rows_read(v, w, &out->megatron, why) ||
+        (wire_get(v, "parallelism", &field) && !parallelism_read(&field, out, why)) ||
         !wire_model_read(&model, a, &out->model, why))
         return false;
     w->model = out->model.model;
+    if (out->megatron && w->model.max_positions < w->seq_len)
+        w->model.max_positions = w->seq_len; /* the closed forms count none */
     return workload_check(w, why) || wire_nest(v, why);
 }

@@ -3,6 +3,7 @@
 #ifndef REMATD_SERVER_WIRE_MODEL_H
 #define REMATD_SERVER_WIRE_MODEL_H
 
+#include "engine/models/megatron.h"
 #include "engine/models/model.h"
 #include "server/wire.h"
 
@@ -24,6 +25,8 @@ PROBLEM_MUST_CHECK bool wire_model_config_read(const struct wire_value *v, struc
 struct wire_workload {
     struct wire_model model;
     struct workload workload;
+    bool megatron; /* framework megatron: closed forms, for the devices of */
+    struct megatron parallel;
 };
 /* seq_len_optional: it may be absent, and is 1 then (for a search). Passes workload_check. */
 PROBLEM_MUST_CHECK bool wire_workload_read(const struct wire_value *v, bool seq_len_optional, struct arena *a,

@@ -287,7 +287,15 @@ Test(plans, bad_requests_are_refused_where_they_are_bad) {
         {PLANS_POST, W ",\"dropout\":-0.1}}", "/workload/dropout", PROBLEM_LIMIT},
         {PLANS_POST, W ",\"optimizer\":\"adam\"}}", "/workload/optimizer", PROBLEM_LIMIT},
         {PLANS_POST, W ",\"framework\":\"pytorch\"}}", "/workload/framework", PROBLEM_UNSUPPORTED},
-        {PLANS_POST, W ",\"framework\":\"megatron\"}}", "/workload/framework", PROBLEM_UNSUPPORTED},
+        {PLANS_POST, W ",\"framework\":\"megatron\"}}", "/workload/dtype", PROBLEM_UNSUPPORTED},
+        {PLANS_POST, W ",\"framework\":\"megatron\",\"dtype\":\"bfloat16\",\"parallelism\":{\"expert\":2}}}",
+         "/workload/parallelism/expert", PROBLEM_UNSUPPORTED},
+        {PLANS_POST, W ",\"framework\":\"megatron\",\"dtype\":\"bfloat16\",\"parallelism\":{\"tensor\":5}}}",
+         "/workload/parallelism/tensor", PROBLEM_SHAPE},
+        {PLANS_POST, W ",\"framework\":\"megatron\",\"dtype\":\"bfloat16\"},\"strategy\":{\"name\":\"block\",\"k\":1}}",
+         "/strategy", PROBLEM_UNSUPPORTED},
+        {PLANS_POST, W ",\"framework\":\"megatron\",\"dtype\":\"bfloat16\"},\"include\":[\"steps\"]}", "/include",
+         PROBLEM_UNSUPPORTED},
         {PLANS_POST, W ",\"framework\":\"jax\"}}", "/workload/framework", PROBLEM_LIMIT},
         {PLANS_POST, W ",\"parallelism\":{\"tensor\":2}}}", "/workload/parallelism/tensor", PROBLEM_UNSUPPORTED},
         {PLANS_POST, W ",\"parallelism\":{\"sequence\":true}}}", "/workload/parallelism/sequence", PROBLEM_UNSUPPORTED},
@@ -433,6 +441,43 @@ Test(plans, other_tools_are_told_the_same_policy) {
             reasons = at(&a.root, "apply", "reasons");
             cr_expect_eq(wire_get(&reasons, want[t], &reason), strcmp(want[t + 1], "null") == 0);
         }
+        ask_end(&a);
+    }
+}
+
+/* Korthikanti et al. 2022, Figure 1, 175B and 22B: as posted, to the printed digit; test_megatron.c has all of them. */
+Test(plans, megatron_answers_with_the_papers_figures) {
+    static const struct {
+        const char *sizes, *parallelism, *strategy;
+        const char *activations_gib, *states_gib;
+    } rows[] = {
+        {"\"layers\":96,\"d_model\":12288,\"heads\":96", "\"pipeline\":8,\"pipeline_chunks\":3", "\"standard\"",
+         "66.8438", "45.5625"},
+        {"\"layers\":96,\"d_model\":12288,\"heads\":96", "\"pipeline\":8,\"pipeline_chunks\":3,\"sequence\":true",
+         "{\"name\":\"selective\",\"ops\":[\"attention_core\"]}", "12.3516", "45.5625"},
+        {"\"layers\":96,\"d_model\":12288,\"heads\":96", "\"pipeline\":8,\"pipeline_chunks\":3", "\"every_layer\"",
+         "5.8125", "45.5625"},
+        {"\"layers\":128,\"d_model\":25600,\"heads\":160", "\"pipeline\":64,\"sequence\":true", "\"standard\"",
+         "76.5625", "32.9590"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct asked a;
+        char body[640], text[32];
+        snprintf(
+            body, sizeof body,
+            "{\"workload\":{\"model\":{\"family\":\"decoder\",%s},\"seq_len\":2048,\"batch\":1,\"dtype\":\"bfloat16\","
+            "\"attention\":\"standard\",\"dropout\":0.1,\"framework\":\"megatron\",\"parallelism\":{\"tensor\":8,%s}},"
+            "\"strategy\":%s}",
+            rows[i].sizes, rows[i].parallelism, rows[i].strategy);
+        ask(&a, PLANS_POST, body);
+        cr_assert(a.ok, "%s: %s", a.why.where, a.why.detail);
+        snprintf(text, sizeof text, "%.4f",
+                 (double)number(&a.root, "memory", "saved_activations_bytes") / 1073741824.0);
+        cr_assert_str_eq(text, rows[i].activations_gib);
+        uint64_t states = number(&a.root, "memory", "parameters_bytes") + number(&a.root, "memory", "gradients_bytes") +
+                          number(&a.root, "memory", "optimizer_bytes");
+        snprintf(text, sizeof text, "%.4f", (double)states / 1073741824.0);
+        cr_assert_str_eq(text, rows[i].states_gib);
         ask_end(&a);
     }
 }

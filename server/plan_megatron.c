@@ -1,0 +1,98 @@
+/* plan_megatron.c - the answer under framework megatron: the closed forms, per device of the first pipeline stage.
+ * There is no program behind it, so it has no peak step and no FLOPs. */
+#include "server/plan_query.h"
+
+static bool recompute_of(const struct wire_strategy *s, struct megatron *p, struct problem *why) {
+    const struct strategy *is = &s->strategy;
+    if (is->planner == &planner_standard)
+        p->recompute = MEGATRON_NONE;
+    else if (is->planner == &planner_every_layer)
+        p->recompute = MEGATRON_FULL;
+    else if (is->planner == &planner_selective && is->selection.parts == PART_ATTENTION_CORE &&
+             is->selection.op_kinds == 0)
+        p->recompute = MEGATRON_SELECTIVE;
+    else
+        return problem_set(why, PROBLEM_UNSUPPORTED, "/strategy",
+                           "has no closed form under framework megatron: standard, every_layer, and selective "
+                           "[attention_core] have");
+    return true;
+}
+
+static uint64_t peak_of(const struct megatron_bytes *b) {
+    return b->parameters_bytes + b->gradients_bytes + b->optimizer_bytes + b->saved_activations_bytes;
+}
+
+bool plan_megatron_measure(const struct plan_query *q, struct megatron_bytes *out, uint64_t *peak_bytes,
+                           struct problem *why) {
+    struct megatron p = q->w.parallel;
+    if (!recompute_of(&q->strategy, &p, why))
+        return false;
+    if (!megatron_measure(&q->w.workload, &p, out, why))
+        return problem_nest(why, "/workload");
+    *peak_bytes = peak_of(out);
+    return true;
+}
+
+/* Of the whole model, to the unit; a sequence of one token is enough to count. */
+static bool parameters_count(const struct plan_query *q, struct arena *scratch, uint64_t *out, struct problem *why) {
+    struct workload one = q->w.workload;
+    struct graph g;
+    one.model = q->w.model.model;
+    one.seq_len = one.batch = 1;
+    if (!model_lower(&one, scratch, &g, why))
+        return problem_nest(why, "/workload");
+    *out = model_parameters(&g);
+    return true;
+}
+
+static void put_bytes(const struct megatron_bytes *b, struct wire_out *o) {
+    wire_put_uint(o, "peak_bytes", peak_of(b));
+    wire_put_uint(o, "slab_bytes", b->saved_activations_bytes);
+    wire_put_uint(o, "live_peak_bytes", b->saved_activations_bytes);
+    wire_put_uint(o, "retained_peak_bytes", b->saved_activations_bytes);
+    wire_open(o, "memory", '{');
+    wire_put_uint(o, "parameters_bytes", b->parameters_bytes);
+    wire_put_uint(o, "gradients_bytes", b->gradients_bytes);
+    wire_put_uint(o, "optimizer_bytes", b->optimizer_bytes);
+    wire_put_uint(o, "saved_activations_bytes", b->saved_activations_bytes);
+    wire_close(o, '}');
+}
+
+bool plan_megatron_answer(const struct plan_query *q, struct arena *scratch, struct wire_out *o, const char *key,
+                          struct problem *why) {
+    struct megatron plain = q->w.parallel;
+    struct megatron_bytes bytes, standard;
+    uint64_t peak = 0, parameters = 0;
+    plain.recompute = MEGATRON_NONE;
+    if (q->include)
+        return problem_set(why, PROBLEM_UNSUPPORTED, "/include", "closed forms have no program to include from");
+    if (!plan_megatron_measure(q, &bytes, &peak, why) || !parameters_count(q, scratch, &parameters, why) ||
+        !megatron_measure(&q->w.workload, &plain, &standard, why))
+        return false;
+    wire_open(o, key, '{');
+    wire_put_bool(o, "feasible", peak <= q->budget_bytes);
+    wire_put_json(o, "strategy", q->strategy.json);
+    if (q->budget_bytes == UINT64_MAX)
+        wire_put_json(o, "budget_bytes", NULL);
+    else
+        wire_put_uint(o, "budget_bytes", q->budget_bytes);
+    wire_put_string(o, "device", q->device ? q->device->name : NULL);
+    if (peak > q->budget_bytes)
+        wire_put_uint(o, "minimum_budget_bytes", peak);
+    wire_open(o, "model", '{');
+    wire_put_string(o, "family", "decoder");
+    wire_put_uint(o, "parameters", parameters);
+    wire_close(o, '}');
+    put_bytes(&bytes, o);
+    wire_put_json(o, "peak_at", NULL);
+    wire_open(o, "standard", '{');
+    wire_put_uint(o, "peak_bytes", peak_of(&standard));
+    wire_put_uint(o, "saved_activations_bytes", standard.saved_activations_bytes);
+    wire_close(o, '}');
+    wire_put_real(o, "memory_saved_pct", 100 * (1 - (double)peak / (double)peak_of(&standard)));
+    wire_put_json(o, "compute_overhead_pct", NULL);
+    wire_put_json(o, "flops", NULL);
+    wire_put_json(o, "step_seconds", NULL);
+    wire_close(o, '}');
+    return true;
+}
