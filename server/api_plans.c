@@ -1,4 +1,5 @@
-/* api_plans.c - /v1/plans and /v1/capacity. A GET is the POST's body written as a query: both are read alike. */
+/* api_plans.c - /v1/plans, /v1/capacity and /v1/frontiers. A GET is the POST's body written as a query: both are read
+ * alike. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +61,11 @@ static bool capacity_answer(const struct wire_value *v, struct wire_out *o, stru
     return plan_query_read(v, true, a, &q, why) && plan_query_capacity(&q, o, why);
 }
 
+static bool frontier_answer(const struct wire_value *v, struct wire_out *o, struct arena *a, struct problem *why) {
+    struct plan_query q;
+    return plan_query_frontier_read(v, a, &q, why) && (plan_query_frontier(&q, a, o, why) || wire_nest(v, why));
+}
+
 typedef bool answer_function(const struct wire_value *, struct wire_out *, struct arena *, struct problem *);
 
 static bool text_answered(const char *text, size_t bytes, answer_function *answer, struct request *request,
@@ -81,6 +87,10 @@ static bool plans_post(struct request *request, struct response *response, struc
 
 static bool capacity_post(struct request *request, struct response *response, struct problem *why) {
     return text_answered(request->body, request->body_bytes, capacity_answer, request, response, why);
+}
+
+static bool frontier_post(struct request *request, struct response *response, struct problem *why) {
+    return text_answered(request->body, request->body_bytes, frontier_answer, request, response, why);
 }
 
 /* ---- GET ---- */
@@ -229,9 +239,7 @@ static bool capacity_get(struct request *request, struct response *response, str
 }
 
 const struct route api_plans_routes[] = {
-    {"POST", "/v1/plans", BODY_JSON, plans_post},
-    {"GET", "/v1/plans", BODY_NONE, plans_get},
-    {"POST", "/v1/capacity", BODY_JSON, capacity_post},
-    {"GET", "/v1/capacity", BODY_NONE, capacity_get},
-    {0},
+    {"POST", "/v1/plans", BODY_JSON, plans_post},        {"GET", "/v1/plans", BODY_NONE, plans_get},
+    {"POST", "/v1/capacity", BODY_JSON, capacity_post},  {"GET", "/v1/capacity", BODY_NONE, capacity_get},
+    {"POST", "/v1/frontiers", BODY_JSON, frontier_post}, {0},
 };

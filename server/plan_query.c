@@ -83,6 +83,19 @@ bool plan_query_read(const struct wire_value *v, bool capacity, struct arena *a,
     return true;
 }
 
+bool plan_query_frontier_read(const struct wire_value *v, struct arena *a, struct plan_query *out,
+                              struct problem *why) {
+    static const char *const fields[] = {"workload", "device", "points", "graph", "chain", NULL};
+    struct wire_value field;
+    *out = (struct plan_query){.max_points = PLAN_QUERY_POINTS, .budget_bytes = UINT64_MAX};
+    if (!wire_object(v, fields, why))
+        return false;
+    if (wire_get(v, "graph", &field) || wire_get(v, "chain", &field))
+        return wire_fail(&field, why, PROBLEM_UNSUPPORTED, "is not built yet: a workload is planned");
+    return wire_need(v, "workload", &field, why) && wire_workload_read(&field, false, a, &out->w, why) &&
+           wire_uint_of(v, "points", 1, PLAN_QUERY_POINTS, &out->max_points, why) && budget_read(v, out, why);
+}
+
 /* ---- planning ---- */
 
 bool plan_query_make(const struct plan_query *q, struct arena *scratch, struct plan_made *made, struct problem *why) {
@@ -111,7 +124,7 @@ static uint64_t step_bytes(const struct graph *g, const struct step *s) {
 }
 
 /* At peak rates: each op takes the longer of its arithmetic and its traffic. A lower bound. */
-static double step_seconds(const struct plan_query *q, const struct plan *p) {
+double plan_query_seconds(const struct plan_query *q, const struct plan *p) {
     const double rate = devices_flops(q->device, q->w.workload.dtype);
     double seconds = 0;
     for (uint32_t i = 0; i < p->n_steps; i++) {
@@ -191,7 +204,7 @@ static void put_cost(const struct plan_query *q, const struct plan *p, const str
     wire_put_uint(o, "recompute", p->recompute_flops);
     wire_close(o, '}');
     if (q->device)
-        wire_put_real(o, "step_seconds", step_seconds(q, p));
+        wire_put_real(o, "step_seconds", plan_query_seconds(q, p));
     else
         wire_put_json(o, "step_seconds", NULL);
 }

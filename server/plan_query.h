@@ -38,6 +38,13 @@ PROBLEM_MUST_CHECK bool plan_query_answer(const struct plan_query *q, struct wir
                                           struct problem *why);
 PROBLEM_MUST_CHECK bool plan_query_capacity(const struct plan_query *q, struct wire_out *o, struct problem *why);
 
+/* v: {"workload", "device", "points"}: what lies between memory and recomputation among the named strategies. In
+ * plan_frontier.c. */
+PROBLEM_MUST_CHECK bool plan_query_frontier_read(const struct wire_value *v, struct arena *a, struct plan_query *out,
+                                                 struct problem *why);
+PROBLEM_MUST_CHECK bool plan_query_frontier(const struct plan_query *q, struct arena *a, struct wire_out *o,
+                                            struct problem *why);
+
 /* One plan, made in scratch. */
 struct plan_made {
     struct graph graph;
@@ -52,6 +59,8 @@ PROBLEM_MUST_CHECK bool plan_megatron_measure(const struct plan_query *q, struct
                                               uint64_t *peak_bytes, struct problem *why);
 PROBLEM_MUST_CHECK bool plan_megatron_answer(const struct plan_query *q, struct arena *scratch, struct wire_out *o,
                                              const char *key, struct problem *why);
+/* On q's device, at its peak rates. */
+double plan_query_seconds(const struct plan_query *q, const struct plan *p);
 /* The includes, into an open object; in plan_include.c and plan_apply.c. */
 PROBLEM_MUST_CHECK bool plan_include_put(const struct plan_query *q, const struct plan *p, struct arena *scratch,
                                          struct wire_out *o, struct problem *why);

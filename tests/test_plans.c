@@ -7,7 +7,7 @@
 #include "server/api.h"
 #include "server/plan_query.h"
 
-enum { PLANS_POST, PLANS_GET, CAPACITY_POST, CAPACITY_GET };
+enum { PLANS_POST, PLANS_GET, CAPACITY_POST, CAPACITY_GET, FRONTIERS_POST };
 
 struct asked {
     struct arena arena;
@@ -440,6 +440,47 @@ Test(plans, other_tools_are_told_the_same_policy) {
             cr_expect_str_eq(wire_json(&told, &a.arena, &why), want[t + 1], "%s: %s", rows[i].strategy, want[t]);
             reasons = at(&a.root, "apply", "reasons");
             cr_expect_eq(wire_get(&reasons, want[t], &reason), strcmp(want[t + 1], "null") == 0);
+        }
+        ask_end(&a);
+    }
+}
+
+/* Points fall in memory and rise in overhead, end to end; every named strategy lies on or above them. */
+Test(plans, frontiers_fall_and_rise_and_nothing_named_lies_below) {
+    static const char *const bodies[] = {
+        "{\"workload\":{\"model\":\"gpt2\",\"seq_len\":1024,\"batch\":4},\"device\":\"a100-80gb\"}",
+        "{\"workload\":{\"model\":\"llama-3-8b\",\"seq_len\":4096,\"dtype\":\"bfloat16\",\"attention\":\"flash\"},"
+        "\"points\":4}"};
+    for (size_t i = 0; i < 2; i++) {
+        struct asked a;
+        struct problem why = {0};
+        struct wire_value points, named;
+        uint64_t peak = UINT64_MAX, peaks[64];
+        double overhead = -1, overheads[64];
+        ask(&a, FRONTIERS_POST, bodies[i]);
+        cr_assert(a.ok, "%s: %s", a.why.where, a.why.detail);
+        cr_assert(wire_get(&a.root, "points", &points) && wire_get(&a.root, "named", &named));
+        size_t n = wire_length(&points);
+        cr_assert(n >= 3 && (i == 0 || n == 4), "%zu points", n);
+        for (size_t p = 0; p < n; p++) {
+            struct wire_value point = wire_at(&points, p);
+            cr_assert(wire_uint_of(&point, "peak_bytes", 1, UINT64_MAX, &peaks[p], &why));
+            cr_assert(wire_real_of(&point, "compute_overhead_pct", 0, 100, &overheads[p], &why));
+            cr_assert(peaks[p] < peak && overheads[p] > overhead);
+            peak = peaks[p], overhead = overheads[p];
+        }
+        cr_assert_eq(overheads[0], 0);
+        for (size_t c = 0; i == 0 && c < wire_length(&named);
+             c++) { /* the whole frontier: something is as good in both */
+            struct wire_value one = wire_at(&named, c);
+            uint64_t its_peak = 0;
+            double its_overhead = 0;
+            bool covered = false;
+            cr_assert(wire_uint_of(&one, "peak_bytes", 1, UINT64_MAX, &its_peak, &why));
+            cr_assert(wire_real_of(&one, "compute_overhead_pct", 0, 100, &its_overhead, &why));
+            for (size_t p = 0; p < n; p++)
+                covered |= peaks[p] <= its_peak && overheads[p] <= its_overhead;
+            cr_assert(covered, "named %zu", c);
         }
         ask_end(&a);
     }

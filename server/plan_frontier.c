@@ -1,0 +1,149 @@
+/* plan_frontier.c - memory against recomputation: where the named strategies lie, and those of them that none of the
+ * others beats in both. The frontier of what is named, not of all plans: an exact one is for the optimal planners. */
+#include <stdlib.h>
+
+#include "server/plan_query.h"
+
+#define CANDIDATES_MAX 64u
+#define BLOCK_PARTS    16u /* block is tried at this many depths */
+
+struct candidate {
+    struct strategy strategy;
+    const char *json;
+    uint64_t peak_bytes, slab_bytes, recompute_flops;
+    double overhead_pct, step_seconds;
+};
+
+struct frontier {
+    const struct plan_query *q;
+    struct arena *a;
+    struct candidate list[CANDIDATES_MAX];
+    unsigned n;
+    struct problem *why;
+};
+
+static void add(struct frontier *f, struct strategy s, const char *json) {
+    if (json && f->n < CANDIDATES_MAX)
+        f->list[f->n++] = (struct candidate){.strategy = s, .json = json};
+}
+
+static void add_counted(struct frontier *f, const struct planner *planner, const char *parameter, uint64_t value) {
+    const struct strategy s = {.planner = planner, .n = value, .k = value};
+    add(f, s,
+        arena_printf(f->a, f->why, "{\"name\":\"%s\",\"%s\":%llu}", planner->name, parameter,
+                     (unsigned long long)value));
+}
+
+static void candidates_make(struct frontier *f) {
+    static const struct {
+        unsigned parts;
+        const char *json;
+    } selections[] = {{PART_NORM, "[\"norm\"]"},
+                      {PART_ATTENTION_CORE, "[\"attention_core\"]"},
+                      {PART_ATTENTION, "[\"attention\"]"},
+                      {PART_MLP, "[\"mlp\"]"},
+                      {PART_ATTENTION | PART_MLP, "[\"attention\",\"mlp\"]"}};
+    const uint64_t layers = f->q->w.workload.model.layers;
+    add(f, (struct strategy){.planner = &planner_standard}, "\"standard\"");
+    for (size_t i = 0; i < sizeof selections / sizeof selections[0]; i++)
+        add(f, (struct strategy){.planner = &planner_selective, .selection = {.parts = selections[i].parts}},
+            arena_printf(f->a, f->why, "{\"name\":\"selective\",\"ops\":%s}", selections[i].json));
+    for (uint64_t n = 8; n >= 2; n--)
+        if (n < layers)
+            add_counted(f, &planner_every_n, "n", n);
+    for (uint64_t part = 1, last = 0; part < BLOCK_PARTS; part++) {
+        uint64_t k = layers * part / BLOCK_PARTS;
+        if (k > last)
+            add_counted(f, &planner_block, "k", k);
+        last = k;
+    }
+    add(f, (struct strategy){.planner = &planner_every_layer}, "\"every_layer\"");
+    for (uint64_t k = 2; k <= layers && k <= 16; k += 1 + k / 4)
+        add_counted(f, &planner_uniform, "k", k);
+}
+
+static bool candidate_plan(const struct frontier *f, struct candidate *c) {
+    struct plan_query q = *f->q;
+    struct plan_made m;
+    struct arena scratch;
+    q.strategy.strategy = c->strategy;
+    arena_init(&scratch, PLAN_QUERY_ARENA_BYTES);
+    bool ok = plan_query_make(&q, &scratch, &m, f->why);
+    if (ok) {
+        c->peak_bytes = m.plan.peak_bytes;
+        c->slab_bytes = m.plan.slab_bytes;
+        c->recompute_flops = m.plan.recompute_flops;
+        c->overhead_pct =
+            100 * (double)m.plan.recompute_flops / ((double)m.plan.forward_flops + (double)m.plan.backward_flops);
+        c->step_seconds = q.device ? plan_query_seconds(&q, &m.plan) : 0;
+    }
+    arena_free(&scratch);
+    return ok;
+}
+
+/* Least recomputation first; among equals the smaller, then the one named earlier. */
+static int by_cost(const void *left, const void *right) {
+    const struct candidate *a = *(const struct candidate *const *)left, *b = *(const struct candidate *const *)right;
+    if (a->recompute_flops != b->recompute_flops)
+        return a->recompute_flops < b->recompute_flops ? -1 : 1;
+    if (a->peak_bytes != b->peak_bytes)
+        return a->peak_bytes < b->peak_bytes ? -1 : 1;
+    return a < b ? -1 : a > b;
+}
+
+static void put(const struct frontier *f, const struct candidate *c, bool seconds, struct wire_out *o) {
+    wire_open(o, NULL, '{');
+    wire_put_uint(o, "peak_bytes", c->peak_bytes);
+    wire_put_uint(o, "slab_bytes", c->slab_bytes);
+    wire_put_real(o, "compute_overhead_pct", c->overhead_pct);
+    if (seconds && f->q->device)
+        wire_put_real(o, "step_seconds", c->step_seconds);
+    else if (seconds)
+        wire_put_json(o, "step_seconds", NULL);
+    wire_put_json(o, "strategy", c->json);
+    wire_close(o, '}');
+}
+
+/* At most `most` of the n points, evenly, with both ends. */
+static void put_points(const struct frontier *f, const struct candidate *const *points, unsigned n, uint64_t most,
+                       struct wire_out *o) {
+    unsigned shown = n < most ? n : (unsigned)most;
+    wire_open(o, "points", '[');
+    for (unsigned i = 0; i < shown; i++)
+        put(f, points[shown > 1 ? (unsigned)((uint64_t)i * (n - 1) / (shown - 1)) : n - 1], true, o);
+    wire_close(o, ']');
+}
+
+bool plan_query_frontier(const struct plan_query *q, struct arena *a, struct wire_out *o, struct problem *why) {
+    struct frontier *f = arena_new(a, struct frontier, 1, why);
+    const struct candidate *order[CANDIDATES_MAX], *points[CANDIDATES_MAX];
+    unsigned n = 0;
+    if (!f)
+        return false;
+    if (q->w.megatron)
+        return problem_set(why, PROBLEM_UNSUPPORTED, "/workload/framework",
+                           "has no frontier: megatron is closed forms");
+    f->q = q;
+    f->a = a;
+    f->why = why;
+    candidates_make(f);
+    for (unsigned i = 0; i < f->n; i++) {
+        if (!candidate_plan(f, &f->list[i]))
+            return false;
+        order[i] = &f->list[i];
+    }
+    if (why->kind != PROBLEM_NONE) /* a name could not be written */
+        return false;
+    qsort(order, f->n, sizeof order[0], by_cost);
+    for (unsigned i = 0; i < f->n; i++)
+        if (n == 0 || order[i]->peak_bytes < points[n - 1]->peak_bytes)
+            points[n++] = order[i];
+    wire_open(o, NULL, '{');
+    put_points(f, points, n, q->max_points, o);
+    wire_open(o, "named", '[');
+    for (unsigned i = 0; i < f->n; i++)
+        put(f, &f->list[i], false, o);
+    wire_close(o, ']');
+    wire_close(o, '}');
+    return true;
+}
