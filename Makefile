@@ -30,7 +30,7 @@ RCTL   := $(wildcard clients/c/rematctl*.c)
 TESTS  := $(wildcard tests/test_*.c tests/support*.c) $(if $(filter tsan,$(VARIANT)),tests/tsan/main.c)
 obj     = $(patsubst %.c,$(B)/%.o,$(1))
 
-.PHONY: all run demo test check house bench fuzz fmt install image clean deps units e2e record-truth record-minilm
+.PHONY: all run demo test check house bench fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters
 
 all: bin/rematd bin/rematctl
 
@@ -133,3 +133,5 @@ record-truth:
 	tests/data/record.sh record_attention.py
 record-minilm:
 	tests/data/record.sh record_minilm.py
+record-parameters:
+	tests/data/record.sh record_parameters.py
