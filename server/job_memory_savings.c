@@ -86,7 +86,8 @@ static bool cancelled(void *user) {
     return w->run->cancelled && w->run->cancelled(w->run->user);
 }
 
-/* Two runs one after the other; the second begins where the count goes back. Its length is not known before. */
+/* Two runs one after the other, short ones twice; the next begins where the count goes back. How many steps are to come
+ * is not known before. */
 static void progress(void *user, uint32_t done, uint32_t total) {
     struct watch *w = user;
     if (done < w->last)

@@ -172,40 +172,47 @@ static void capacity_print(const json_t *answer, const char *find) {
 
 /* ---- the commands ---- */
 
-int rematctl_plan(const struct rematctl *ctl) {
+/* Asks, and shows the answer; body is ours. */
+static int ask(const struct rematctl *ctl, json_t *body,
+               json_t *(*question)(struct rematc *, const json_t *, struct rematc_error *),
+               void (*print)(const struct rematctl *, const json_t *)) {
     struct rematc_error why = {0};
-    int code;
-    json_t *body = request(ctl, &code);
-    if (!body)
-        return code;
-    json_t *answer = rematc_plan(ctl->client, body, &why);
+    json_t *answer = question(ctl->client, body, &why);
     json_decref(body);
     if (!answer)
         return rematctl_fail(&why);
     if (ctl->json)
         rematctl_print_json(answer);
     else
-        plan_print(answer);
+        print(ctl, answer);
     json_decref(answer);
     return EXIT_DONE;
 }
 
+static void plan_show(const struct rematctl *ctl, const json_t *answer) {
+    (void)ctl;
+    plan_print(answer);
+}
+
+static const char *find_of(const struct rematctl *ctl) {
+    return ctl->find ? ctl->find : "batch";
+}
+
+static void capacity_show(const struct rematctl *ctl, const json_t *answer) {
+    capacity_print(answer, find_of(ctl));
+}
+
+int rematctl_plan(const struct rematctl *ctl) {
+    int code;
+    json_t *body = request(ctl, &code);
+    return body ? ask(ctl, body, rematc_plan, plan_show) : code;
+}
+
 int rematctl_capacity(const struct rematctl *ctl) {
-    const char *find = ctl->find ? ctl->find : "batch";
-    struct rematc_error why = {0};
     int code;
     json_t *body = request(ctl, &code);
     if (!body)
         return code;
-    put_text(body, "find", find);
-    json_t *answer = rematc_capacity(ctl->client, body, &why);
-    json_decref(body);
-    if (!answer)
-        return rematctl_fail(&why);
-    if (ctl->json)
-        rematctl_print_json(answer);
-    else
-        capacity_print(answer, find);
-    json_decref(answer);
-    return EXIT_DONE;
+    put_text(body, "find", find_of(ctl));
+    return ask(ctl, body, rematc_capacity, capacity_show);
 }
