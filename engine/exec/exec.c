@@ -260,9 +260,13 @@ static bool exec_place(struct exec *e, struct problem *why) {
 
 /* Some graphs are there to be planned: their ops have no kernels, or their tensors no arithmetic, yet. */
 static bool runnable(const struct graph *g, struct problem *why) {
-    for (uint32_t o = 0; o < g->n_ops; o++)
-        if (!op_table[g->ops[o].kind]->forward)
+    for (uint32_t o = 0; o < g->n_ops; o++) {
+        const struct op_row *row = op_table[g->ops[o].kind];
+        if (!row->forward)
             return problem_set(why, PROBLEM_UNSUPPORTED, "", "%s is planned and not run yet", g->ops[o].name);
+        if (row->runs && !row->runs(g, &g->ops[o], why))
+            return false;
+    }
     for (uint32_t t = 0; t < g->n_tensors; t++)
         if (g->tensors[t].dtype == DTYPE_BFLOAT16 || g->tensors[t].dtype == DTYPE_FLOAT16)
             return problem_set(why, PROBLEM_UNSUPPORTED, "", "%s is planned and not run yet",

@@ -27,13 +27,14 @@ const char *dtype_name(enum dtype d); /* "float32", ... */
 bool dtype_find(const char *name, enum dtype *out);
 
 enum op_kind {
-    OP_ATTENTION, /* q, k, v [, bias] -> o ; aux by kernel */
+    OP_ATTENTION, /* q, k, v [, bias] [, sinks [heads]] -> o ; aux by kernel */
     OP_LINEAR,    /* x [.., in], weight [out, in] [, bias [out]] -> [.., out] */
     OP_GELU,      /* x -> gelu(x), erf or tanh form */
     OP_RELU,
     OP_SILU,
-    OP_LAYER_NORM, /* x [.., n], weight [n], bias [n] -> [.., n]; aux mean, rstd [..] */
-    OP_RMS_NORM,   /* x [.., n], weight [n] -> [.., n]; aux rstd [..] */
+    /* Norms with no bias, no weight, or a weight [H, n] for x [.., H, n] are planned, not run yet. */
+    OP_LAYER_NORM, /* x [.., n] [, weight [n] [, bias [n]]] -> [.., n]; aux mean, rstd [..] */
+    OP_RMS_NORM,   /* x [.., n] [, weight [n]] -> [.., n]; aux rstd [..] */
     OP_DROPOUT,    /* x -> x keep / (1 - p): Philox, key = seed, counter (i / 4 low, i / 4 high, 0, RNG_DROPOUT), lane i
                       mod 4 */
     OP_ADD,        /* a, b (same shape) -> a + b */
@@ -47,8 +48,16 @@ enum op_kind {
     OP_CROSS_ENTROPY, /* logits [.., V], targets [..] int32 -> mean loss [1]; aux log_sum_exp [..] */
     OP_ROUTE,    /* logits [.., E] -> weights [T, k] float32, experts [T, k] int32; aux probabilities [T, E] float32 */
     OP_DISPATCH, /* x [.., d], experts [T, k] -> [T k, d]: each token once per expert it goes to */
-    OP_EXPERT_LINEAR, /* x [T k, in], experts, weight [E, out, in] -> [T k, out] */
+    OP_EXPERT_LINEAR, /* x [T k, in], experts, weight [E, out, in] [, bias [E, out]] -> [T k, out] */
     OP_COMBINE,       /* y [T k, d], weights [T, k], experts [T, k] -> [T, d] */
+    OP_TOKEN_GATE,    /* x [.., d], gate [.., 1] -> sigmoid(gate) x */
+    OP_CONVOLUTION,   /* x [B, spatial.., C], weight [out, window.., C] [, bias [out]] -> [B, spatial'.., out] */
+    OP_PREPEND,       /* x [B, N, d], token [d] -> [B, 1 + N, d], the token first */
+    OP_TAKE_TOKEN,    /* x [B, N, d] -> [B, d]: the first token */
+    OP_RELATIVE_BIAS, /* table [buckets, heads] -> [heads, n_q, n_k]: what attention adds by distance */
+    OP_SPLIT,         /* x [.., a + b] -> [.., a], [.., b] */
+    OP_LATENT_KEYS,   /* kv [.., H (n + d_v)], rope [.., r] -> k [.., H (n + r)], v [.., H d_v]: each head's own n
+                         numbers, then the r that all heads share */
     OP_FUNCTION,      /* somebody's forward and backward */
     OP_KINDS
 };
@@ -74,6 +83,7 @@ struct op_attention {
     uint64_t behind, ahead;   /* attn_mask; ATTN_FAR is open */
     float scale;              /* 0: 1 / sqrt(d) */
     struct attn_dropout dropout;
+    bool sinks; /* the last input: one more logit a head, that nothing is taken from */
 };
 
 /* A user's op. Pointers are float32 data of the shapes given; each function runs on one thread at a time.
@@ -119,6 +129,18 @@ struct op {
         struct {
             uint64_t per_token;
         } route;
+        struct {
+            uint64_t stride[2], padding[2]; /* along each spatial dimension; stride >= 1 */
+        } convolution;
+        struct {
+            uint64_t n_q, n_k;
+        } relative_bias;
+        struct {
+            uint64_t first; /* a */
+        } split;
+        struct {
+            uint64_t heads, value_dim;
+        } latent_keys;
         struct op_function function;
     };
     /* filled in by graph_op: */
@@ -149,6 +171,8 @@ struct op_row {
     /* Checks input shapes (`where` is "/inputs/1", ...), makes outputs with graph_output and marks what is saved with
      * graph_save, sets flops and work bytes (for graph.threads, multiples of 64). */
     bool (*shape)(struct graph *g, struct op *op, struct problem *why);
+    /* Whether the kernels know this op of theirs; NULL: every one. PROBLEM_UNSUPPORTED if not. */
+    bool (*runs)(const struct graph *g, const struct op *op, struct problem *why);
     bool (*forward)(const struct op_call *c, struct problem *why);
     bool (*backward)(const struct op_call *c, struct problem *why);
     /* double precision forward of results alone: in[i], out[r] contiguous doubles; scratch-free or own stack only.
@@ -163,7 +187,8 @@ extern const struct op_row *const op_table[OP_KINDS];
 extern const struct op_row op_attention_row, op_linear_row, op_gelu_row, op_relu_row, op_silu_row, op_layer_norm_row,
     op_rms_norm_row, op_dropout_row, op_add_row, op_scale_row, op_embedding_row, op_positions_row, op_rotary_row,
     op_gated_row, op_softcap_row, op_cross_entropy_row, op_route_row, op_dispatch_row, op_expert_linear_row,
-    op_combine_row, op_function_row;
+    op_combine_row, op_token_gate_row, op_convolution_row, op_prepend_row, op_take_token_row, op_relative_bias_row,
+    op_split_row, op_latent_keys_row, op_function_row;
 
 /* An op that reads one tensor more than once has at most this many inputs. */
 #define OP_INPUTS_REPEATING 64u

@@ -1,7 +1,8 @@
 /* op_attention.c - scaled dot-product attention by any kernel of attn_table.
  *
- * Inputs q, k, v and, where there is one, a bias of rank 2 to 4 that is aligned right and broadcast to [B, H, Nq, Nk].
- */
+ * Inputs q, k, v and, where there is one, a bias of rank 2 to 4 that is aligned right and broadcast to [B, H, Nq, Nk];
+ * last, where op_attention.sinks says so, one number a head. Planned, not run yet: values of another head size than
+ * keys, a bias with a gradient, sinks. */
 #include <math.h>
 
 #include "engine/base/units.h"
@@ -30,6 +31,16 @@ static void dimensions(const struct op_attention *a, const struct tensor *t, uin
     dim[3] = rows_first ? t->shape[2] / rows_first_heads : t->shape[3];
 }
 
+static bool has_bias(const struct op *op) {
+    return op->n_inputs > (uint32_t)BIAS + op->attention.sinks;
+}
+
+static uint64_t value_dim(const struct graph *g, const struct op *op) {
+    uint64_t v[4];
+    dimensions(&op->attention, op_input(g, op, V), op->attention.kv_heads, v);
+    return v[3];
+}
+
 /* Shapes were checked. */
 static struct attn_shape shape_of(const struct graph *g, const struct op *op) {
     const struct op_attention *a = &op->attention;
@@ -44,7 +55,7 @@ static struct attn_shape shape_of(const struct graph *g, const struct op *op) {
 
 static struct attn_mask mask_of(const struct graph *g, const struct op *op, const float *bias) {
     struct attn_mask m = {.behind = op->attention.behind, .ahead = op->attention.ahead, .bias = bias};
-    if (op->n_inputs <= BIAS)
+    if (!has_bias(op))
         return m;
     const struct tensor *t = op_input(g, op, BIAS);
     uint64_t step = 1;
@@ -73,7 +84,7 @@ static bool rank_check(const struct op *op, const struct tensor *t, uint32_t i, 
     return problem_nest(why, "/inputs/%u", i);
 }
 
-/* k and v against q: the same batch and head size, heads that divide, one length. */
+/* k and v against q: the same batch and head size, heads that divide, one length; v may be of another head size. */
 static bool partners_check(const struct graph *g, const struct op *op, struct problem *why) {
     static const char *const names[4] = {"batch", "heads", "rows", "head size"};
     const struct op_attention *a = &op->attention;
@@ -88,7 +99,7 @@ static bool partners_check(const struct graph *g, const struct op *op, struct pr
         if (with_q && dim[K][x] != dim[Q][x])
             return problem_set(why, PROBLEM_SHAPE, "/inputs/1", "%s is %llu, of the queries %llu", names[x],
                                (unsigned long long)dim[K][x], (unsigned long long)dim[Q][x]);
-        if (dim[V][x] != dim[K][x])
+        if (x != 3 && dim[V][x] != dim[K][x])
             return problem_set(why, PROBLEM_SHAPE, "/inputs/2", "%s is %llu, of the keys %llu", names[x],
                                (unsigned long long)dim[V][x], (unsigned long long)dim[K][x]);
     }
@@ -98,14 +109,18 @@ static bool partners_check(const struct graph *g, const struct op *op, struct pr
     return true;
 }
 
+static bool sinks_check(const struct graph *g, const struct op *op, struct problem *why) {
+    if (!op->attention.sinks)
+        return true;
+    return op_vector_check(g, op, op->n_inputs - 1, shape_of(g, op).heads, why);
+}
+
 static bool bias_check(const struct graph *g, const struct op *op, struct problem *why) {
-    if (op->n_inputs <= BIAS)
+    if (!has_bias(op))
         return true;
     const struct tensor *t = op_input(g, op, BIAS);
     const struct attn_shape s = shape_of(g, op);
     const uint64_t want[4] = {s.batch, s.heads, s.n_q, s.n_k};
-    if (t->needs_grad)
-        return problem_set(why, PROBLEM_UNSUPPORTED, "/inputs/3", "the bias of attention has no gradient");
     if (t->rank < 2 || t->rank > 4)
         return problem_set(why, PROBLEM_SHAPE, "/inputs/3", "has %u dimensions; a bias has 2 to 4", t->rank);
     for (unsigned i = 0; i < t->rank; i++) {
@@ -136,15 +151,22 @@ static bool limits_check(const struct graph *g, const struct op *op, struct prob
     return true;
 }
 
+/* Of the 8 or 10 a pair and number of the backward, 4 are for dV and dP, of v's size; the rest, also what flash makes
+ * again, is of q's. */
 static bool costs_set(const struct graph *g, struct op *op, struct problem *why) {
     const struct attn_kernel *kernel = op->attention.kernel;
-    const struct attn_shape s = shape_of(g, op);
+    struct attn_shape s = shape_of(g, op);
     const struct attn_mask m = mask_of(g, op, NULL);
-    uint64_t work;
-    if (!units_product((const uint64_t[]){s.batch, s.heads, attn_pairs(&s, &m), s.d}, 4, &work) ||
-        !units_mul(work, kernel->forward_flops, &op->forward_flops) ||
-        !units_mul(work, kernel->backward_flops, &op->backward_flops))
+    const uint64_t both = s.d + value_dim(g, op);
+    uint64_t pairs, again;
+    if (!units_product((const uint64_t[]){s.batch, s.heads, attn_pairs(&s, &m)}, 3, &pairs) ||
+        !units_product((const uint64_t[]){pairs, both, kernel->forward_flops / 2}, 3, &op->forward_flops) ||
+        !units_product((const uint64_t[]){pairs, both, 4}, 3, &op->backward_flops) ||
+        !units_product((const uint64_t[]){pairs, s.d, kernel->backward_flops - 8}, 3, &again) ||
+        !units_add(op->backward_flops, again, &op->backward_flops))
         return op_too_large(op, Q, "FLOPs", why);
+    if (value_dim(g, op) > s.d)
+        s.d = value_dim(g, op); /* its tiles hold both */
     op->forward_work_bytes = kernel->work_bytes(&s, &m, false, g->threads);
     op->backward_work_bytes = kernel->work_bytes(&s, &m, true, g->threads);
     if (op->forward_work_bytes >= (uint64_t)1 << 62 || op->backward_work_bytes >= (uint64_t)1 << 62)
@@ -156,14 +178,16 @@ static bool shape(struct graph *g, struct op *op, struct problem *why) {
     const struct attn_kernel *kernel = op->attention.kernel;
     if (!kernel)
         return problem_set(why, PROBLEM_MISSING_FIELD, "/kernel", "attention needs a kernel");
-    if (!op_inputs_check(g, op, 3, 4, why) || !partners_check(g, op, why) || !bias_check(g, op, why) ||
-        !limits_check(g, op, why) || !costs_set(g, op, why))
+    const uint32_t least = 3u + op->attention.sinks;
+    if (!op_inputs_check(g, op, least, least + 1, why) || !partners_check(g, op, why) || !sinks_check(g, op, why) ||
+        !bias_check(g, op, why) || !limits_check(g, op, why) || !costs_set(g, op, why))
         return false;
-    const struct tensor q = *op_input(g, op, Q);
+    struct tensor q = *op_input(g, op, Q);
     const struct attn_shape s = shape_of(g, op);
     uint64_t aux_shape[4];
     unsigned aux_rank = kernel->aux_shape(&s, aux_shape);
     const enum dtype aux_dtype = aux_rank == 4 ? q.dtype : DTYPE_FLOAT32; /* weights as the scores; sums in full */
+    q.shape[q.rank - 1] = value_dim(g, op) * (q.rank == 3 ? s.heads : 1);
     uint32_t o = graph_output(g, op, NULL, q.dtype, q.rank, q.shape, true, why);
     uint32_t aux = o == GRAPH_NONE ? GRAPH_NONE
                                    : graph_output(g, op, kernel->aux_name, aux_dtype, aux_rank, aux_shape, false, why);
@@ -172,9 +196,19 @@ static bool shape(struct graph *g, struct op *op, struct problem *why) {
     for (uint32_t i = Q; i <= V; i++)
         if (!graph_save(g, op, op->inputs[i], why))
             return false;
-    if (op->n_inputs > BIAS && kernel->rereads_bias && !graph_save(g, op, op->inputs[BIAS], why))
+    if (has_bias(op) && kernel->rereads_bias && !graph_save(g, op, op->inputs[BIAS], why))
+        return false;
+    if (op->attention.sinks && !graph_save(g, op, op->inputs[op->n_inputs - 1], why))
         return false;
     return (!kernel->saves_output || graph_save(g, op, o, why)) && graph_save(g, op, aux, why);
+}
+
+static bool runs(const struct graph *g, const struct op *op, struct problem *why) {
+    const char *what = value_dim(g, op) != shape_of(g, op).d               ? "with values of another head size"
+                       : has_bias(op) && op_input(g, op, BIAS)->needs_grad ? "with a bias that has a gradient"
+                       : op->attention.sinks                               ? "with sinks"
+                                                                           : NULL;
+    return !what || problem_set(why, PROBLEM_UNSUPPORTED, "", "%s, %s, is planned and not run yet", op->name, what);
 }
 
 static float scale_of(const struct op *op, const struct attn_shape *s) {
@@ -185,7 +219,7 @@ static struct attn_call call_of(const struct op_call *c) {
     const struct op *op = c->op;
     const struct attn_shape s = shape_of(c->graph, op);
     return (struct attn_call){.shape = s,
-                              .mask = mask_of(c->graph, op, op->n_inputs > BIAS ? op_in(c, BIAS) : NULL),
+                              .mask = mask_of(c->graph, op, has_bias(op) ? op_in(c, BIAS) : NULL),
                               .scale = scale_of(op, &s),
                               .dropout = op->attention.dropout,
                               .pool = c->pool,
@@ -221,9 +255,13 @@ static void reference(const struct graph *g, const struct op *op, const double *
     const struct attn_shape s = shape_of(g, op);
     const struct attn_mask m = mask_of(g, op, NULL);
     const double scale = (double)scale_of(op, &s);
-    attn_ref_strided(&s, &m, op->n_inputs > BIAS ? in[BIAS] : NULL, scale, &op->attention.dropout, in[Q], in[K], in[V],
-                     out[0], NULL, NULL, NULL, NULL, scratch, NULL);
+    attn_ref_strided(&s, &m, has_bias(op) ? in[BIAS] : NULL, scale, &op->attention.dropout, in[Q], in[K], in[V], out[0],
+                     NULL, NULL, NULL, NULL, scratch, NULL);
 }
 
-const struct op_row op_attention_row = {
-    .name = "attention", .shape = shape, .forward = forward, .backward = backward, .reference = reference};
+const struct op_row op_attention_row = {.name = "attention",
+                                        .shape = shape,
+                                        .runs = runs,
+                                        .forward = forward,
+                                        .backward = backward,
+                                        .reference = reference};

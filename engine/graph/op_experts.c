@@ -45,7 +45,10 @@ static bool expert_linear_shape(struct graph *g, struct op *op, struct problem *
     if (!experts_check(g, op, 1, why))
         return false;
     const struct tensor x = *op_input(g, op, 0), w = *op_input(g, op, 2);
+    const struct tensor *bias = op->n_inputs > 3 ? op_input(g, op, 3) : NULL;
     uint64_t product;
+    if (bias && (bias->rank != 2 || w.rank != 3 || bias->elements != w.shape[0] * w.shape[1]))
+        return problem_set(why, PROBLEM_SHAPE, "/inputs/3", "must be a vector [out] for each expert");
     if (x.rank != 2 || w.rank != 3 || w.shape[2] != x.shape[1])
         return problem_set(why, PROBLEM_SHAPE, "/inputs/2", "must be a matrix [out, %llu] for each expert",
                            (unsigned long long)x.shape[x.rank - 1]);

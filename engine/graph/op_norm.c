@@ -19,23 +19,40 @@ static bool row_output(struct graph *g, struct op *op, const char *suffix, struc
     return made != GRAPH_NONE && graph_save(g, op, made, why);
 }
 
+/* A vector, or one for each of the heads before the last dimension. */
+static bool weight_check(const struct graph *g, const struct op *op, struct problem *why) {
+    const struct tensor *x = op_input(g, op, 0), *w = op->n_inputs > 1 ? op_input(g, op, 1) : NULL;
+    if (!w ||
+        (w->rank == 2 && x->rank >= 2 && w->shape[1] == x->shape[x->rank - 1] && w->shape[0] == x->shape[x->rank - 2]))
+        return true;
+    return op_vector_check(g, op, 1, width(g, op), why);
+}
+
 bool op_norm_shape(struct graph *g, struct op *op, bool centred, struct problem *why) {
-    uint32_t inputs = centred ? 3 : 2;
-    if (!op_inputs_check(g, op, inputs, inputs, why))
+    if (!op_inputs_check(g, op, 1, centred ? 3 : 2, why))
         return false;
     if (op_input(g, op, 0)->rank == 0)
         return problem_set(why, PROBLEM_SHAPE, "/inputs/0", "needs a dimension to normalise over");
     if (!(op->norm.epsilon >= 0) || !isfinite(op->norm.epsilon))
         return problem_set(why, PROBLEM_LIMIT, "/epsilon", "must be a finite number, at least 0");
-    for (uint32_t i = 1; i < inputs; i++)
-        if (!op_vector_check(g, op, i, width(g, op), why))
-            return false;
+    if (!weight_check(g, op, why) || (op->n_inputs > 2 && !op_vector_check(g, op, 2, width(g, op), why)))
+        return false;
     uint64_t elements = op_elements(g, op, 0);
-    if (!op_elementwise(g, op, why) || !graph_save(g, op, op->inputs[0], why) || !graph_save(g, op, op->inputs[1], why))
+    if (!op_elementwise(g, op, why) || !graph_save(g, op, op->inputs[0], why) ||
+        (op->n_inputs > 1 && !graph_save(g, op, op->inputs[1], why)))
         return false;
     op->forward_flops = 5 * elements; /* at most 2^60 elements: no overflow */
     op->backward_flops = 10 * elements;
     return (!centred || row_output(g, op, "mean", why)) && row_output(g, op, "rstd", why);
+}
+
+bool op_norm_runs(const struct graph *g, const struct op *op, bool centred, struct problem *why) {
+    if (op->n_inputs == (centred ? 3 : 2) && op_input(g, op, 1)->rank == 1)
+        return true;
+    return problem_set(why, PROBLEM_UNSUPPORTED, "",
+                       "%s, without a weight and bias for the whole row, is planned and "
+                       "not run yet",
+                       op->name);
 }
 
 static struct norm norm_of(const struct op_call *c, bool centred) {

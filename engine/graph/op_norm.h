@@ -5,6 +5,7 @@
 #include "engine/graph/graph.h"
 
 PROBLEM_MUST_CHECK bool op_norm_shape(struct graph *g, struct op *op, bool centred, struct problem *why);
+PROBLEM_MUST_CHECK bool op_norm_runs(const struct graph *g, const struct op *op, bool centred, struct problem *why);
 void op_norm_forward(const struct op_call *c, bool centred);
 void op_norm_backward(const struct op_call *c, bool centred);
 void op_norm_reference(const struct graph *g, const struct op *op, bool centred, const double *const *in,

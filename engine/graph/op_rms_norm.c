@@ -5,6 +5,10 @@ static bool shape(struct graph *g, struct op *op, struct problem *why) {
     return op_norm_shape(g, op, false, why);
 }
 
+static bool runs(const struct graph *g, const struct op *op, struct problem *why) {
+    return op_norm_runs(g, op, false, why);
+}
+
 static bool forward(const struct op_call *c, struct problem *why) {
     (void)why;
     op_norm_forward(c, false);
@@ -24,4 +28,4 @@ static void reference(const struct graph *g, const struct op *op, const double *
 }
 
 const struct op_row op_rms_norm_row = {
-    .name = "rms_norm", .shape = shape, .forward = forward, .backward = backward, .reference = reference};
+    .name = "rms_norm", .shape = shape, .runs = runs, .forward = forward, .backward = backward, .reference = reference};

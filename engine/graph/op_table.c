@@ -22,5 +22,12 @@ const struct op_row *const op_table[OP_KINDS] = {
     [OP_DISPATCH] = &op_dispatch_row,
     [OP_EXPERT_LINEAR] = &op_expert_linear_row,
     [OP_COMBINE] = &op_combine_row,
+    [OP_TOKEN_GATE] = &op_token_gate_row,
+    [OP_CONVOLUTION] = &op_convolution_row,
+    [OP_PREPEND] = &op_prepend_row,
+    [OP_TAKE_TOKEN] = &op_take_token_row,
+    [OP_RELATIVE_BIAS] = &op_relative_bias_row,
+    [OP_SPLIT] = &op_split_row,
+    [OP_LATENT_KEYS] = &op_latent_keys_row,
     [OP_FUNCTION] = &op_function_row,
 };

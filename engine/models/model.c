@@ -1,6 +1,18 @@
 /* model.c - model descriptions: defaults, bounds, what lives across steps; lowering is in model_lower.c. */
 #include "engine/models/model.h"
 
+const char *model_family_name(enum model_family f) {
+    static const char *const names[] = {[MODEL_DECODER] = "decoder",
+                                        [MODEL_ENCODER] = "encoder",
+                                        [MODEL_VISION] = "vision",
+                                        [MODEL_ENCODER_DECODER] = "encoder_decoder"};
+    return names[f];
+}
+
+uint64_t model_tokens(const struct model *m) {
+    return (m->image_height / m->patch_height) * (m->image_width / m->patch_width) + 1;
+}
+
 void model_defaults(struct model *m) {
     if (m->kv_heads == 0)
         m->kv_heads = m->heads;
@@ -10,12 +22,69 @@ void model_defaults(struct model *m) {
         m->d_ff = 4 * m->d_model;
     if (m->vocab == 0)
         m->vocab = 50257;
+    if (m->family == MODEL_VISION && m->patch_height && m->patch_width)
+        m->max_positions = model_tokens(m);
     if (m->max_positions == 0)
         m->max_positions = 1024;
     if (m->expert_d_ff == 0)
         m->expert_d_ff = m->d_ff;
     if (m->experts && m->experts_per_token == 0)
         m->experts_per_token = 2;
+    if (m->embedding_width == m->d_model)
+        m->embedding_width = 0;
+    if (m->source_layers == 0)
+        m->source_layers = m->layers;
+    if (m->source_heads == 0)
+        m->source_heads = m->heads;
+    if (m->source_head_dim == 0 && m->source_heads)
+        m->source_head_dim = m->source_heads == m->heads ? m->head_dim : m->d_model / m->source_heads;
+    if (m->source_d_ff == 0)
+        m->source_d_ff = m->d_ff;
+}
+
+/* Sizes that may be 0 have the same bound. */
+static bool options_check(const struct model *m, struct problem *why) {
+    const struct {
+        const char *where;
+        uint64_t value, most;
+    } rows[] = {{"/type_vocab", m->type_vocab, MODEL_SIZE_MAX},
+                {"/experts", m->experts, MODEL_SIZE_MAX},
+                {"/shared_d_ff", m->shared_d_ff, MODEL_SIZE_MAX},
+                {"/embedding_width", m->embedding_width, MODEL_SIZE_MAX},
+                {"/latent/q_rank", m->latent.q_rank, MODEL_SIZE_MAX},
+                {"/latent/kv_rank", m->latent.kv_rank, MODEL_SIZE_MAX},
+                {"/latent/value_dim", m->latent.value_dim, 65536},
+                {"/mel_bins", m->mel_bins, 65536},
+                {"/source_positions", m->source_positions, MODEL_SIZE_MAX},
+                {"/relative_buckets", m->relative_buckets, MODEL_SIZE_MAX},
+                {"/source_layers", m->source_layers, MODEL_LAYERS_MAX},
+                {"/source_heads", m->source_heads, MODEL_SIZE_MAX},
+                {"/source_head_dim", m->source_head_dim, 65536},
+                {"/source_d_ff", m->source_d_ff, MODEL_SIZE_MAX}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (rows[i].value > rows[i].most)
+            return problem_set(why, PROBLEM_LIMIT, rows[i].where, "is %llu; the most is %llu",
+                               (unsigned long long)rows[i].value, (unsigned long long)rows[i].most);
+    if (m->latent.kv_rank && (m->latent.rope_dim == 0 || m->latent.rope_dim >= m->head_dim || m->latent.value_dim == 0))
+        return problem_set(why, PROBLEM_LIMIT, "/latent/rope_dim", "is %llu of heads of %llu",
+                           (unsigned long long)m->latent.rope_dim, (unsigned long long)m->head_dim);
+    return true;
+}
+
+static bool vision_check(const struct model *m, struct problem *why) {
+    const struct {
+        const char *where;
+        uint64_t value;
+    } rows[] = {{"/image_height", m->image_height}, {"/image_width", m->image_width},
+                {"/patch_height", m->patch_height}, {"/patch_width", m->patch_width},
+                {"/channels", m->channels},         {"/classes", m->classes}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (rows[i].value == 0 || rows[i].value > 65536)
+            return problem_set(why, PROBLEM_LIMIT, rows[i].where, "is %llu; it must be from 1 to 65536",
+                               (unsigned long long)rows[i].value);
+    if (m->patch_height > m->image_height || m->patch_width > m->image_width)
+        return problem_set(why, PROBLEM_LIMIT, "/patch_height", "is larger than the image");
+    return true;
 }
 
 static bool sizes_check(const struct model *m, struct problem *why) {
@@ -34,7 +103,7 @@ static bool sizes_check(const struct model *m, struct problem *why) {
 }
 
 bool model_check(const struct model *m, struct problem *why) {
-    if (!sizes_check(m, why))
+    if (!sizes_check(m, why) || !options_check(m, why) || (m->family == MODEL_VISION && !vision_check(m, why)))
         return false;
     if (m->heads % m->kv_heads)
         return problem_set(why, PROBLEM_SHAPE, "/kv_heads", "is %llu, which does not divide heads, %llu",
@@ -42,12 +111,6 @@ bool model_check(const struct model *m, struct problem *why) {
     if (m->reserved_positions >= m->max_positions)
         return problem_set(why, PROBLEM_LIMIT, "/max_positions", "is %llu, of which %llu are reserved",
                            (unsigned long long)m->max_positions, (unsigned long long)m->reserved_positions);
-    if (m->type_vocab > MODEL_SIZE_MAX)
-        return problem_set(why, PROBLEM_LIMIT, "/type_vocab", "is %llu; the most is %llu",
-                           (unsigned long long)m->type_vocab, (unsigned long long)MODEL_SIZE_MAX);
-    if (m->experts > MODEL_SIZE_MAX)
-        return problem_set(why, PROBLEM_LIMIT, "/experts", "is %llu; the most is %llu", (unsigned long long)m->experts,
-                           (unsigned long long)MODEL_SIZE_MAX);
     if (m->experts && (m->experts_per_token == 0 || m->experts_per_token > m->experts))
         return problem_set(why, PROBLEM_LIMIT, "/experts_per_token", "is %llu of %llu experts",
                            (unsigned long long)m->experts_per_token, (unsigned long long)m->experts);
@@ -63,6 +126,15 @@ bool workload_check(const struct workload *w, struct problem *why) {
     if (w->seq_len == 0 || w->seq_len > MODEL_SEQ_MAX)
         return problem_set(why, PROBLEM_LIMIT, "/seq_len", "is %llu; it must be from 1 to %llu",
                            (unsigned long long)w->seq_len, (unsigned long long)MODEL_SEQ_MAX);
+    if (w->model.family == MODEL_VISION && w->seq_len != model_tokens(&w->model))
+        return problem_set(why, PROBLEM_LIMIT, "/seq_len", "is %llu; an image of this model is %llu tokens",
+                           (unsigned long long)w->seq_len, (unsigned long long)model_tokens(&w->model));
+    if (w->source_len > MODEL_SEQ_MAX)
+        return problem_set(why, PROBLEM_LIMIT, "/source_len", "is %llu; the most is %llu",
+                           (unsigned long long)w->source_len, (unsigned long long)MODEL_SEQ_MAX);
+    if (w->model.mel_bins && w->source_len && w->source_len != w->model.source_positions)
+        return problem_set(why, PROBLEM_LIMIT, "/source_len", "is %llu; the model hears %llu positions",
+                           (unsigned long long)w->source_len, (unsigned long long)w->model.source_positions);
     const uint64_t positions = w->model.max_positions - w->model.reserved_positions;
     if (w->model.positions == MODEL_LEARNED && w->seq_len > positions)
         return problem_set(why, PROBLEM_LIMIT, "/seq_len", "is %llu; the model has %llu learned positions",
@@ -73,6 +145,10 @@ bool workload_check(const struct workload *w, struct problem *why) {
     if (!(w->dropout >= 0 && w->dropout < 1))
         return problem_set(why, PROBLEM_LIMIT, "/dropout", "must be at least 0 and less than 1");
     return true;
+}
+
+uint64_t workload_source_len(const struct workload *w) {
+    return w->source_len ? w->source_len : w->model.mel_bins ? w->model.source_positions : w->seq_len;
 }
 
 uint64_t model_parameters(const struct graph *g) {

@@ -9,15 +9,40 @@
 #include "engine/graph/graph.h"
 #include "engine/models/optimizer.h"
 
-enum model_family { MODEL_DECODER, MODEL_ENCODER };
-enum model_mlp { MODEL_GELU, MODEL_GELU_TANH, MODEL_RELU, MODEL_SILU, MODEL_SWIGLU, MODEL_GEGLU };
-enum model_norm { MODEL_LAYERNORM, MODEL_RMSNORM };
-enum model_positions { MODEL_LEARNED, MODEL_ROTARY, MODEL_NO_POSITIONS };
+enum model_family { MODEL_DECODER, MODEL_ENCODER, MODEL_VISION, MODEL_ENCODER_DECODER };
+const char *model_family_name(enum model_family f);
+enum model_mlp { MODEL_GELU, MODEL_GELU_TANH, MODEL_RELU, MODEL_SILU, MODEL_SWIGLU, MODEL_GEGLU, MODEL_REGLU };
+enum model_norm {
+    MODEL_LAYERNORM,
+    MODEL_RMSNORM,
+    MODEL_LAYERNORM_NO_BIAS,
+    MODEL_LAYERNORM_PLAIN /* no weight either */
+};
+enum model_positions {
+    MODEL_LEARNED,
+    MODEL_ROTARY,
+    MODEL_NO_POSITIONS, /* also ALiBi: slopes are no tensor */
+    MODEL_RELATIVE      /* a table of biases by distance, of the first layer's attention, used in all (T5) */
+};
+/* What a norm of queries and keys runs over: each head with one weight for all, the whole row, or each head with a
+ * weight of its own and no bias. */
+enum model_qk_norm { MODEL_OVER_HEAD, MODEL_OVER_ROW, MODEL_OVER_EACH_HEAD };
 
 #define MODEL_LAYERS_MAX 1000u
 #define MODEL_SIZE_MAX   ((uint64_t)1 << 24) /* of every width, head count, vocabulary, expert count */
 #define MODEL_SEQ_MAX    ((uint64_t)1 << 31)
 #define MODEL_BATCH_MAX  ((uint64_t)1 << 24)
+
+/* Which layers. */
+struct layer_set {
+    uint64_t bits[(MODEL_LAYERS_MAX + 63) / 64];
+};
+static inline bool layer_set_has(const struct layer_set *s, uint32_t layer) {
+    return s->bits[layer / 64] >> layer % 64 & 1;
+}
+static inline void layer_set_add(struct layer_set *s, uint32_t layer) {
+    s->bits[layer / 64] |= (uint64_t)1 << layer % 64;
+}
 
 struct model {
     enum model_family family;
@@ -28,10 +53,25 @@ struct model {
     uint64_t max_positions;            /* bounds seq_len where positions are learned */
     bool bias_qkv, bias_out, bias_mlp; /* of the attention's input and output projections, of the feed-forward */
     bool tied_embeddings;
-    bool qk_norm;       /* RMS norm of every query and key head */
+    bool no_key_bias; /* with bias_qkv: the keys have none (Whisper) */
+    bool qk_norm;     /* a norm of queries and keys */
+    enum model_qk_norm qk_norm_over;
     bool sandwich_norm; /* norms also behind attention and feed-forward (gemma2) */
+    bool output_norm;   /* x = x + norm(f(x)) (OLMo 2) */
     bool parallel;      /* attention and feed-forward read the same norm, one sum */
+    bool two_norms;     /* with parallel: each reads a norm of its own */
     bool embedding_scale;
+    bool head_bias;
+    bool head_scale; /* what enters the head is scaled */
+    bool no_final_norm;
+    uint64_t embedding_width; /* 0: d_model; else embeddings are this wide, and projected */
+    bool project_bias;        /* of that projection */
+    bool project_late;        /* it comes behind positions, types and norm (ELECTRA) */
+    struct {
+        uint64_t q_rank; /* 0: queries are projected from x */
+        uint64_t kv_rank, rope_dim, value_dim;
+    } latent;   /* kv_rank 0: none. head_dim counts rope_dim */
+    bool sinks; /* one more logit a head (gpt-oss) */
     /* encoders */
     bool bidirectional;   /* every token sees every token */
     bool post_norm;       /* x = norm(x + f(x)) instead of x + f(norm(x)); no final norm */
@@ -44,15 +84,29 @@ struct model {
     uint64_t window;                         /* sliding window; 0: none */
     uint64_t window_pattern; /* every window_pattern-th layer (index % pattern == pattern - 1) is full; 0: all have the
                                 window */
+    bool window_listed;      /* window_layers says which have it, whatever the pattern */
+    struct layer_set window_layers;
     uint64_t experts, experts_per_token; /* 0: dense */
     uint64_t expert_d_ff;                /* width of one expert */
+    uint64_t shared_d_ff;                /* width of what every token goes through beside its experts; 0: none */
+    bool shared_gate;                    /* behind a gate */
+    bool router_bias, expert_bias;
+    struct layer_set dense_layers; /* have no experts though the model has */
+    /* vision: an image of patches and one token before them; the head reads that token */
+    uint64_t image_height, image_width, patch_height, patch_width, channels, classes;
+    /* encoder-decoders: layers, heads and d_ff are the decoder's; these the encoder's, 0: as the decoder */
+    uint64_t source_layers, source_heads, source_head_dim, source_d_ff;
+    uint64_t relative_buckets;
+    uint64_t mel_bins, source_positions; /* the encoder hears: two frames of so many bins a position, all positions
+                                            (Whisper); 0: it reads tokens */
 };
 
 /* One training step of it. */
 struct workload {
     struct model model;
     uint64_t seq_len, batch;
-    enum dtype dtype; /* of activations and weights: float32, bfloat16, float16 */
+    uint64_t source_len; /* of the encoder in an encoder-decoder; 0: seq_len, or what the model hears */
+    enum dtype dtype;    /* of activations and weights: float32, bfloat16, float16 */
     const struct attn_kernel *attention;
     double dropout; /* after embedding, attention and feed-forward, and on the weights of attention */
     const struct optimizer *optimizer;
@@ -63,8 +117,13 @@ struct workload {
 void model_defaults(struct model *m);
 /* Every bound and contradiction, by the name of the field: "/kv_heads". */
 PROBLEM_MUST_CHECK bool model_check(const struct model *m, struct problem *why);
-/* The model's, and "/seq_len" (also past learned positions), "/batch", "/dropout". */
+/* What a sequence of it is long: seq_len for all but vision, which has its patches and a token. */
+uint64_t model_tokens(const struct model *m);
+/* The model's, and "/seq_len" (also past learned positions), "/source_len", "/batch", "/dropout". */
 PROBLEM_MUST_CHECK bool workload_check(const struct workload *w, struct problem *why);
+
+/* What the encoder of an encoder-decoder reads. */
+uint64_t workload_source_len(const struct workload *w);
 
 /* The step's graph, optimizer bytes included; g is uninitialised. Its output is the loss. */
 PROBLEM_MUST_CHECK bool model_lower(const struct workload *w, struct arena *arena, struct graph *g,

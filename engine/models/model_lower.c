@@ -1,257 +1,275 @@
-/* model_lower.c - one training step of a decoder or encoder as a graph: embedding, layers, final norm, head, loss.
- *
- * Tensors are [batch, seq_len, width]; heads lie side by side in a row, as linear layers make them. Names are static:
- * the layer stands beside them (graph.borrow_names). */
+/* model_lower.c - one training step of a model as a graph: embedding, stacks of layers, final norm, head, loss. The
+ * words are in lower.h, the sub-layers in lower_attention.c and lower_mlp.c. */
 #include <math.h>
 
 #include "engine/base/units.h"
-#include "engine/models/model.h"
+#include "engine/models/lower.h"
 
-struct lowering {
-    const struct workload *w;
-    const struct model *m;
-    struct graph *g;
-    uint32_t layer;
-    unsigned parts;
-    struct problem *why;
+enum { LAYER_TENSORS = 56, LAYER_OPS = 24 }; /* about what a layer makes */
+
+/* ---- layers ---- */
+
+struct sub_layer {
+    unsigned part;
+    const char *before[3], *after[3], *sum;
+    uint32_t (*body)(struct lowering *, uint32_t);
 };
-
-/* ---- words of the language below; each gives GRAPH_NONE where an input is GRAPH_NONE ---- */
-
-static uint32_t parameter(struct lowering *l, const char *name, unsigned rank, const uint64_t *shape) {
-    return graph_tensor(l->g, TENSOR_PARAMETER, name, l->w->dtype, rank, shape, true, l->why);
-}
-
-static uint32_t op_add(struct lowering *l, const char *name, struct op spec, const uint32_t *inputs, uint32_t n) {
-    for (uint32_t i = 0; i < n; i++)
-        if (inputs[i] == GRAPH_NONE)
-            return GRAPH_NONE;
-    spec.name = name;
-    spec.inputs = inputs;
-    spec.n_inputs = n;
-    spec.layer = l->layer;
-    spec.parts |= l->parts;
-    return graph_op(l->g, &spec, l->why);
-}
-
-static uint32_t result(struct lowering *l, uint32_t op, uint32_t i) {
-    return op == GRAPH_NONE ? GRAPH_NONE : graph_result(l->g, op, i);
-}
-
-static uint32_t apply(struct lowering *l, const char *name, struct op spec, const uint32_t *inputs, uint32_t n) {
-    return result(l, op_add(l, name, spec, inputs, n), 0);
-}
-
-static uint32_t view(struct lowering *l, uint32_t x, unsigned rank, const uint64_t *shape) {
-    return x == GRAPH_NONE ? GRAPH_NONE : graph_view(l->g, x, rank, shape, l->why);
-}
-
-/* names: of the op, its weight and its bias */
-static uint32_t linear(struct lowering *l, const char *const names[3], uint32_t x, uint64_t in, uint64_t out,
-                       bool bias) {
-    const uint32_t inputs[] = {x, parameter(l, names[1], 2, (uint64_t[]){out, in}),
-                               bias ? parameter(l, names[2], 1, &out) : GRAPH_NONE};
-    return apply(l, names[0], (struct op){.kind = OP_LINEAR}, inputs, bias ? 3 : 2);
-}
-#define NAMES(n) ((const char *const[]){n, n ".weight", n ".bias"})
-
-static uint32_t norm(struct lowering *l, const char *const names[3], uint32_t x, uint64_t width) {
-    bool layer_norm = l->m->norm == MODEL_LAYERNORM;
-    const uint32_t inputs[] = {x, parameter(l, names[1], 1, &width),
-                               layer_norm ? parameter(l, names[2], 1, &width) : GRAPH_NONE};
-    const struct op op = {
-        .kind = layer_norm ? OP_LAYER_NORM : OP_RMS_NORM, .parts = PART_NORM, .norm = {.epsilon = 1e-5f}};
-    return apply(l, names[0], op, inputs, layer_norm ? 3 : 2);
-}
-
-static uint32_t dropout(struct lowering *l, const char *name, uint32_t x) {
-    if (l->w->dropout == 0)
-        return x;
-    return apply(l, name, (struct op){.kind = OP_DROPOUT, .dropout = {.p = l->w->dropout, .seed = l->g->n_ops}}, &x, 1);
-}
-
-static uint32_t add(struct lowering *l, const char *name, uint32_t a, uint32_t b) {
-    return apply(l, name, (struct op){.kind = OP_ADD}, (uint32_t[]){a, b}, 2);
-}
-
-/* ---- attention ---- */
-
-/* RMS norm of every head: seen as [batch, seq_len, heads, head_dim]. */
-static uint32_t head_norm(struct lowering *l, const char *const names[2], uint32_t x, uint64_t heads) {
-    const struct model *m = l->m;
-    const uint64_t apart[] = {l->w->batch, l->w->seq_len, heads, m->head_dim};
-    const uint64_t together[] = {l->w->batch, l->w->seq_len, heads * m->head_dim};
-    const uint32_t inputs[] = {view(l, x, 4, apart), parameter(l, names[1], 1, &m->head_dim)};
-    const struct op op = {.kind = OP_RMS_NORM, .parts = PART_NORM, .norm = {.epsilon = 1e-6f}};
-    return view(l, apply(l, names[0], op, inputs, 2), 3, together);
-}
-
-static uint32_t rotary(struct lowering *l, const char *name, uint32_t x) {
-    return l->m->positions == MODEL_ROTARY ? apply(l, name, (struct op){.kind = OP_ROTARY}, &x, 1) : x;
-}
-
-static bool windowed(const struct model *m, uint32_t layer) {
-    return m->window && !(m->window_pattern && layer % m->window_pattern == m->window_pattern - 1);
-}
-
-static uint32_t attention(struct lowering *l, uint32_t x) {
-    const struct model *m = l->m;
-    const uint64_t q_width = m->heads * m->head_dim, kv_width = m->kv_heads * m->head_dim;
-    uint32_t q = linear(l, NAMES("attention.q"), x, m->d_model, q_width, m->bias_qkv);
-    uint32_t k = linear(l, NAMES("attention.k"), x, m->d_model, kv_width, m->bias_qkv);
-    uint32_t v = linear(l, NAMES("attention.v"), x, m->d_model, kv_width, m->bias_qkv);
-    if (m->qk_norm) {
-        q = head_norm(l, NAMES("attention.q_norm"), q, m->heads);
-        k = head_norm(l, NAMES("attention.k_norm"), k, m->kv_heads);
+#define SUB_LAYER(part, name, body)                                                                                    \
+    {                                                                                                                  \
+        part, {name ".norm", name ".norm.weight", name ".norm.bias"},                                                  \
+            {name ".post_norm", name ".post_norm.weight", name ".post_norm.bias"}, name ".residual", body              \
     }
-    q = rotary(l, "attention.q_rotary", q);
-    k = rotary(l, "attention.k_rotary", k);
-    const struct op core = {.kind = OP_ATTENTION,
-                            .parts = PART_ATTENTION_CORE,
-                            .attention = {.kernel = l->w->attention,
-                                          .layout = ATTN_ROWS_FIRST,
-                                          .heads = m->heads,
-                                          .kv_heads = m->kv_heads,
-                                          .behind = windowed(m, l->layer) ? m->window : ATTN_FAR,
-                                          .ahead = m->bidirectional ? ATTN_FAR : 1,
-                                          .dropout = {l->w->dropout, l->g->n_ops}}};
-    uint32_t o = apply(l, "attention", core, (uint32_t[]){q, k, v}, 3);
-    o = linear(l, NAMES("attention.out"), o, q_width, m->d_model, m->bias_out);
-    return dropout(l, "attention.dropout", o);
-}
+static const struct sub_layer attention_sub_layer = SUB_LAYER(PART_ATTENTION, "attention", lower_attention),
+                              cross_sub_layer = SUB_LAYER(PART_ATTENTION, "cross", lower_cross_attention),
+                              mlp_sub_layer = SUB_LAYER(PART_MLP, "mlp", lower_feed_forward);
 
-/* ---- feed-forward ---- */
-
-static bool gated(const struct model *m) {
-    return m->mlp == MODEL_SWIGLU || m->mlp == MODEL_GEGLU;
-}
-
-static struct op activation(const struct model *m) {
-    static const enum op_kind kinds[] = {[MODEL_GELU] = OP_GELU, [MODEL_GELU_TANH] = OP_GELU, [MODEL_RELU] = OP_RELU,
-                                         [MODEL_SILU] = OP_SILU, [MODEL_SWIGLU] = OP_GATED,   [MODEL_GEGLU] = OP_GATED};
-    struct op op = {.kind = kinds[m->mlp]};
-    if (op.kind == OP_GELU)
-        op.gelu.tanh_form = m->mlp == MODEL_GELU_TANH;
-    return op;
-}
-
-static uint32_t dense(struct lowering *l, uint32_t x) {
+static uint32_t sub_layer(struct lowering *l, uint32_t x, const struct sub_layer *s) {
     const struct model *m = l->m;
-    uint32_t inner[2];
-    inner[0] = gated(m) ? linear(l, NAMES("mlp.gate"), x, m->d_model, m->d_ff, m->bias_mlp) : GRAPH_NONE;
-    inner[gated(m)] = linear(l, NAMES("mlp.up"), x, m->d_model, m->d_ff, m->bias_mlp);
-    uint32_t a = apply(l, "mlp.activation", activation(m), inner, gated(m) ? 2 : 1);
-    return linear(l, NAMES("mlp.down"), a, m->d_ff, m->d_model, m->bias_mlp);
+    l->parts = s->part;
+    if (m->post_norm)
+        return lower_norm(l, s->before, lower_add(l, s->sum, x, s->body(l, x)), m->d_model);
+    uint32_t y = s->body(l, m->output_norm ? x : lower_norm(l, s->before, x, m->d_model));
+    if (m->sandwich_norm || m->output_norm)
+        y = lower_norm(l, s->after, y, m->d_model);
+    return lower_add(l, s->sum, x, y);
 }
 
-static uint32_t expert_linear(struct lowering *l, const char *const names[2], uint32_t x, uint32_t experts, uint64_t in,
-                              uint64_t out) {
-    const uint32_t inputs[] = {x, experts, parameter(l, names[1], 3, (uint64_t[]){l->m->experts, out, in})};
-    return apply(l, names[0], (struct op){.kind = OP_EXPERT_LINEAR}, inputs, 3);
-}
-
-static uint32_t mixture(struct lowering *l, uint32_t x) {
+static uint32_t parallel_layer(struct lowering *l, uint32_t x) {
     const struct model *m = l->m;
-    const uint64_t flat[] = {l->w->batch * l->w->seq_len, m->d_model};
-    const uint64_t full[] = {l->w->batch, l->w->seq_len, m->d_model};
-    uint32_t tokens = view(l, x, 2, flat);
-    uint32_t scores = linear(l, NAMES("experts.router"), tokens, m->d_model, m->experts, false);
-    uint32_t route =
-        op_add(l, "experts.route", (struct op){.kind = OP_ROUTE, .route = {m->experts_per_token}}, &scores, 1);
-    uint32_t weights = result(l, route, 0), experts = result(l, route, 1);
-    uint32_t sent = apply(l, "experts.dispatch", (struct op){.kind = OP_DISPATCH}, (uint32_t[]){tokens, experts}, 2);
-    uint32_t inner[2];
-    inner[0] =
-        gated(m) ? expert_linear(l, NAMES("experts.gate"), sent, experts, m->d_model, m->expert_d_ff) : GRAPH_NONE;
-    inner[gated(m)] = expert_linear(l, NAMES("experts.up"), sent, experts, m->d_model, m->expert_d_ff);
-    uint32_t a = apply(l, "experts.activation", activation(m), inner, gated(m) ? 2 : 1);
-    uint32_t y = expert_linear(l, NAMES("experts.down"), a, experts, m->expert_d_ff, m->d_model);
-    y = apply(l, "experts.combine", (struct op){.kind = OP_COMBINE}, (uint32_t[]){y, weights, experts}, 3);
-    return view(l, y, 3, full);
-}
-
-static uint32_t feed_forward(struct lowering *l, uint32_t x) {
-    return dropout(l, "mlp.dropout", l->m->experts ? mixture(l, x) : dense(l, x));
-}
-
-/* ---- the whole ---- */
-
-enum { LAYER_TENSORS = 48, LAYER_OPS = 20 }; /* about what a layer makes */
-
-static uint32_t sub_layer(struct lowering *l, uint32_t x, unsigned part, const char *const before[3],
-                          const char *const after[3], const char *sum, uint32_t (*body)(struct lowering *, uint32_t)) {
-    l->parts = part;
-    if (l->m->post_norm)
-        return norm(l, before, add(l, sum, x, body(l, x)), l->m->d_model);
-    uint32_t y = body(l, norm(l, before, x, l->m->d_model));
-    if (l->m->sandwich_norm)
-        y = norm(l, after, y, l->m->d_model);
-    return add(l, sum, x, y);
+    uint32_t n = lower_norm(l, LOWER_NAMES("norm"), x, m->d_model);
+    uint32_t n_mlp = m->two_norms ? lower_norm(l, LOWER_NAMES("mlp.norm"), x, m->d_model) : n;
+    l->parts = PART_ATTENTION;
+    uint32_t a = lower_attention(l, n);
+    l->parts = PART_MLP;
+    uint32_t both = lower_add(l, "parallel", a, lower_feed_forward(l, n_mlp));
+    l->parts = 0;
+    return lower_add(l, "residual", x, both);
 }
 
 static uint32_t layer(struct lowering *l, uint32_t x) {
-    if (l->m->parallel) {
-        uint32_t n = norm(l, NAMES("norm"), x, l->m->d_model);
-        l->parts = PART_ATTENTION;
-        uint32_t a = attention(l, n);
-        l->parts = PART_MLP;
-        uint32_t both = add(l, "parallel", a, feed_forward(l, n));
-        l->parts = 0;
-        return add(l, "residual", x, both);
-    }
-    x = sub_layer(l, x, PART_ATTENTION, NAMES("attention.norm"), NAMES("attention.post_norm"), "attention.residual",
-                  attention);
-    x = sub_layer(l, x, PART_MLP, NAMES("mlp.norm"), NAMES("mlp.post_norm"), "mlp.residual", feed_forward);
+    if (l->m->parallel)
+        return parallel_layer(l, x);
+    x = sub_layer(l, x, &attention_sub_layer);
+    if (l->memory != GRAPH_NONE)
+        x = sub_layer(l, x, &cross_sub_layer);
+    x = sub_layer(l, x, &mlp_sub_layer);
     l->parts = 0;
     return x;
 }
 
-static uint32_t types(struct lowering *l, uint32_t x, uint32_t ids) {
-    const uint32_t table = parameter(l, "embedding.types", 2, (uint64_t[]){l->m->type_vocab, l->m->d_model});
-    uint32_t t = apply(l, "types", (struct op){.kind = OP_EMBEDDING}, (uint32_t[]){ids, table}, 2);
-    return add(l, "types.sum", x, t);
+/* Layers are numbered through the graph; `before` of them are in an earlier stack. */
+static uint32_t stack(struct lowering *l, uint32_t x, uint64_t layers, uint64_t before) {
+    for (l->index = 0; x != GRAPH_NONE && l->index < layers; l->index++) {
+        l->layer = (uint32_t)before + l->index;
+        x = layer(l, x);
+    }
+    l->layer = GRAPH_NONE;
+    return x;
 }
 
-static uint32_t embed(struct lowering *l, uint32_t ids, uint32_t type_ids, uint32_t table) {
+/* ---- before them ---- */
+
+/* What a stack starts from: token ids, or an image. */
+struct entry {
+    uint32_t tokens, types, table;
+    const char *table_name, *norm[3];
+};
+
+static uint32_t input(struct lowering *l, const char *name, enum dtype dtype, unsigned rank, const uint64_t *shape) {
+    return graph_tensor(l->g, TENSOR_INPUT, name, dtype, rank, shape, false, l->why);
+}
+
+static uint32_t ids(struct lowering *l, const char *name) {
+    return input(l, name, DTYPE_INT32, 2, (uint64_t[]){l->w->batch, l->tokens});
+}
+
+static uint32_t positions(struct lowering *l, uint32_t x, const char *name, uint64_t width) {
+    const uint32_t table = lower_parameter(l, name, 2, (uint64_t[]){l->m->max_positions, width});
+    return lower_op(l, "positions", (struct op){.kind = OP_POSITIONS}, (uint32_t[]){x, table}, 2);
+}
+
+static uint32_t types(struct lowering *l, uint32_t x, uint32_t type_ids, uint64_t width) {
+    const uint32_t table = lower_parameter(l, "embedding.types", 2, (uint64_t[]){l->m->type_vocab, width});
+    uint32_t t = lower_op(l, "types", (struct op){.kind = OP_EMBEDDING}, (uint32_t[]){type_ids, table}, 2);
+    return lower_add(l, "types.sum", x, t);
+}
+
+static uint32_t project(struct lowering *l, uint32_t x) {
+    return lower_linear(l, LOWER_NAMES("embedding.project"), x, l->m->embedding_width, l->m->d_model,
+                        l->m->project_bias);
+}
+
+static uint32_t embed(struct lowering *l, const struct entry *e) {
     const struct model *m = l->m;
-    uint32_t x = apply(l, "embedding", (struct op){.kind = OP_EMBEDDING}, (uint32_t[]){ids, table}, 2);
+    const bool narrow = m->embedding_width != 0, late = narrow && m->project_late;
+    const uint64_t width = late ? m->embedding_width : m->d_model;
+    uint32_t x = lower_op(l, "embedding", (struct op){.kind = OP_EMBEDDING}, (uint32_t[]){e->tokens, e->table}, 2);
     if (m->embedding_scale)
-        x = apply(l, "embedding.scale", (struct op){.kind = OP_SCALE, .scale = {sqrtf((float)m->d_model)}}, &x, 1);
-    if (m->positions == MODEL_LEARNED) {
-        uint32_t positions = parameter(l, "embedding.positions", 2, (uint64_t[]){m->max_positions, m->d_model});
-        x = apply(l, "positions", (struct op){.kind = OP_POSITIONS}, (uint32_t[]){x, positions}, 2);
-    }
+        x = lower_op(l, "embedding.scale", (struct op){.kind = OP_SCALE, .scale = {sqrtf((float)m->d_model)}}, &x, 1);
+    if (narrow && !late)
+        x = project(l, x);
+    if (m->positions == MODEL_LEARNED)
+        x = positions(l, x, e->table_name, width);
     if (m->type_vocab)
-        x = types(l, x, type_ids);
+        x = types(l, x, e->types, width);
     if (m->embedding_norm)
-        x = norm(l, NAMES("embedding.norm"), x, m->d_model);
-    return dropout(l, "embedding.dropout", x);
+        x = lower_norm(l, e->norm, x, width);
+    x = lower_dropout(l, "embedding.dropout", x);
+    return late ? project(l, x) : x;
+}
+
+/* Patches of an image, the class token before them, positions. */
+static uint32_t embed_image(struct lowering *l, uint32_t image) {
+    const struct model *m = l->m;
+    const uint64_t window[] = {m->d_model, m->patch_height, m->patch_width, m->channels};
+    const uint32_t inputs[] = {image, lower_parameter(l, "patches.weight", 4, window),
+                               lower_parameter(l, "patches.bias", 1, &m->d_model)};
+    const struct op patches = {.kind = OP_CONVOLUTION, .convolution = {.stride = {m->patch_height, m->patch_width}}};
+    uint32_t x = lower_op(l, "patches", patches, inputs, 3);
+    x = lower_view(l, x, 3, (uint64_t[]){l->w->batch, l->tokens - 1, m->d_model});
+    const uint32_t first = lower_parameter(l, "class_token", 1, &m->d_model);
+    x = lower_op(l, "class_token.prepend", (struct op){.kind = OP_PREPEND}, (uint32_t[]){x, first}, 2);
+    return lower_dropout(l, "embedding.dropout", positions(l, x, "embedding.positions", m->d_model));
+}
+
+static uint32_t listen(struct lowering *l, const char *const names[3], uint32_t x, uint64_t in, uint64_t stride) {
+    const uint64_t width = l->m->d_model;
+    const uint32_t inputs[] = {x, lower_parameter(l, names[1], 3, (uint64_t[]){width, 3, in}),
+                               lower_parameter(l, names[2], 1, &width)};
+    x = lower_op(l, names[0], (struct op){.kind = OP_CONVOLUTION, .convolution = {{stride}, {1}}}, inputs, 3);
+    return lower_op(l, "sound.activation", lower_activation(l->m), &x, 1);
+}
+
+/* Two convolutions, the second over every other frame; positions that are not trained. */
+static uint32_t embed_sound(struct lowering *l, uint32_t sound) {
+    const struct model *m = l->m;
+    const uint64_t table[] = {m->source_positions, m->d_model};
+    uint32_t x = listen(l, LOWER_NAMES("sound.first"), sound, m->mel_bins, 1);
+    x = listen(l, LOWER_NAMES("sound.second"), x, m->d_model, 2);
+    const uint32_t rows =
+        graph_tensor(l->g, TENSOR_PARAMETER, "source.positions", l->w->dtype, 2, table, false, l->why);
+    x = lower_op(l, "source.positions.add", (struct op){.kind = OP_POSITIONS}, (uint32_t[]){x, rows}, 2);
+    return lower_dropout(l, "source.dropout", x);
+}
+
+/* One bias for all layers of a stack. */
+static uint32_t relative_bias(struct lowering *l, const char *name, const char *table_name) {
+    const struct model *m = l->m;
+    if (m->positions != MODEL_RELATIVE)
+        return GRAPH_NONE;
+    const uint32_t table = lower_parameter(l, table_name, 2, (uint64_t[]){m->relative_buckets, l->heads});
+    return lower_op(l, name, (struct op){.kind = OP_RELATIVE_BIAS, .relative_bias = {l->tokens, l->tokens}}, &table, 1);
+}
+
+/* ---- behind them ---- */
+
+static uint32_t final_norm(struct lowering *l, const char *const names[3], uint32_t x) {
+    if (!l->m->post_norm && !l->m->no_final_norm)
+        x = lower_norm(l, names, x, l->m->d_model);
+    return l->m->positions == MODEL_RELATIVE ? lower_dropout(l, "final.dropout", x) : x;
 }
 
 /* What masked language models do before the head. */
-static uint32_t transform(struct lowering *l, uint32_t x) {
+static uint32_t transform(struct lowering *l, uint32_t x, uint64_t width) {
     const struct model *m = l->m;
-    x = linear(l, NAMES("head.dense"), x, m->d_model, m->d_model, true);
-    x = apply(l, "head.activation", activation(m), &x, 1);
-    return norm(l, NAMES("head.norm"), x, m->d_model);
+    x = lower_linear(l, LOWER_NAMES("head.dense"), x, m->d_model, width, true);
+    x = lower_op(l, "head.activation", lower_activation(m), &x, 1);
+    return lower_norm(l, LOWER_NAMES("head.norm"), x, width);
+}
+
+static uint32_t cross_entropy(struct lowering *l, uint32_t logits, uint32_t targets) {
+    return lower_op(l, "loss", (struct op){.kind = OP_CROSS_ENTROPY}, (uint32_t[]){logits, targets}, 2);
 }
 
 static uint32_t loss(struct lowering *l, uint32_t x, uint32_t table, uint32_t targets) {
     const struct model *m = l->m;
-    if (!m->post_norm)
-        x = norm(l, NAMES("final_norm"), x, m->d_model);
+    const uint64_t width = m->embedding_width ? m->embedding_width : m->d_model;
+    const bool bias = m->mlm_head || m->head_bias;
     if (m->mlm_head)
-        x = transform(l, x);
+        x = transform(l, x, width);
+    else if (m->embedding_width)
+        x = lower_linear(l, LOWER_NAMES("head.project"), x, m->d_model, width, m->project_bias);
+    if (m->head_scale)
+        x = lower_op(l, "head.scale", (struct op){.kind = OP_SCALE, .scale = {1 / sqrtf((float)m->d_model)}}, &x, 1);
     if (m->spare_head_bias && !m->tied_embeddings &&
         graph_tensor(l->g, TENSOR_PARAMETER, "head.spare_bias", l->w->dtype, 1, &m->vocab, false, l->why) == GRAPH_NONE)
         return GRAPH_NONE;
     if (!m->tied_embeddings)
-        table = parameter(l, "head.weight", 2, (uint64_t[]){m->vocab, m->d_model});
-    const uint32_t inputs[] = {x, table, m->mlm_head ? parameter(l, "head.bias", 1, &m->vocab) : GRAPH_NONE};
-    uint32_t logits = apply(l, "head", (struct op){.kind = OP_LINEAR}, inputs, m->mlm_head ? 3 : 2);
+        table = lower_parameter(l, "head.weight", 2, (uint64_t[]){m->vocab, width});
+    const uint32_t inputs[] = {x, table, bias ? lower_parameter(l, "head.bias", 1, &m->vocab) : GRAPH_NONE};
+    uint32_t logits = lower_op(l, "head", (struct op){.kind = OP_LINEAR}, inputs, bias ? 3 : 2);
     if (m->final_softcap > 0)
-        logits = apply(l, "head.softcap", (struct op){.kind = OP_SOFTCAP}, &logits, 1);
-    return apply(l, "loss", (struct op){.kind = OP_CROSS_ENTROPY}, (uint32_t[]){logits, targets}, 2);
+        logits = lower_op(l, "head.softcap", (struct op){.kind = OP_SOFTCAP}, &logits, 1);
+    return cross_entropy(l, logits, targets);
+}
+
+/* ---- families ---- */
+
+static uint32_t language_step(struct lowering *l) {
+    const struct model *m = l->m;
+    const uint64_t width = m->embedding_width ? m->embedding_width : m->d_model;
+    struct entry e = {.table_name = "embedding.positions",
+                      .norm = {"embedding.norm", "embedding.norm.weight", "embedding.norm.bias"}};
+    l->bidirectional = m->bidirectional;
+    e.tokens = ids(l, "tokens");
+    uint32_t targets = ids(l, "targets");
+    e.table = lower_parameter(l, "embedding.weight", 2, (uint64_t[]){m->vocab, width});
+    e.types = m->type_vocab ? ids(l, "token_types") : GRAPH_NONE;
+    uint32_t x = embed(l, &e);
+    l->relative_bias = relative_bias(l, "relative_bias", "relative_bias.weight");
+    x = stack(l, x, m->layers, 0);
+    return loss(l, final_norm(l, LOWER_NAMES("final_norm"), x), e.table, targets);
+}
+
+static uint32_t vision_step(struct lowering *l) {
+    const struct model *m = l->m;
+    const uint64_t image[] = {l->w->batch, m->image_height, m->image_width, m->channels};
+    l->bidirectional = true;
+    uint32_t pixels = input(l, "image", l->w->dtype, 4, image);
+    uint32_t targets = input(l, "targets", DTYPE_INT32, 1, &l->w->batch);
+    uint32_t x = stack(l, embed_image(l, pixels), m->layers, 0);
+    x = final_norm(l, LOWER_NAMES("final_norm"), x);
+    x = lower_op(l, "class_token.take", (struct op){.kind = OP_TAKE_TOKEN}, &x, 1);
+    return cross_entropy(l, lower_linear(l, LOWER_NAMES("head"), x, m->d_model, m->classes, true), targets);
+}
+
+/* The encoder's output stays: every layer of the decoder reads it. */
+static uint32_t encode(struct lowering *l, uint32_t source, uint32_t table) {
+    const struct model *m = l->m;
+    const struct entry e = {source,
+                            GRAPH_NONE,
+                            table,
+                            "source.positions",
+                            {"source.embedding_norm", "source.embedding_norm.weight", "source.embedding_norm.bias"}};
+    l->bidirectional = true;
+    l->heads = l->kv_heads = m->source_heads;
+    l->head_dim = m->source_head_dim;
+    l->d_ff = m->source_d_ff;
+    l->tokens = workload_source_len(l->w);
+    uint32_t x = m->mel_bins ? embed_sound(l, source) : embed(l, &e);
+    l->relative_bias = relative_bias(l, "source.relative_bias", "source.relative_bias.weight");
+    return final_norm(l, LOWER_NAMES("source.final_norm"), stack(l, x, m->source_layers, 0));
+}
+
+static uint32_t translation_step(struct lowering *l) {
+    const struct model *m = l->m;
+    struct entry e = {.table_name = "embedding.positions",
+                      .norm = {"embedding.norm", "embedding.norm.weight", "embedding.norm.bias"}};
+    const uint64_t length = workload_source_len(l->w);
+    const uint32_t source = m->mel_bins
+                                ? input(l, "sound", l->w->dtype, 3, (uint64_t[]){l->w->batch, 2 * length, m->mel_bins})
+                                : input(l, "source_tokens", DTYPE_INT32, 2, (uint64_t[]){l->w->batch, length});
+    e.tokens = ids(l, "tokens");
+    uint32_t targets = ids(l, "targets");
+    e.table = lower_parameter(l, "embedding.weight", 2, (uint64_t[]){m->vocab, m->d_model});
+    const struct lowering decoder = *l;
+    const uint32_t memory = encode(l, source, e.table);
+    *l = decoder;
+    uint32_t y = embed(l, &e);
+    l->relative_bias = relative_bias(l, "relative_bias", "relative_bias.weight");
+    l->memory = memory;
+    y = memory == GRAPH_NONE ? GRAPH_NONE : stack(l, y, m->layers, m->source_layers);
+    return loss(l, final_norm(l, LOWER_NAMES("final_norm"), y), e.table, targets);
 }
 
 static bool optimizer_bytes(const struct workload *w, struct graph *g, struct problem *why) {
@@ -267,25 +285,30 @@ static bool optimizer_bytes(const struct workload *w, struct graph *g, struct pr
 }
 
 bool model_lower(const struct workload *w, struct arena *arena, struct graph *g, struct problem *why) {
-    struct lowering l = {.w = w, .m = &w->model, .g = g, .layer = GRAPH_NONE, .why = why};
+    static uint32_t (*const steps[])(struct lowering *) = {[MODEL_DECODER] = language_step,
+                                                           [MODEL_ENCODER] = language_step,
+                                                           [MODEL_VISION] = vision_step,
+                                                           [MODEL_ENCODER_DECODER] = translation_step};
+    const struct model *m = &w->model;
+    struct lowering l = {w,
+                         m,
+                         g,
+                         .layer = GRAPH_NONE,
+                         .why = why,
+                         .heads = m->heads,
+                         .kv_heads = m->kv_heads,
+                         .head_dim = m->head_dim,
+                         .d_ff = m->d_ff,
+                         .tokens = w->seq_len,
+                         .memory = GRAPH_NONE,
+                         .relative_bias = GRAPH_NONE};
     if (!workload_check(w, why) || !graph_init(g, arena, w->threads ? w->threads : 1, true, why))
         return false;
     g->borrow_names = true;
-    if (!graph_reserve(g, 16 + (uint32_t)w->model.layers * LAYER_TENSORS, 16 + (uint32_t)w->model.layers * LAYER_OPS,
-                       why))
+    const uint32_t layers = (uint32_t)(m->layers + (m->family == MODEL_ENCODER_DECODER ? m->source_layers : 0));
+    if (!graph_reserve(g, 32 + layers * LAYER_TENSORS, 32 + layers * LAYER_OPS, why))
         return false;
-    const uint64_t tokens[] = {w->batch, w->seq_len};
-    uint32_t ids = graph_tensor(g, TENSOR_INPUT, "tokens", DTYPE_INT32, 2, tokens, false, why);
-    uint32_t targets = graph_tensor(g, TENSOR_INPUT, "targets", DTYPE_INT32, 2, tokens, false, why);
-    uint32_t table = parameter(&l, "embedding.weight", 2, (uint64_t[]){w->model.vocab, w->model.d_model});
-    uint32_t type_ids = w->model.type_vocab
-                            ? graph_tensor(g, TENSOR_INPUT, "token_types", DTYPE_INT32, 2, tokens, false, why)
-                            : GRAPH_NONE;
-    uint32_t x = embed(&l, ids, type_ids, table);
-    for (l.layer = 0; x != GRAPH_NONE && l.layer < w->model.layers; l.layer++)
-        x = layer(&l, x);
-    l.layer = GRAPH_NONE;
-    uint32_t end = x == GRAPH_NONE ? GRAPH_NONE : loss(&l, x, table, targets);
+    uint32_t end = steps[m->family](&l);
     if (end == GRAPH_NONE)
         return false;
     graph_request(g, end);

@@ -33,7 +33,7 @@ bool selection_add(struct selection *s, const char *name) {
         }
     for (unsigned kind = 0; kind < OP_KINDS; kind++)
         if (strcmp(op_table[kind]->name, name) == 0) {
-            s->op_kinds |= 1u << kind;
+            s->op_kinds |= UINT64_C(1) << kind;
             return true;
         }
     return false;
@@ -47,7 +47,7 @@ void planner_select(const struct graph *g, uint32_t layer, const struct selectio
         if (op->layer != layer)
             continue;
         unsigned parts = op->parts & s->parts;
-        bool selected = parts || (s->op_kinds & 1u << op->kind);
+        bool selected = parts || (s->op_kinds & UINT64_C(1) << op->kind);
         if (open && (!selected || parts != open_parts)) {
             ++*next;
             open = false;

@@ -8,7 +8,7 @@
 /* What a selective strategy recomputes: parts of a layer, or kinds of op. */
 struct selection {
     unsigned parts;    /* enum op_part */
-    uint32_t op_kinds; /* bit 1 << enum op_kind */
+    uint64_t op_kinds; /* bit 1 << enum op_kind */
 };
 
 /* Adds what a name stands for: "attention", "attention_core", "mlp", "norm", or an op's name. False if unknown. */
