@@ -11,9 +11,12 @@ import json
 import re
 import sys
 import urllib.parse
+import warnings
 
 import exchange
 import jsonschema
+
+warnings.simplefilter("ignore", DeprecationWarning)
 
 # Not part of the contract: what any HTTP answer may carry.
 COMMON_HEADERS = {"date", "content-length", "content-type", "connection", "x-content-type-options"}
