@@ -75,6 +75,14 @@ answer 422 GET '/v1/plans?model=gpt0&seq_len=1'
 answer 400 GET '/v1/capacity?model=gpt2'
 answer 422 GET '/v1/capacity?model=gpt2&find=width&device=t4-16gb'
 answer 422 POST /v1/explain -H "$json" -d '{"kind": "memory_savings", "seq_len": 64, "d_model": 32, "num_layers": 2}'
+# the deepest there is, every part of it: as much as a request can ask for, and more than an answer can hold
+deepest='{"model": {"family": "decoder", "layers": 1000, "d_model": 4096, "heads": 32, "positions": "rotary", "experts": 64,
+  "mlp": "swiglu", "norm": "rmsnorm", "qk_norm": true, "sandwich_norm": true}, "seq_len": 2048, "dropout": 0.1}'
+answer 200 POST /v1/frontiers -H "$json" -d "{\"workload\": $deepest}" --max-time 30
+answer 200 POST /v1/capacity -H "$json" -d "{\"workload\": $deepest, \"find\": \"seq_len\", \"budget_bytes\": 9000000000000000}" --max-time 30
+answer 422 POST /v1/plans -H "$json" -d "{\"workload\": $deepest, \"strategy\": \"every_layer\", \"max_points\": 100000,
+  \"include\": [\"timeline\", \"steps\", \"alive_at_peak\"]}"
+check "says what to do" grep -q 'ask for less' "$dir/body"
 for path in / /v1 /v1/jobs/ /v1/plans/x; do
   answer 404 GET $path
 done
