@@ -1,6 +1,7 @@
 /* test_plans.c - POST and GET /v1/plans and /v1/capacity through their routes: what an answer promises, and where a bad
  * request is bad. */
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -258,6 +259,39 @@ Test(plans, several_queries_are_answered_in_their_order) {
     cr_expect_gt(number(&third, "flops", "recompute"), 0);
     ask_end(&a);
     ask_end(&alone);
+}
+
+#define DEEP                                                                                                           \
+    "{\"workload\":{\"model\":{\"family\":\"decoder\",\"layers\":1000,\"d_model\":8,\"heads\":1,\"vocab\":8},\"seq_"   \
+    "len\":8},"                                                                                                        \
+    "\"strategy\":\"every_layer\"}"
+
+static void *long_request(void *kind) {
+    struct asked a;
+    ask(&a, PLANS_POST, "{\"queries\":[" DEEP "," DEEP "," DEEP "," DEEP "," DEEP "]}");
+    *(enum problem_kind *)kind = a.ok ? PROBLEM_NONE : a.why.kind;
+    ask_end(&a);
+    return NULL;
+}
+
+/* Two at a time, so that the front's other threads stay free; and each gives its place back. */
+Test(plans, long_requests_do_not_take_every_thread) {
+    enum { THREADS = 6 };
+    pthread_t threads[THREADS];
+    enum problem_kind kinds[THREADS], alone;
+    unsigned planned = 0, busy = 0;
+    for (unsigned i = 0; i < THREADS; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, long_request, &kinds[i]), 0);
+    for (unsigned i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        planned += kinds[i] == PROBLEM_NONE;
+        busy += kinds[i] == PROBLEM_BUSY;
+    }
+    cr_expect_geq(planned, 2);
+    cr_expect_geq(busy, 1);
+    cr_expect_eq(planned + busy, THREADS);
+    long_request(&alone);
+    cr_expect_eq(alone, PROBLEM_NONE);
 }
 
 /* A model of 10^12 parameters: exact while every sum can be counted, refused with the bound past it. */
