@@ -173,10 +173,8 @@ static bool query_read(const struct request *request, struct store_query *q, str
         request_query_at(request, i, &name, &value);
         while (n < 4 && strcmp(names[n], name) != 0)
             n++;
-        if (n == 4) {
-            problem_set(why, PROBLEM_UNKNOWN_FIELD, "", "is not a parameter here");
-            return problem_nest(why, "/%.60s", name);
-        }
+        if (n == 4)
+            return request_parameter_unknown(name, why);
     }
     q->state = request_query(request, "state");
     q->kind = request_query(request, "kind");

@@ -1,5 +1,6 @@
 /* api_plans.c - /v1/plans, /v1/capacity and /v1/frontiers. A GET is the POST's body written as a query: both are read
  * alike. */
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +9,12 @@
 #include "server/api.h"
 #include "server/plan_query.h"
 
-#define QUERIES_MAX 256
+#define QUERIES_MAX        256
+#define QUERIES_LAYERS_MAX 32768u /* of their models together: at worst a layer takes about a millisecond */
+#define LONG_LAYERS        4096u  /* a request of more takes long */
+#define LONG_MAX           2u     /* of those at once: the front has more threads, which answer everything else */
+
+static atomic_uint long_requests;
 
 static bool text_answer(struct wire_out *o, struct response *response) {
     response->body = wire_text(o, &response->body_bytes);
@@ -24,10 +30,26 @@ static bool plan_one(const struct wire_value *v, struct wire_out *o, struct aren
     return plan_query_answer(&q, o, NULL, why) || wire_nest(v, why);
 }
 
+/* Known before anything is planned: a request answers within seconds, or not at all. */
+static bool layers_count(const struct wire_value *list, uint64_t *layers, struct problem *why) {
+    *layers = 0;
+    for (size_t i = 0; i < wire_length(list); i++) {
+        struct wire_value v = wire_at(list, i);
+        struct plan_query q;
+        struct problem its_own = {0};
+        struct arena scratch;
+        arena_init(&scratch, 0);
+        *layers += plan_query_read(&v, false, &scratch, &q, &its_own) ? q.w.workload.model.layers : 0;
+        arena_free(&scratch);
+    }
+    return *layers <= QUERIES_LAYERS_MAX ||
+           wire_fail(list, why, PROBLEM_LIMIT,
+                     "have models of %llu layers together; the most is %u: send fewer at once",
+                     (unsigned long long)*layers, QUERIES_LAYERS_MAX);
+}
+
 /* Each is a plan, or the problem it would have alone (with its own pointer and status). */
-static bool plan_several(const struct wire_value *list, struct wire_out *o, struct arena *a, struct problem *why) {
-    if (!wire_array(list, 1, QUERIES_MAX, why))
-        return false;
+static bool plan_each(const struct wire_value *list, struct wire_out *o, struct arena *a, struct problem *why) {
     wire_open(o, NULL, '{');
     wire_open(o, "plans", '[');
     for (size_t i = 0; i < wire_length(list); i++) {
@@ -46,6 +68,20 @@ static bool plan_several(const struct wire_value *list, struct wire_out *o, stru
     wire_close(o, ']');
     wire_close(o, '}');
     return true;
+}
+
+static bool plan_several(const struct wire_value *list, struct wire_out *o, struct arena *a, struct problem *why) {
+    uint64_t layers;
+    if (!wire_array(list, 1, QUERIES_MAX, why) || !layers_count(list, &layers, why))
+        return false;
+    if (layers <= LONG_LAYERS)
+        return plan_each(list, o, a, why);
+    bool ok = atomic_fetch_add(&long_requests, 1) < LONG_MAX
+                  ? plan_each(list, o, a, why)
+                  : problem_set(why, PROBLEM_BUSY, "", "%u requests of many queries are being answered: try again soon",
+                                LONG_MAX);
+    atomic_fetch_sub(&long_requests, 1);
+    return ok;
 }
 
 static bool plans_answer(const struct wire_value *v, struct wire_out *o, struct arena *a, struct problem *why) {
@@ -157,7 +193,7 @@ static bool query_read(const struct request *request, const char **values, struc
         while (p < PARAMETERS && strcmp(parameters[p].name, name) != 0)
             p++;
         if (p == PARAMETERS)
-            problem_set(why, PROBLEM_UNKNOWN_FIELD, "", "is not a parameter here");
+            return request_parameter_unknown(name, why);
         else if (values[p])
             problem_set(why, PROBLEM_MALFORMED, "", "is given twice");
         else {

@@ -49,10 +49,8 @@ static bool query_read(const struct request *request, struct wire_savings *s, st
         request_query_at(request, i, &name, &value);
         while (n < NUMBERS && strcmp(numbers[n].name, name) != 0)
             n++;
-        if (n == NUMBERS && strcmp(name, "dtype") != 0) {
-            problem_set(why, PROBLEM_UNKNOWN_FIELD, "", "is not a parameter here");
-            return problem_nest(why, "/%.60s", name);
-        }
+        if (n == NUMBERS && strcmp(name, "dtype") != 0)
+            return request_parameter_unknown(name, why);
         if (seen[n]) {
             problem_set(why, PROBLEM_MALFORMED, "", "is given twice");
             return problem_nest(why, "/%.60s", name);

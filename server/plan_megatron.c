@@ -2,6 +2,10 @@
  * There is no program behind it, so it has no peak step and no FLOPs. */
 #include "server/plan_query.h"
 
+#include "engine/base/units.h"
+
+#define BYTES_MAX ((uint64_t)1 << 62) /* what a graph may take, too */
+
 static bool recompute_of(const struct wire_strategy *s, struct megatron *p, struct problem *why) {
     const struct strategy *is = &s->strategy;
     if (is->planner == &planner_standard)
@@ -18,19 +22,21 @@ static bool recompute_of(const struct wire_strategy *s, struct megatron *p, stru
     return true;
 }
 
-static uint64_t peak_of(const struct megatron_bytes *b) {
-    return b->parameters_bytes + b->gradients_bytes + b->optimizer_bytes + b->saved_activations_bytes;
+static bool measure(const struct plan_query *q, const struct megatron *p, struct megatron_bytes *b,
+                    uint64_t *peak_bytes, struct problem *why) {
+    if (!megatron_measure(&q->w.workload, p, b, why))
+        return problem_nest(why, "/workload");
+    if (!units_add(b->parameters_bytes, b->gradients_bytes, peak_bytes) ||
+        !units_add(*peak_bytes, b->optimizer_bytes, peak_bytes) ||
+        !units_add(*peak_bytes, b->saved_activations_bytes, peak_bytes) || *peak_bytes > BYTES_MAX)
+        return problem_set(why, PROBLEM_LIMIT, "/workload", "takes more bytes than 2^62");
+    return true;
 }
 
 bool plan_megatron_measure(const struct plan_query *q, struct megatron_bytes *out, uint64_t *peak_bytes,
                            struct problem *why) {
     struct megatron p = q->w.parallel;
-    if (!recompute_of(&q->strategy, &p, why))
-        return false;
-    if (!megatron_measure(&q->w.workload, &p, out, why))
-        return problem_nest(why, "/workload");
-    *peak_bytes = peak_of(out);
-    return true;
+    return recompute_of(&q->strategy, &p, why) && measure(q, &p, out, peak_bytes, why);
 }
 
 /* Of the whole model, to the unit; a sequence of one token is enough to count. */
@@ -39,14 +45,16 @@ static bool parameters_count(const struct plan_query *q, struct arena *scratch, 
     struct graph g;
     one.model = q->w.model.model;
     one.seq_len = one.batch = 1;
-    if (!model_lower(&one, scratch, &g, why))
+    if (!model_lower(&one, scratch, &g, why)) {
+        why->where[0] = '\0';
         return problem_nest(why, "/workload");
+    }
     *out = model_parameters(&g);
     return true;
 }
 
-static void put_bytes(const struct megatron_bytes *b, struct wire_out *o) {
-    wire_put_uint(o, "peak_bytes", peak_of(b));
+static void put_bytes(const struct megatron_bytes *b, uint64_t peak, struct wire_out *o) {
+    wire_put_uint(o, "peak_bytes", peak);
     wire_put_uint(o, "slab_bytes", b->saved_activations_bytes);
     wire_put_uint(o, "live_peak_bytes", b->saved_activations_bytes);
     wire_put_uint(o, "retained_peak_bytes", b->saved_activations_bytes);
@@ -62,12 +70,12 @@ bool plan_megatron_answer(const struct plan_query *q, struct arena *scratch, str
                           struct problem *why) {
     struct megatron plain = q->w.parallel;
     struct megatron_bytes bytes, standard;
-    uint64_t peak = 0, parameters = 0;
+    uint64_t peak = 0, standard_peak = 0, parameters = 0;
     plain.recompute = MEGATRON_NONE;
     if (q->include)
         return problem_set(why, PROBLEM_UNSUPPORTED, "/include", "closed forms have no program to include from");
     if (!plan_megatron_measure(q, &bytes, &peak, why) || !parameters_count(q, scratch, &parameters, why) ||
-        !megatron_measure(&q->w.workload, &plain, &standard, why))
+        !measure(q, &plain, &standard, &standard_peak, why))
         return false;
     wire_open(o, key, '{');
     wire_put_bool(o, "feasible", peak <= q->budget_bytes);
@@ -83,13 +91,13 @@ bool plan_megatron_answer(const struct plan_query *q, struct arena *scratch, str
     wire_put_string(o, "family", "decoder");
     wire_put_uint(o, "parameters", parameters);
     wire_close(o, '}');
-    put_bytes(&bytes, o);
+    put_bytes(&bytes, peak, o);
     wire_put_json(o, "peak_at", NULL);
     wire_open(o, "standard", '{');
-    wire_put_uint(o, "peak_bytes", peak_of(&standard));
+    wire_put_uint(o, "peak_bytes", standard_peak);
     wire_put_uint(o, "saved_activations_bytes", standard.saved_activations_bytes);
     wire_close(o, '}');
-    wire_put_real(o, "memory_saved_pct", 100 * (1 - (double)peak / (double)peak_of(&standard)));
+    wire_put_real(o, "memory_saved_pct", 100 * (1 - (double)peak / (double)standard_peak));
     wire_put_json(o, "compute_overhead_pct", NULL);
     wire_put_json(o, "flops", NULL);
     wire_put_json(o, "step_seconds", NULL);

@@ -99,8 +99,10 @@ bool plan_query_frontier_read(const struct wire_value *v, struct arena *a, struc
 /* ---- planning ---- */
 
 bool plan_query_make(const struct plan_query *q, struct arena *scratch, struct plan_made *made, struct problem *why) {
-    if (!model_lower(&q->w.workload, scratch, &made->graph, why))
+    if (!model_lower(&q->w.workload, scratch, &made->graph, why)) {
+        why->where[0] = '\0'; /* an op's own name for what is too large: it was read, so it is the whole */
         return problem_nest(why, "/workload");
+    }
     if (!planner_plan(&made->graph, &q->strategy.strategy, scratch, &made->plan, why))
         return problem_nest(why, "/strategy");
     made->parameters = model_parameters(&made->graph);

@@ -23,6 +23,17 @@ void request_query_at(const struct request *request, unsigned i, const char **na
     *value = request->query[i].value;
 }
 
+bool request_parameter_unknown(const char *name, struct problem *why) {
+    char where[64] = "/";
+    for (size_t n = 1; *name && n + 2 < sizeof where; name++) {
+        bool escaped = *name == '~' || *name == '/';
+        where[n++] = escaped ? '~' : *name;
+        if (escaped)
+            where[n++] = *name == '~' ? '0' : '1';
+    }
+    return problem_set(why, PROBLEM_UNKNOWN_FIELD, where, "is not a parameter here");
+}
+
 const char *request_header(const struct request *request, const char *name) {
     for (unsigned i = 0; i < request->n_headers; i++)
         if (strcasecmp(request->headers[i].name, name) == 0)

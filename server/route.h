@@ -58,6 +58,8 @@ const char *request_query(const struct request *request, const char *name);
 unsigned request_query_count(const struct request *request);
 /* i < request_query_count, in the order of the URI. Handlers use it to refuse names they do not know. */
 void request_query_at(const struct request *request, unsigned i, const char **name, const char **value);
+/* The problem of a name that a handler does not know, at "/name". Returns false. */
+bool request_parameter_unknown(const char *name, struct problem *why);
 /* Any case of name; NULL if absent. */
 const char *request_header(const struct request *request, const char *name);
 

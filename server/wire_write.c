@@ -19,6 +19,10 @@ static void put(struct wire_out *o, const char *text, size_t bytes) {
         return;
     if (bytes >= o->room - o->bytes) {
         size_t room = (o->bytes + bytes + 1) * 2 + 256;
+        if (o->arena->limit_bytes - o->arena->taken_bytes < room)
+            problem_set(o->why, PROBLEM_LIMIT, "",
+                        "has an answer that takes more than the %llu bytes a request may have: ask for less at once",
+                        (unsigned long long)o->arena->limit_bytes);
         char *larger = arena_take(o->arena, room, 1, o->why);
         if (!larger) {
             o->failed = true;
@@ -34,7 +38,21 @@ static void put(struct wire_out *o, const char *text, size_t bytes) {
     o->text[o->bytes] = '\0';
 }
 
+/* Names mostly: nothing to escape, so nothing to copy first. */
+static bool is_plain(const char *text) {
+    const unsigned char *c = (const unsigned char *)text;
+    while (*c >= 0x20 && *c < 0x7f && *c != '"' && *c != '\\')
+        c++;
+    return *c == '\0';
+}
+
 static void put_string(struct wire_out *o, const char *value) {
+    if (is_plain(value)) {
+        put(o, "\"", 1);
+        put(o, value, strlen(value));
+        put(o, "\"", 1);
+        return;
+    }
     const char *text = route_json_text(value, o->arena);
     if (text) {
         put(o, text, strlen(text));

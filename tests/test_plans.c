@@ -1,6 +1,7 @@
 /* test_plans.c - POST and GET /v1/plans and /v1/capacity through their routes: what an answer promises, and where a bad
  * request is bad. */
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -260,103 +261,37 @@ Test(plans, several_queries_are_answered_in_their_order) {
     ask_end(&alone);
 }
 
-#define W "{\"workload\":{\"model\":\"gpt2\",\"seq_len\":64"
+#define DEEP                                                                                                           \
+    "{\"workload\":{\"model\":{\"family\":\"decoder\",\"layers\":1000,\"d_model\":8,\"heads\":1,\"vocab\":8},\"seq_"   \
+    "len\":8},"                                                                                                        \
+    "\"strategy\":\"every_layer\"}"
 
-Test(plans, bad_requests_are_refused_where_they_are_bad) {
-    static const struct {
-        unsigned route;
-        const char *body, *where;
-        enum problem_kind kind;
-    } rows[] = {
-        {PLANS_POST, "[]", "", PROBLEM_MALFORMED},
-        {PLANS_POST, "{}", "/workload", PROBLEM_MISSING_FIELD},
-        {PLANS_POST, "{\"graph\":{}}", "/graph", PROBLEM_UNSUPPORTED},
-        {PLANS_POST, "{\"chain\":{}}", "/chain", PROBLEM_UNSUPPORTED},
-        {PLANS_POST, "{\"workload\":{\"model\":\"gpt2\"}}", "/workload/seq_len", PROBLEM_MISSING_FIELD},
-        {PLANS_POST, "{\"workload\":{\"seq_len\":1}}", "/workload/model", PROBLEM_MISSING_FIELD},
-        {PLANS_POST, "{\"workload\":{\"model\":\"gpt2\",\"seq_len\":1025}}", "/workload/seq_len", PROBLEM_LIMIT},
-        {PLANS_POST, "{\"workload\":{\"model\":\"gpt2\",\"seq_len\":-1}}", "/workload/seq_len", PROBLEM_LIMIT},
-        {PLANS_POST, "{\"workload\":{\"model\":\"gpt2\",\"seq_len\":1.5}}", "/workload/seq_len", PROBLEM_MALFORMED},
-        {PLANS_POST, "{\"workload\":{\"model\":\"gpt2\",\"seq_len\":\"64\"}}", "/workload/seq_len", PROBLEM_MALFORMED},
-        {PLANS_POST, W ",\"batch\":0}}", "/workload/batch", PROBLEM_LIMIT},
-        {PLANS_POST, W ",\"batch\":16777217}}", "/workload/batch", PROBLEM_LIMIT},
-        {PLANS_POST, W ",\"dtype\":\"int8\"}}", "/workload/dtype", PROBLEM_LIMIT},
-        {PLANS_POST, W ",\"attention\":\"any\"}}", "/workload/attention", PROBLEM_UNSUPPORTED},
-        {PLANS_POST, W ",\"attention\":\"fast\"}}", "/workload/attention", PROBLEM_LIMIT},
-        {PLANS_POST, W ",\"dropout\":1}}", "/workload/dropout", PROBLEM_LIMIT},
-        {PLANS_POST, W ",\"dropout\":-0.1}}", "/workload/dropout", PROBLEM_LIMIT},
-        {PLANS_POST, W ",\"optimizer\":\"adam\"}}", "/workload/optimizer", PROBLEM_LIMIT},
-        {PLANS_POST, W ",\"framework\":\"pytorch\"}}", "/workload/framework", PROBLEM_UNSUPPORTED},
-        {PLANS_POST, W ",\"framework\":\"megatron\"}}", "/workload/dtype", PROBLEM_UNSUPPORTED},
-        {PLANS_POST, W ",\"framework\":\"megatron\",\"dtype\":\"bfloat16\",\"parallelism\":{\"expert\":2}}}",
-         "/workload/parallelism/expert", PROBLEM_UNSUPPORTED},
-        {PLANS_POST, W ",\"framework\":\"megatron\",\"dtype\":\"bfloat16\",\"parallelism\":{\"tensor\":5}}}",
-         "/workload/parallelism/tensor", PROBLEM_SHAPE},
-        {PLANS_POST, W ",\"framework\":\"megatron\",\"dtype\":\"bfloat16\"},\"strategy\":{\"name\":\"block\",\"k\":1}}",
-         "/strategy", PROBLEM_UNSUPPORTED},
-        {PLANS_POST, W ",\"framework\":\"megatron\",\"dtype\":\"bfloat16\"},\"include\":[\"steps\"]}", "/include",
-         PROBLEM_UNSUPPORTED},
-        {PLANS_POST, W ",\"framework\":\"jax\"}}", "/workload/framework", PROBLEM_LIMIT},
-        {PLANS_POST, W ",\"parallelism\":{\"tensor\":2}}}", "/workload/parallelism/tensor", PROBLEM_UNSUPPORTED},
-        {PLANS_POST, W ",\"parallelism\":{\"sequence\":true}}}", "/workload/parallelism/sequence", PROBLEM_UNSUPPORTED},
-        {PLANS_POST, W ",\"parallelism\":{\"zero_stage\":1}}}", "/workload/parallelism/zero_stage",
-         PROBLEM_UNSUPPORTED},
-        {PLANS_POST, W ",\"parallelism\":{\"zero_stage\":4}}}", "/workload/parallelism/zero_stage", PROBLEM_LIMIT},
-        {PLANS_POST, W ",\"parallelism\":{\"warp\":1}}}", "/workload/parallelism/warp", PROBLEM_UNKNOWN_FIELD},
-        {PLANS_POST, W ",\"steps\":1}}", "/workload/steps", PROBLEM_UNKNOWN_FIELD},
-        {PLANS_POST, W "},\"budget_bytes\":0}", "/budget_bytes", PROBLEM_LIMIT},
-        {PLANS_POST, W "},\"budget_bytes\":-1}", "/budget_bytes", PROBLEM_LIMIT},
-        {PLANS_POST, W "},\"budget_bytes\":9007199254740993}", "/budget_bytes", PROBLEM_LIMIT},
-        {PLANS_POST, W "},\"budget_bytes\":1e9}", "/budget_bytes", PROBLEM_MALFORMED},
-        {PLANS_POST, W "},\"device\":\"h100\"}", "/device", PROBLEM_LIMIT},
-        {PLANS_POST, W "},\"strategy\":\"auto\"}", "/strategy", PROBLEM_LIMIT},
-        {PLANS_POST, W "},\"strategy\":{\"name\":\"every_n\"}}", "/strategy/n", PROBLEM_LIMIT},
-        {PLANS_POST, W "},\"strategy\":{\"name\":\"every_n\",\"k\":1}}", "/strategy/k", PROBLEM_UNKNOWN_FIELD},
-        {PLANS_POST, W "},\"include\":[\"steps\",\"all\"]}", "/include/1", PROBLEM_LIMIT},
-        {PLANS_POST, W "},\"max_points\":0}", "/max_points", PROBLEM_LIMIT},
-        {PLANS_POST, W "},\"find\":\"batch\"}", "/find", PROBLEM_UNKNOWN_FIELD},
-        {PLANS_POST, "{\"queries\":[]}", "/queries", PROBLEM_LIMIT},
-        {PLANS_POST, "{\"queries\":[{}],\"device\":\"t4-16gb\"}", "/device", PROBLEM_UNKNOWN_FIELD},
-        {CAPACITY_POST, W "},\"budget_bytes\":1}", "/find", PROBLEM_MISSING_FIELD},
-        {CAPACITY_POST, W "},\"find\":\"batch\"}", "/budget_bytes", PROBLEM_MISSING_FIELD},
-        {CAPACITY_POST, W "},\"budget_bytes\":1,\"find\":\"width\"}", "/find", PROBLEM_LIMIT},
-        {CAPACITY_POST, W "},\"budget_bytes\":1,\"find\":\"devices\"}", "/find", PROBLEM_UNSUPPORTED},
-        {CAPACITY_POST, "{\"workload\":{\"model\":\"gpt2\"},\"budget_bytes\":1,\"find\":\"batch\"}",
-         "/workload/seq_len", PROBLEM_MISSING_FIELD},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct asked a;
-        ask(&a, rows[i].route, rows[i].body);
-        cr_expect_not(a.ok, "%s", rows[i].body);
-        cr_expect_str_eq(a.why.where, rows[i].where, "%s: at %s: %s", rows[i].body, a.why.where, a.why.detail);
-        cr_expect_eq(a.why.kind, rows[i].kind, "%s: %s: %s", rows[i].body, problem_slug(a.why.kind), a.why.detail);
-        ask_end(&a);
-    }
+static void *long_request(void *kind) {
+    struct asked a;
+    ask(&a, PLANS_POST, "{\"queries\":[" DEEP "," DEEP "," DEEP "," DEEP "," DEEP "]}");
+    *(enum problem_kind *)kind = a.ok ? PROBLEM_NONE : a.why.kind;
+    ask_end(&a);
+    return NULL;
 }
 
-Test(plans, bad_parameters_are_refused_by_their_name) {
-    static const struct {
-        struct route_pair query[3];
-        const char *where;
-    } rows[] = {{{{"model", "gpt2"}, {"seq_len", "x"}}, "/seq_len"},
-                {{{"model", "gpt2"}, {"seq_len", "01"}}, "/seq_len"},
-                {{{"model", "gpt2"}, {"seq_len", "99999999999999999999"}}, "/seq_len"},
-                {{{"model", "gpt2"}, {"seq_len", "8"}, {"strategy", "x"}}, "/strategy"},
-                {{{"model", "gpt2"}, {"seq_len", "8"}, {"strategy", "every_n"}}, "/n"},
-                {{{"model", "gpt2"}, {"seq_len", "8"}, {"include", "x"}}, "/include/0"},
-                {{{"model", "gpt2"}, {"seq_len", "8"}, {"seq_len", "8"}}, "/seq_len"},
-                {{{"model", "gpt2"}, {"seq_len", "8"}, {"sequence", "8"}}, "/sequence"},
-                {{{"seq_len", "8"}}, "/model"}};
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct asked a;
-        unsigned n = 0;
-        while (n < 3 && rows[i].query[n].name)
-            n++;
-        ask_with(&a, PLANS_GET, NULL, rows[i].query, n, NULL);
-        cr_expect_not(a.ok, "row %zu", i);
-        cr_expect_str_eq(a.why.where, rows[i].where, "row %zu: %s: %s", i, a.why.where, a.why.detail);
-        ask_end(&a);
+/* Two at a time, so that the front's other threads stay free; and each gives its place back. */
+Test(plans, long_requests_do_not_take_every_thread) {
+    enum { THREADS = 6 };
+    pthread_t threads[THREADS];
+    enum problem_kind kinds[THREADS], alone;
+    unsigned planned = 0, busy = 0;
+    for (unsigned i = 0; i < THREADS; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, long_request, &kinds[i]), 0);
+    for (unsigned i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        planned += kinds[i] == PROBLEM_NONE;
+        busy += kinds[i] == PROBLEM_BUSY;
     }
+    cr_expect_geq(planned, 2);
+    cr_expect_geq(busy, 1);
+    cr_expect_eq(planned + busy, THREADS);
+    long_request(&alone);
+    cr_expect_eq(alone, PROBLEM_NONE);
 }
 
 /* A model of 10^12 parameters: exact while every sum can be counted, refused with the bound past it. */

@@ -286,6 +286,25 @@ Test(Wire, writes_structure_and_text) {
     arena_free(&a);
 }
 
+/* Too long an answer is the request's fault, not a shortage. */
+Test(Wire, writes_within_its_limit) {
+    struct arena a;
+    struct problem why = {0};
+    struct wire_out o;
+    arena_init(&a, 65536);
+    wire_out_init(&o, &a, &why);
+    wire_open(&o, NULL, '[');
+    for (unsigned i = 0; i < 1000; i++)
+        wire_put_string(&o, NULL, "a name");
+    cr_expect(wire_text(&o, NULL), "%s", why.detail); /* names cost nothing beside their text */
+    for (unsigned i = 0; i < 10000; i++)
+        wire_put_string(&o, NULL, "a name");
+    cr_expect_null(wire_text(&o, NULL));
+    cr_expect_eq(why.kind, PROBLEM_LIMIT);
+    cr_expect(strstr(why.detail, "65536"), "%s", why.detail);
+    arena_free(&a);
+}
+
 Test(Wire, canonical_texts_of_equal_requests_are_equal) {
     static const char *const texts[] = {"{\"b\" : 0.1, \"a\":[1, 2]}", "{\"a\":[1,2],\n\"b\":0.1}"};
     struct arena a;

@@ -25,6 +25,7 @@ static const char *const slugs[] = {
     [PROBLEM_FULL] = "full",
     [PROBLEM_TOO_LARGE] = "too-large",
     [PROBLEM_CRASHED] = "worker-crashed",
+    [PROBLEM_BUSY] = "busy",
     [PROBLEM_INTERNAL] = "internal",
 };
 _Static_assert(sizeof slugs / sizeof slugs[0] == PROBLEM_KINDS, "one slug per problem kind");

@@ -32,6 +32,7 @@ enum problem_kind {
     PROBLEM_FULL,             /* a quota or queue is full */
     PROBLEM_TOO_LARGE,        /* a body beyond its limit */
     PROBLEM_CRASHED,          /* a worker died under a job */
+    PROBLEM_BUSY,             /* too much of this at once; soon there will be room */
     PROBLEM_INTERNAL,         /* ours: should never be seen */
     PROBLEM_KINDS
 };

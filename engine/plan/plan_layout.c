@@ -10,6 +10,7 @@
 #include "engine/plan/plan.h"
 
 #define PROMOTIONS_MAX 200u
+#define PLACINGS_MAX   500000000u /* pairs of extents looked at by greedy orders, and by promotions: about 0.2 s */
 
 struct layout {
     struct extent *extents;
@@ -109,7 +110,7 @@ static void by_last(const struct extent *e, struct key *k) {
     k->minor = steps_of(e);
 }
 
-static void (*const orders[])(const struct extent *, struct key *) = {by_steps, by_bytes, by_area, by_first, by_last};
+static void (*const orders[])(const struct extent *, struct key *) = {by_bytes, by_steps, by_area, by_first, by_last};
 
 static void order_by(struct layout *l, struct key *keys, void (*order)(const struct extent *, struct key *)) {
     for (uint32_t i = 0; i < l->n; i++) {
@@ -134,9 +135,10 @@ static void promote(struct layout *l, struct key *keys) {
 }
 
 static void layout_search(struct layout *l, struct key *keys) {
-    /* bounded work: large programs get fewer promotions */
-    uint32_t tries = (uint32_t)units_min(PROMOTIONS_MAX, 100000000u / ((uint64_t)l->n * l->n + 1));
-    for (size_t o = 0; o < sizeof orders / sizeof orders[0] && l->best_bytes > l->bound; o++) {
+    /* bounded work: large programs get fewer promotions, then fewer orders, and the largest keep their skyline */
+    const uint64_t pairs = (uint64_t)l->n * l->n + 1, most = PLACINGS_MAX / pairs;
+    const uint32_t tries = (uint32_t)units_min(PROMOTIONS_MAX, PLACINGS_MAX / 10 / pairs);
+    for (size_t o = 0; o < units_min(sizeof orders / sizeof orders[0], most) && l->best_bytes > l->bound; o++) {
         order_by(l, keys, orders[o]);
         place_all(l);
         for (uint32_t i = 0; i < tries && l->best_bytes > l->bound; i++) {

@@ -1,11 +1,15 @@
 # lib.sh - for the end-to-end tests: starts and stops a real daemon, and counts what passed. Sourced by bash.
+#
+# Between the tests and the daemon stands record.py, which keeps a copy of every byte in $dir/records for openapi.py.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 rematd=${REMATD:-$root/bin/rematd}
 rematctl=${REMATCTL:-$root/bin/rematctl}
 export LC_ALL=C PATH="$root/bin:$PATH"
 dir=$(mktemp -d)
+mkdir "$dir/records"
 pid=
+recorder=
 passed=0
 failed=0
 json='Content-Type: application/json'
@@ -29,6 +33,27 @@ start() {
     REMATD_URL=$(grep -o 'http://127\.0\.0\.1:[0-9]*' "$dir/log" | head -n 1 || true)
     export REMATD_URL
   done
+  record "${REMATD_URL##*:}"
+}
+
+# record PORT: from now on REMATD_URL leads through record.py.
+record() {
+  unrecord
+  : >"$dir/recorder"
+  "$root/tests/e2e/record.py" "$1" "$dir/records" >"$dir/recorder" &
+  recorder=$!
+  until grep -q : "$dir/recorder"; do
+    kill -0 "$recorder" 2>/dev/null || exit 1
+    sleep 0.02
+  done
+  REMATD_URL=$(cat "$dir/recorder")
+}
+
+unrecord() {
+  [ -n "$recorder" ] || return 0
+  kill "$recorder" 2>/dev/null || true
+  wait "$recorder" 2>/dev/null || true
+  recorder=
 }
 
 # stop [SIGNAL]: sets stopped to the daemon's exit code.
@@ -42,6 +67,7 @@ stop() {
 
 cleanup() {
   stop KILL
+  unrecord
   rm -rf "$dir"
 }
 trap cleanup EXIT

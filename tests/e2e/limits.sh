@@ -27,9 +27,9 @@ raw() {
   local answer=
   exec 3<>"/dev/tcp/127.0.0.1/${REMATD_URL##*:}" || return 1
   printf '%b' "$1" >&3
-  read -r -t 10 answer <&3
+  answer=$(timeout 10 head -n 100 <&3)
   exec 3>&-
-  printf '%s' "${answer%$'\r'}" | cut -d' ' -f2
+  printf '%s' "$answer" | sed -n '1s/^[^ ]* \([0-9]*\).*/\1/p'
 }
 same "two Content-Lengths" 400 "$(raw 'POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\nContent-Length: 20\r\n\r\n{}')"
 same "length and chunks together" 400 "$(raw 'POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}')"
