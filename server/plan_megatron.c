@@ -62,12 +62,12 @@ bool plan_megatron_answer(const struct plan_query *q, struct arena *scratch, str
                           struct problem *why) {
     struct megatron plain = q->w.parallel;
     struct megatron_bytes bytes, standard;
-    uint64_t peak = 0, parameters = 0;
+    uint64_t peak = 0, parameters = 0, tokens = 0;
     plain.recompute = MEGATRON_NONE;
     if (q->include)
         return problem_set(why, PROBLEM_UNSUPPORTED, "/include", "closed forms have no program to include from");
-    if (!plan_megatron_measure(q, &bytes, &peak, why) || !parameters_count(q, scratch, &parameters, why) ||
-        !megatron_measure(&q->w.workload, &plain, &standard, why))
+    if (!plan_query_tokens(q, &tokens, why) || !plan_megatron_measure(q, &bytes, &peak, why) ||
+        !parameters_count(q, scratch, &parameters, why) || !megatron_measure(&q->w.workload, &plain, &standard, why))
         return false;
     wire_open(o, key, '{');
     wire_put_bool(o, "feasible", peak <= q->budget_bytes);
@@ -83,6 +83,7 @@ bool plan_megatron_answer(const struct plan_query *q, struct arena *scratch, str
     wire_put_string(o, "family", "decoder");
     wire_put_uint(o, "parameters", parameters);
     wire_close(o, '}');
+    wire_put_uint(o, "tokens_per_step", tokens);
     put_bytes(&bytes, o);
     wire_put_json(o, "peak_at", NULL);
     wire_open(o, "standard", '{');

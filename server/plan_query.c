@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "engine/base/units.h"
+
 /* ---- reading ---- */
 
 static bool include_read(const struct wire_value *v, unsigned *include, struct problem *why) {
@@ -98,11 +100,29 @@ bool plan_query_frontier_read(const struct wire_value *v, struct arena *a, struc
 
 /* ---- planning ---- */
 
+/* A step is so many passes over the graph; their FLOPs can be counted like those of one. */
+static bool step_check(const struct plan_query *q, const struct plan *p, struct problem *why) {
+    const uint64_t pass = p->forward_flops + p->backward_flops + p->recompute_flops; /* at most 2^62 */
+    if (pass <= ((uint64_t)1 << 62) / q->w.workload.gradient_accumulation)
+        return true;
+    return problem_set(why, PROBLEM_LIMIT, "/workload/gradient_accumulation",
+                       "makes more than 2^62 operations of a step");
+}
+
+bool plan_query_tokens(const struct plan_query *q, uint64_t *tokens, struct problem *why) {
+    const struct workload *w = &q->w.workload;
+    if (units_product((const uint64_t[]){w->batch, w->seq_len, w->gradient_accumulation}, 3, tokens))
+        return true;
+    return problem_set(why, PROBLEM_LIMIT, "/workload/gradient_accumulation", "makes more than 2^64 tokens a step");
+}
+
 bool plan_query_make(const struct plan_query *q, struct arena *scratch, struct plan_made *made, struct problem *why) {
     if (!model_lower(&q->w.workload, scratch, &made->graph, why))
         return problem_nest(why, "/workload");
     if (!planner_plan(&made->graph, &q->strategy.strategy, scratch, &made->plan, why))
         return problem_nest(why, "/strategy");
+    if (!step_check(q, &made->plan, why))
+        return false;
     made->parameters = model_parameters(&made->graph);
     made->persistent = model_persistent(&made->graph);
     return true;
@@ -123,7 +143,8 @@ static uint64_t step_bytes(const struct graph *g, const struct step *s) {
     return bytes;
 }
 
-/* At peak rates: each op takes the longer of its arithmetic and its traffic. A lower bound. */
+/* At peak rates: each op takes the longer of its arithmetic and its traffic, once for every microbatch. A lower bound.
+ */
 double plan_query_seconds(const struct plan_query *q, const struct plan *p) {
     const double rate = devices_flops(q->device, q->w.workload.dtype);
     double seconds = 0;
@@ -136,7 +157,7 @@ double plan_query_seconds(const struct plan_query *q, const struct plan *p) {
         double traffic = (double)step_bytes(p->graph, s) / q->device->bandwidth;
         seconds += flops > traffic ? flops : traffic;
     }
-    return seconds;
+    return seconds * (double)q->w.workload.gradient_accumulation;
 }
 
 /* ---- answering ---- */
@@ -191,6 +212,7 @@ static void put_peak(const struct plan *p, struct wire_out *o) {
 
 static void put_cost(const struct plan_query *q, const struct plan *p, const struct plan *standard,
                      struct wire_out *o) {
+    const uint64_t passes = q->w.workload.gradient_accumulation;
     wire_open(o, "standard", '{');
     wire_put_uint(o, "peak_bytes", standard->peak_bytes);
     wire_put_uint(o, "saved_activations_bytes", standard->saved_activations_bytes);
@@ -199,9 +221,9 @@ static void put_cost(const struct plan_query *q, const struct plan *p, const str
     wire_put_real(o, "compute_overhead_pct",
                   100 * (double)p->recompute_flops / ((double)p->forward_flops + (double)p->backward_flops));
     wire_open(o, "flops", '{');
-    wire_put_uint(o, "forward", p->forward_flops);
-    wire_put_uint(o, "backward", p->backward_flops);
-    wire_put_uint(o, "recompute", p->recompute_flops);
+    wire_put_uint(o, "forward", p->forward_flops * passes);
+    wire_put_uint(o, "backward", p->backward_flops * passes);
+    wire_put_uint(o, "recompute", p->recompute_flops * passes);
     wire_close(o, '}');
     if (q->device)
         wire_put_real(o, "step_seconds", plan_query_seconds(q, p));
@@ -214,7 +236,8 @@ static bool answer(const struct plan_query *q, struct arena *scratch, struct wir
     const struct strategy keep = {.planner = &planner_standard};
     struct plan_made m;
     struct plan standard;
-    if (!plan_query_make(q, scratch, &m, why))
+    uint64_t tokens = 0;
+    if (!plan_query_tokens(q, &tokens, why) || !plan_query_make(q, scratch, &m, why))
         return false;
     standard = m.plan;
     if (q->strategy.strategy.planner != &planner_standard && !planner_plan(&m.graph, &keep, scratch, &standard, why))
@@ -231,6 +254,7 @@ static bool answer(const struct plan_query *q, struct arena *scratch, struct wir
     if (!feasible)
         wire_put_uint(o, "minimum_budget_bytes", m.plan.peak_bytes); /* a named strategy has one plan */
     put_model(q, m.parameters, o);
+    wire_put_uint(o, "tokens_per_step", tokens);
     put_bytes(&m, o);
     put_peak(&m.plan, o);
     put_cost(q, &m.plan, &standard, o);

@@ -59,7 +59,9 @@ PROBLEM_MUST_CHECK bool plan_megatron_measure(const struct plan_query *q, struct
                                               uint64_t *peak_bytes, struct problem *why);
 PROBLEM_MUST_CHECK bool plan_megatron_answer(const struct plan_query *q, struct arena *scratch, struct wire_out *o,
                                              const char *key, struct problem *why);
-/* On q's device, at its peak rates. */
+/* Of every microbatch of a step. */
+PROBLEM_MUST_CHECK bool plan_query_tokens(const struct plan_query *q, uint64_t *tokens, struct problem *why);
+/* Of a step on q's device, at its peak rates. */
 double plan_query_seconds(const struct plan_query *q, const struct plan *p);
 /* The includes, into an open object; in plan_include.c and plan_apply.c. */
 PROBLEM_MUST_CHECK bool plan_include_put(const struct plan_query *q, const struct plan *p, struct arena *scratch,
