@@ -11,11 +11,9 @@ static bool include_read(const struct wire_value *v, unsigned *include, struct p
     static const struct {
         const char *name;
         unsigned bit;
-    } names[] = {{"timeline", PLAN_INCLUDE_TIMELINE},
-                 {"steps", PLAN_INCLUDE_STEPS},
-                 {"layers", PLAN_INCLUDE_LAYERS},
-                 {"alive_at_peak", PLAN_INCLUDE_ALIVE},
-                 {"apply", PLAN_INCLUDE_APPLY}};
+    } names[] = {{"timeline", PLAN_INCLUDE_TIMELINE}, {"steps", PLAN_INCLUDE_STEPS},
+                 {"layers", PLAN_INCLUDE_LAYERS},     {"alive_at_peak", PLAN_INCLUDE_ALIVE},
+                 {"apply", PLAN_INCLUDE_APPLY},       {"explain", PLAN_INCLUDE_EXPLAIN}};
     enum { NAMES = sizeof names / sizeof names[0] };
     if (!wire_array(v, 0, 16, why))
         return false;
@@ -28,7 +26,8 @@ static bool include_read(const struct wire_value *v, unsigned *include, struct p
         while (n < NAMES && strcmp(names[n].name, name) != 0)
             n++;
         if (n == NAMES)
-            return wire_fail(&element, why, PROBLEM_LIMIT, "must be timeline, steps, layers, alive_at_peak or apply");
+            return wire_fail(&element, why, PROBLEM_LIMIT,
+                             "must be timeline, steps, layers, alive_at_peak, apply or explain");
         *include |= names[n].bit;
     }
     return true;
@@ -261,6 +260,8 @@ static bool answer(const struct plan_query *q, struct arena *scratch, struct wir
     bool ok = plan_include_put(q, &m.plan, scratch, o, why);
     if (q->include & PLAN_INCLUDE_APPLY)
         plan_apply_put(q, o);
+    if (ok && q->include & PLAN_INCLUDE_EXPLAIN)
+        ok = plan_explain_put(q, &m, &standard, scratch, o, why);
     wire_close(o, '}');
     return ok;
 }
@@ -346,8 +347,8 @@ static uint64_t next_try(const struct bracket *b, const struct bracket *before, 
     return between(line, b->low + 1, b->high - 1);
 }
 
-/* *fits is the largest value that fits (0: none), *lacks the peak of the one after it. */
-static bool search_run(struct search *s, uint64_t *fits, uint64_t *lacks, struct problem *why) {
+/* The largest value that fits is low (0: none does); high_peak is the peak of the one after it. */
+static bool search_run(struct search *s, struct bracket *found, struct problem *why) {
     struct bracket b = {0}, before = {0};
     for (unsigned turn = 0; b.low < s->most && (b.high == 0 || b.high - b.low > 1); turn++) {
         uint64_t value = next_try(&b, &before, turn, s), peak;
@@ -359,17 +360,30 @@ static bool search_run(struct search *s, uint64_t *fits, uint64_t *lacks, struct
         else
             b.high = value, b.high_peak = peak;
     }
-    *fits = b.low;
-    *lacks = b.high_peak;
+    *found = b;
+    return true;
+}
+
+bool plan_query_largest(const struct plan_query *q, uint64_t most, uint64_t *fits, uint64_t *peak_bytes,
+                        struct problem *why) {
+    struct search s;
+    struct bracket found;
+    search_init(&s, q);
+    s.most = units_min(s.most, most);
+    if (!search_run(&s, &found, why))
+        return false;
+    *fits = found.low;
+    *peak_bytes = found.low_peak;
     return true;
 }
 
 bool plan_query_capacity(const struct plan_query *q, struct wire_out *o, struct problem *why) {
     struct search s;
-    uint64_t fits = 0, lacks = 0;
+    struct bracket found;
     search_init(&s, q);
-    if (!search_run(&s, &fits, &lacks, why))
+    if (!search_run(&s, &found, why))
         return false;
+    const uint64_t fits = found.low, lacks = found.high_peak;
     bool memory = fits < s.most;
     wire_open(o, NULL, '{');
     wire_put_uint(o, "value", fits);

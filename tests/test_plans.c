@@ -445,7 +445,7 @@ Test(plans, far_ends_are_answered_exactly_or_refused) {
 Test(plans, memory_may_fail_anywhere) {
     const char *text = "{\"workload\":{\"model\":{\"hf_config\":{\"model_type\":\"gemma2\",\"num_hidden_layers\":2,"
                        "\"torch_dtype\":\"float16\"}},\"seq_len\":16},\"strategy\":{\"name\":\"custom\",\"layers\":["
-                       "\"keep\",\"checkpoint\"]},\"include\":[\"layers\",\"apply\",\"alive_at_peak\"]}";
+                       "\"keep\",\"checkpoint\"]},\"include\":[\"layers\",\"apply\",\"alive_at_peak\",\"explain\"]}";
     bool ok = false;
     for (uint64_t fail = 0; !ok; fail++) {
         struct arena a;

@@ -72,7 +72,8 @@ enum option_id {
     OPTION_STRATEGY,
     OPTION_BUDGET,
     OPTION_DEVICE,
-    OPTION_FIND
+    OPTION_FIND,
+    OPTION_EXPLAIN
 };
 
 static const struct option options[] = {
@@ -97,6 +98,7 @@ static const struct option options[] = {
     {"budget", required_argument, NULL, OPTION_BUDGET},
     {"device", required_argument, NULL, OPTION_DEVICE},
     {"find", required_argument, NULL, OPTION_FIND},
+    {"explain", no_argument, NULL, OPTION_EXPLAIN},
     {"output", required_argument, NULL, 'o'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
@@ -112,7 +114,8 @@ static void help(void) {
     printf("\nOptions of plan and capacity:\n"
            "  --seq-len N --batch N --accumulate N (batches a step) --dtype float32|bfloat16|float16 --attention "
            "standard|flash --dropout P\n"
-           "  --optimizer NAME --strategy NAME|JSON --device NAME --budget BYTES|80GiB\n");
+           "  --optimizer NAME --strategy NAME|JSON --device NAME --budget BYTES|80GiB\n"
+           "  --explain (in words: where the peak is, what to drop next, what would fit)\n");
     printf("\nExit codes:\n");
     for (size_t i = 0; i < EXIT_KINDS; i++)
         printf("  %zu  %s\n", i, exit_texts[i]);
@@ -185,6 +188,8 @@ static int options_read(struct rematctl *ctl, int argc, char **argv) {
             ctl->wait = true;
         else if (id == OPTION_NPY)
             ctl->npy = true;
+        else if (id == OPTION_EXPLAIN)
+            ctl->explain = true;
         else if (id == 'o' && (strcmp(optarg, "json") == 0 || strcmp(optarg, "table") == 0))
             ctl->json = optarg[0] == 'j';
         else if (id == 'o')

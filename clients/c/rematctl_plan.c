@@ -75,6 +75,8 @@ static json_t *request(const struct rematctl *ctl, int *code) {
         if (ctl->budget)
             json_object_set_new(body, "budget_bytes", json_integer(bytes));
         put_text(body, "device", ctl->device);
+        if (ctl->explain)
+            json_object_set_new(body, "include", json_pack("[s]", "explain"));
         return body;
     }
     if (bytes < 0)
@@ -156,6 +158,10 @@ static void plan_print(const json_t *plan) {
     json_array_foreach(ignored, i, field) printf(" %s", json_string_value(field));
     if (json_array_size(ignored))
         putchar('\n');
+    const json_t *sentences = json_object_get(json_object_get(plan, "explain"), "sentences");
+    if (json_array_size(sentences))
+        puts("In words:");
+    json_array_foreach(sentences, i, field) puts(json_string_value(field) ? json_string_value(field) : "");
 }
 
 static void capacity_print(const json_t *answer, const char *find) {
