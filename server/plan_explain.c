@@ -279,7 +279,7 @@ static void say_drop(struct telling *t) {
     char list[256] = "";
     size_t used = 0;
     if (t->n_drops == 0) {
-        say(t, "No part and no op that is kept today lowers the peak by being recomputed as well.");
+        say(t, "Recomputing one thing more does not lower the peak.");
         return;
     }
     for (unsigned i = 0; i < d->n_tensors && i < 3 && used < sizeof list; i++)
