@@ -143,7 +143,7 @@ static const struct parameter {
     {"optimizer", WORKLOAD, false}, {"framework", WORKLOAD, false}, {"strategy", STRATEGY, false},
     {"n", STRATEGY, true},          {"k", STRATEGY, true},          {"segments", STRATEGY, true},
     {"device", TOP, false},         {"budget_bytes", TOP, true},    {"find", TOP, false},
-    {"max_points", TOP, true},      {"include", LIST, false},
+    {"max_points", TOP, true},      {"include", LIST, false},       {"gradient_accumulation", WORKLOAD, true},
 };
 #define PARAMETERS (sizeof parameters / sizeof parameters[0])
 

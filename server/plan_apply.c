@@ -43,7 +43,7 @@ static const char *const missing[] = {
     [JAX] = "policies are per function: wrap the layers that recompute in jax.checkpoint",
 };
 
-static bool is_checkpointed(const struct strategy *s, uint64_t layer) {
+bool plan_apply_is_checkpointed(const struct strategy *s, uint64_t layer) {
     if (s->planner == &planner_every_layer || s->planner == &planner_uniform)
         return true;
     if (s->planner == &planner_every_n)
@@ -74,7 +74,7 @@ static bool put_torch(const struct plan_query *q, struct wire_out *o) {
     } else {
         wire_open(o, "checkpoint_layers", '[');
         for (uint64_t i = 0; i < layers; i++)
-            if (is_checkpointed(s, i))
+            if (plan_apply_is_checkpointed(s, i))
                 wire_put_uint(o, NULL, i);
         wire_close(o, ']');
     }

@@ -114,27 +114,57 @@ static void put_points(const struct frontier *f, const struct candidate *const *
     wire_close(o, ']');
 }
 
-bool plan_query_frontier(const struct plan_query *q, struct arena *a, struct wire_out *o, struct problem *why) {
+/* Every candidate planned, and all of them by_cost. NULL with a problem. */
+static struct frontier *planned(const struct plan_query *q, struct arena *a, const struct candidate **order,
+                                struct problem *why) {
     struct frontier *f = arena_new(a, struct frontier, 1, why);
-    const struct candidate *order[CANDIDATES_MAX], *points[CANDIDATES_MAX];
-    unsigned n = 0;
     if (!f)
-        return false;
-    if (q->w.megatron)
-        return problem_set(why, PROBLEM_UNSUPPORTED, "/workload/framework",
-                           "has no frontier: megatron is closed forms");
+        return NULL;
     f->q = q;
     f->a = a;
     f->why = why;
     candidates_make(f);
     for (unsigned i = 0; i < f->n; i++) {
         if (!candidate_plan(f, &f->list[i]))
-            return false;
+            return NULL;
         order[i] = &f->list[i];
     }
     if (why->kind != PROBLEM_NONE) /* a name could not be written */
-        return false;
+        return NULL;
     qsort(order, f->n, sizeof order[0], by_cost);
+    return f;
+}
+
+bool plan_frontier_pick(const struct plan_query *q, struct arena *a, struct plan_named *cheapest,
+                        struct plan_named *lightest, struct problem *why) {
+    const struct candidate *order[CANDIDATES_MAX], *light = NULL, *cheap = NULL;
+    const struct frontier *f = planned(q, a, order, why);
+    if (!f)
+        return false;
+    for (unsigned i = 0; i < f->n; i++) {
+        if (!cheap && order[i]->peak_bytes <= q->budget_bytes)
+            cheap = order[i];
+        if (!light || order[i]->peak_bytes < light->peak_bytes)
+            light = order[i];
+    }
+    *lightest =
+        (struct plan_named){{.strategy = light->strategy, .json = light->json}, light->peak_bytes, light->overhead_pct};
+    *cheapest = (struct plan_named){0};
+    if (cheap)
+        *cheapest = (struct plan_named){
+            {.strategy = cheap->strategy, .json = cheap->json}, cheap->peak_bytes, cheap->overhead_pct};
+    return true;
+}
+
+bool plan_query_frontier(const struct plan_query *q, struct arena *a, struct wire_out *o, struct problem *why) {
+    const struct candidate *order[CANDIDATES_MAX], *points[CANDIDATES_MAX];
+    unsigned n = 0;
+    if (q->w.megatron)
+        return problem_set(why, PROBLEM_UNSUPPORTED, "/workload/framework",
+                           "has no frontier: megatron is closed forms");
+    const struct frontier *f = planned(q, a, order, why);
+    if (!f)
+        return false;
     for (unsigned i = 0; i < f->n; i++)
         if (n == 0 || order[i]->peak_bytes < points[n - 1]->peak_bytes)
             points[n++] = order[i];

@@ -163,28 +163,43 @@ static const char *category(const struct plan *p, const struct extent *x, const 
     return t->role == TENSOR_INPUT || t->requested ? "inputs_outputs" : "transient";
 }
 
-static bool put_alive(const struct plan *p, struct arena *scratch, struct wire_out *o, struct problem *why) {
+bool plan_include_alive(const struct plan *p, struct arena *scratch, const struct plan_alive **list, uint32_t *n,
+                        struct problem *why) {
     const struct graph *g = p->graph;
     const uint32_t *held = held_until(p, scratch, why);
     bool *seen = arena_new(scratch, bool, g->n_tensors, why), *second = arena_new(scratch, bool, g->n_tensors, why);
-    if (!held || !seen || !second)
+    struct plan_alive *alive = arena_new(scratch, struct plan_alive, p->n_extents, why);
+    if (!held || !seen || !second || !alive)
         return false;
-    wire_open(o, "alive_at_peak", '[');
+    *list = alive;
+    *n = 0;
     for (uint32_t e = 0; e < p->n_extents; e++) { /* by first step: a second life comes after the first */
         const struct extent *x = &p->extents[e];
         if (x->value < g->n_tensors) {
             second[x->value] = seen[x->value];
             seen[x->value] = true;
         }
-        if (x->first > p->peak_step || x->last < p->peak_step)
-            continue;
-        const char *name = x->value == EXTENT_WORK ? "workspace" : plan_value_name(g, x->value, scratch, why);
+        if (x->first <= p->peak_step && p->peak_step <= x->last)
+            alive[(*n)++] = (struct plan_alive){x->value, x->bytes, category(p, x, held, second)};
+    }
+    return true;
+}
+
+static bool put_alive(const struct plan *p, struct arena *scratch, struct wire_out *o, struct problem *why) {
+    const struct plan_alive *alive;
+    uint32_t n;
+    if (!plan_include_alive(p, scratch, &alive, &n, why))
+        return false;
+    wire_open(o, "alive_at_peak", '[');
+    for (uint32_t i = 0; i < n; i++) {
+        const char *name =
+            alive[i].value == EXTENT_WORK ? "workspace" : plan_value_name(p->graph, alive[i].value, scratch, why);
         if (!name)
             return false;
         wire_open(o, NULL, '{');
         wire_put_string(o, "name", name);
-        wire_put_uint(o, "bytes", x->bytes);
-        wire_put_string(o, "category", category(p, x, held, second));
+        wire_put_uint(o, "bytes", alive[i].bytes);
+        wire_put_string(o, "category", alive[i].category);
         wire_close(o, '}');
     }
     wire_close(o, ']');

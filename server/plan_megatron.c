@@ -39,6 +39,31 @@ bool plan_megatron_measure(const struct plan_query *q, struct megatron_bytes *ou
     return recompute_of(&q->strategy, &p, why) && measure(q, &p, out, peak_bytes, why);
 }
 
+bool plan_megatron_pick(const struct plan_query *q, struct plan_named *cheapest, struct plan_named *lightest,
+                        struct problem *why) {
+    static const struct wire_strategy forms[] = {
+        /* least recomputation first */
+        {.strategy = {.planner = &planner_standard}, .json = "\"standard\""},
+        {.strategy = {.planner = &planner_selective, .selection = {.parts = PART_ATTENTION_CORE}},
+         .json = "{\"name\":\"selective\",\"ops\":[\"attention_core\"]}"},
+        {.strategy = {.planner = &planner_every_layer}, .json = "\"every_layer\""}};
+    *cheapest = *lightest = (struct plan_named){0};
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        struct plan_query with = *q;
+        struct megatron_bytes bytes;
+        uint64_t peak = 0;
+        with.strategy = forms[i];
+        if (!plan_megatron_measure(&with, &bytes, &peak, why))
+            return false;
+        const struct plan_named named = {forms[i], peak, 0};
+        if (!cheapest->strategy.json && peak <= q->budget_bytes)
+            *cheapest = named;
+        if (!lightest->strategy.json || peak < lightest->peak_bytes)
+            *lightest = named;
+    }
+    return true;
+}
+
 /* Of the whole model, to the unit; a sequence of one token is enough to count. */
 static bool parameters_count(const struct plan_query *q, struct arena *scratch, uint64_t *out, struct problem *why) {
     struct workload one = q->w.workload;
@@ -70,12 +95,13 @@ bool plan_megatron_answer(const struct plan_query *q, struct arena *scratch, str
                           struct problem *why) {
     struct megatron plain = q->w.parallel;
     struct megatron_bytes bytes, standard;
-    uint64_t peak = 0, standard_peak = 0, parameters = 0;
+    uint64_t peak = 0, standard_peak = 0, parameters = 0, tokens = 0;
     plain.recompute = MEGATRON_NONE;
-    if (q->include)
-        return problem_set(why, PROBLEM_UNSUPPORTED, "/include", "closed forms have no program to include from");
-    if (!plan_megatron_measure(q, &bytes, &peak, why) || !parameters_count(q, scratch, &parameters, why) ||
-        !measure(q, &plain, &standard, &standard_peak, why))
+    if (q->include & ~(unsigned)PLAN_INCLUDE_EXPLAIN)
+        return problem_set(why, PROBLEM_UNSUPPORTED, "/include",
+                           "closed forms have no program to include from: explain alone is answered");
+    if (!plan_query_tokens(q, &tokens, why) || !plan_megatron_measure(q, &bytes, &peak, why) ||
+        !parameters_count(q, scratch, &parameters, why) || !measure(q, &plain, &standard, &standard_peak, why))
         return false;
     wire_open(o, key, '{');
     wire_put_bool(o, "feasible", peak <= q->budget_bytes);
@@ -91,6 +117,7 @@ bool plan_megatron_answer(const struct plan_query *q, struct arena *scratch, str
     wire_put_string(o, "family", "decoder");
     wire_put_uint(o, "parameters", parameters);
     wire_close(o, '}');
+    wire_put_uint(o, "tokens_per_step", tokens);
     put_bytes(&bytes, peak, o);
     wire_put_json(o, "peak_at", NULL);
     wire_open(o, "standard", '{');
@@ -101,6 +128,7 @@ bool plan_megatron_answer(const struct plan_query *q, struct arena *scratch, str
     wire_put_json(o, "compute_overhead_pct", NULL);
     wire_put_json(o, "flops", NULL);
     wire_put_json(o, "step_seconds", NULL);
+    bool ok = !(q->include & PLAN_INCLUDE_EXPLAIN) || plan_explain_megatron(q, &bytes, scratch, o, why);
     wire_close(o, '}');
-    return true;
+    return ok;
 }

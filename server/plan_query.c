@@ -3,17 +3,17 @@
 
 #include <string.h>
 
+#include "engine/base/units.h"
+
 /* ---- reading ---- */
 
 static bool include_read(const struct wire_value *v, unsigned *include, struct problem *why) {
     static const struct {
         const char *name;
         unsigned bit;
-    } names[] = {{"timeline", PLAN_INCLUDE_TIMELINE},
-                 {"steps", PLAN_INCLUDE_STEPS},
-                 {"layers", PLAN_INCLUDE_LAYERS},
-                 {"alive_at_peak", PLAN_INCLUDE_ALIVE},
-                 {"apply", PLAN_INCLUDE_APPLY}};
+    } names[] = {{"timeline", PLAN_INCLUDE_TIMELINE}, {"steps", PLAN_INCLUDE_STEPS},
+                 {"layers", PLAN_INCLUDE_LAYERS},     {"alive_at_peak", PLAN_INCLUDE_ALIVE},
+                 {"apply", PLAN_INCLUDE_APPLY},       {"explain", PLAN_INCLUDE_EXPLAIN}};
     enum { NAMES = sizeof names / sizeof names[0] };
     if (!wire_array(v, 0, 16, why))
         return false;
@@ -26,7 +26,8 @@ static bool include_read(const struct wire_value *v, unsigned *include, struct p
         while (n < NAMES && strcmp(names[n].name, name) != 0)
             n++;
         if (n == NAMES)
-            return wire_fail(&element, why, PROBLEM_LIMIT, "must be timeline, steps, layers, alive_at_peak or apply");
+            return wire_fail(&element, why, PROBLEM_LIMIT,
+                             "must be timeline, steps, layers, alive_at_peak, apply or explain");
         *include |= names[n].bit;
     }
     return true;
@@ -98,6 +99,22 @@ bool plan_query_frontier_read(const struct wire_value *v, struct arena *a, struc
 
 /* ---- planning ---- */
 
+/* A step is so many passes over the graph; their FLOPs can be counted like those of one. */
+static bool step_check(const struct plan_query *q, const struct plan *p, struct problem *why) {
+    const uint64_t pass = p->forward_flops + p->backward_flops + p->recompute_flops; /* at most 2^62 */
+    if (pass <= ((uint64_t)1 << 62) / q->w.workload.gradient_accumulation)
+        return true;
+    return problem_set(why, PROBLEM_LIMIT, "/workload/gradient_accumulation",
+                       "makes more than 2^62 operations of a step");
+}
+
+bool plan_query_tokens(const struct plan_query *q, uint64_t *tokens, struct problem *why) {
+    const struct workload *w = &q->w.workload;
+    if (units_product((const uint64_t[]){w->batch, w->seq_len, w->gradient_accumulation}, 3, tokens))
+        return true;
+    return problem_set(why, PROBLEM_LIMIT, "/workload/gradient_accumulation", "makes more than 2^64 tokens a step");
+}
+
 bool plan_query_make(const struct plan_query *q, struct arena *scratch, struct plan_made *made, struct problem *why) {
     if (!model_lower(&q->w.workload, scratch, &made->graph, why)) {
         why->where[0] = '\0'; /* an op's own name for what is too large: it was read, so it is the whole */
@@ -105,6 +122,8 @@ bool plan_query_make(const struct plan_query *q, struct arena *scratch, struct p
     }
     if (!planner_plan(&made->graph, &q->strategy.strategy, scratch, &made->plan, why))
         return problem_nest(why, "/strategy");
+    if (!step_check(q, &made->plan, why))
+        return false;
     made->parameters = model_parameters(&made->graph);
     made->persistent = model_persistent(&made->graph);
     return true;
@@ -125,7 +144,8 @@ static uint64_t step_bytes(const struct graph *g, const struct step *s) {
     return bytes;
 }
 
-/* At peak rates: each op takes the longer of its arithmetic and its traffic. A lower bound. */
+/* At peak rates: each op takes the longer of its arithmetic and its traffic, once for every microbatch. A lower bound.
+ */
 double plan_query_seconds(const struct plan_query *q, const struct plan *p) {
     const double rate = devices_flops(q->device, q->w.workload.dtype);
     double seconds = 0;
@@ -138,7 +158,7 @@ double plan_query_seconds(const struct plan_query *q, const struct plan *p) {
         double traffic = (double)step_bytes(p->graph, s) / q->device->bandwidth;
         seconds += flops > traffic ? flops : traffic;
     }
-    return seconds;
+    return seconds * (double)q->w.workload.gradient_accumulation;
 }
 
 /* ---- answering ---- */
@@ -193,6 +213,7 @@ static void put_peak(const struct plan *p, struct wire_out *o) {
 
 static void put_cost(const struct plan_query *q, const struct plan *p, const struct plan *standard,
                      struct wire_out *o) {
+    const uint64_t passes = q->w.workload.gradient_accumulation;
     wire_open(o, "standard", '{');
     wire_put_uint(o, "peak_bytes", standard->peak_bytes);
     wire_put_uint(o, "saved_activations_bytes", standard->saved_activations_bytes);
@@ -201,9 +222,9 @@ static void put_cost(const struct plan_query *q, const struct plan *p, const str
     wire_put_real(o, "compute_overhead_pct",
                   100 * (double)p->recompute_flops / ((double)p->forward_flops + (double)p->backward_flops));
     wire_open(o, "flops", '{');
-    wire_put_uint(o, "forward", p->forward_flops);
-    wire_put_uint(o, "backward", p->backward_flops);
-    wire_put_uint(o, "recompute", p->recompute_flops);
+    wire_put_uint(o, "forward", p->forward_flops * passes);
+    wire_put_uint(o, "backward", p->backward_flops * passes);
+    wire_put_uint(o, "recompute", p->recompute_flops * passes);
     wire_close(o, '}');
     if (q->device)
         wire_put_real(o, "step_seconds", plan_query_seconds(q, p));
@@ -216,7 +237,8 @@ static bool answer(const struct plan_query *q, struct arena *scratch, struct wir
     const struct strategy keep = {.planner = &planner_standard};
     struct plan_made m;
     struct plan standard;
-    if (!plan_query_make(q, scratch, &m, why))
+    uint64_t tokens = 0;
+    if (!plan_query_tokens(q, &tokens, why) || !plan_query_make(q, scratch, &m, why))
         return false;
     standard = m.plan;
     if (q->strategy.strategy.planner != &planner_standard && !planner_plan(&m.graph, &keep, scratch, &standard, why))
@@ -233,12 +255,15 @@ static bool answer(const struct plan_query *q, struct arena *scratch, struct wir
     if (!feasible)
         wire_put_uint(o, "minimum_budget_bytes", m.plan.peak_bytes); /* a named strategy has one plan */
     put_model(q, m.parameters, o);
+    wire_put_uint(o, "tokens_per_step", tokens);
     put_bytes(&m, o);
     put_peak(&m.plan, o);
     put_cost(q, &m.plan, &standard, o);
     bool ok = plan_include_put(q, &m.plan, scratch, o, why);
     if (q->include & PLAN_INCLUDE_APPLY)
         plan_apply_put(q, o);
+    if (ok && q->include & PLAN_INCLUDE_EXPLAIN)
+        ok = plan_explain_put(q, &m, &standard, scratch, o, why);
     wire_close(o, '}');
     return ok;
 }
@@ -324,8 +349,8 @@ static uint64_t next_try(const struct bracket *b, const struct bracket *before, 
     return between(line, b->low + 1, b->high - 1);
 }
 
-/* *fits is the largest value that fits (0: none), *lacks the peak of the one after it. */
-static bool search_run(struct search *s, uint64_t *fits, uint64_t *lacks, struct problem *why) {
+/* The largest value that fits is low (0: none does); high_peak is the peak of the one after it. */
+static bool search_run(struct search *s, struct bracket *found, struct problem *why) {
     struct bracket b = {0}, before = {0};
     for (unsigned turn = 0; b.low < s->most && (b.high == 0 || b.high - b.low > 1); turn++) {
         uint64_t value = next_try(&b, &before, turn, s), peak;
@@ -337,17 +362,30 @@ static bool search_run(struct search *s, uint64_t *fits, uint64_t *lacks, struct
         else
             b.high = value, b.high_peak = peak;
     }
-    *fits = b.low;
-    *lacks = b.high_peak;
+    *found = b;
+    return true;
+}
+
+bool plan_query_largest(const struct plan_query *q, uint64_t most, uint64_t *fits, uint64_t *peak_bytes,
+                        struct problem *why) {
+    struct search s;
+    struct bracket found;
+    search_init(&s, q);
+    s.most = units_min(s.most, most);
+    if (!search_run(&s, &found, why))
+        return false;
+    *fits = found.low;
+    *peak_bytes = found.low_peak;
     return true;
 }
 
 bool plan_query_capacity(const struct plan_query *q, struct wire_out *o, struct problem *why) {
     struct search s;
-    uint64_t fits = 0, lacks = 0;
+    struct bracket found;
     search_init(&s, q);
-    if (!search_run(&s, &fits, &lacks, why))
+    if (!search_run(&s, &found, why))
         return false;
+    const uint64_t fits = found.low, lacks = found.high_peak;
     bool memory = fits < s.most;
     wire_open(o, NULL, '{');
     wire_put_uint(o, "value", fits);

@@ -252,15 +252,18 @@ static bool rows_read(const struct wire_value *v, struct workload *w, bool *mega
 bool wire_workload_read(const struct wire_value *v, bool seq_len_optional, struct arena *a, struct wire_workload *out,
                         struct problem *why) {
     static const char *const fields[] = {"model",   "seq_len",   "batch",     "dtype",       "attention",
-                                         "dropout", "optimizer", "framework", "parallelism", NULL};
+                                         "dropout", "optimizer", "framework", "parallelism", "gradient_accumulation",
+                                         NULL};
     struct workload *w = &out->workload;
     struct wire_value model, field;
-    *out = (struct wire_workload){.workload = {.seq_len = 1, .batch = 1, .threads = 1}};
+    *out = (struct wire_workload){.workload = {.seq_len = 1, .batch = 1, .threads = 1, .gradient_accumulation = 1}};
     if (!wire_object(v, fields, why) || !wire_need(v, "model", &model, why) ||
         (!seq_len_optional && !wire_need(v, "seq_len", &field, why)) ||
         !wire_uint_of(v, "seq_len", 1, MODEL_SEQ_MAX, &w->seq_len, why) ||
-        !wire_uint_of(v, "batch", 1, MODEL_BATCH_MAX, &w->batch, why) || !dtype_read(v, &w->dtype, why) ||
-        !wire_real_of(v, "dropout", 0, 1, &w->dropout, why) || !rows_read(v, w, &out->megatron, why) ||
+        !wire_uint_of(v, "batch", 1, MODEL_BATCH_MAX, &w->batch, why) ||
+        !wire_uint_of(v, "gradient_accumulation", 1, 1u << 20, &w->gradient_accumulation, why) ||
+        !dtype_read(v, &w->dtype, why) || !wire_real_of(v, "dropout", 0, 1, &w->dropout, why) ||
+        !rows_read(v, w, &out->megatron, why) ||
         (wire_get(v, "parallelism", &field) && !parallelism_read(&field, out, why)) ||
         !wire_model_read(&model, a, &out->model, why))
         return false;

@@ -508,6 +508,10 @@ static const struct strategy named[] = {
     {.planner = &planner_selective, .selection = {.parts = PART_ATTENTION}},
     {.planner = &planner_selective, .selection = {.parts = PART_ATTENTION_CORE}},
     {.planner = &planner_selective, .selection = {.parts = PART_MLP}},
+    {.planner = &planner_selective, .selection = {.parts = PART_NORM}},
+    {.planner = &planner_selective, .selection = {.op_kinds = 1u << OP_GELU}},
+    {.planner = &planner_selective, .selection = {.op_kinds = 1u << OP_GELU | 1u << OP_LINEAR}},
+    {.planner = &planner_selective, .selection = {.parts = PART_ATTENTION, .op_kinds = 1u << OP_LAYER_NORM}},
 };
 
 Test(Strategies, every_strategy_gives_the_bits_of_standard) {

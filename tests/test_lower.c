@@ -112,6 +112,7 @@ Test(lower, every_strategy_saves_less_than_standard_and_layouts_waste_at_most_on
         {.planner = &planner_selective, .selection = {.parts = PART_ATTENTION_CORE}},
         {.planner = &planner_selective, .selection = {.parts = PART_MLP}},
         {.planner = &planner_selective, .selection = {.parts = PART_NORM}},
+        {.planner = &planner_selective, .selection = {.op_kinds = 1u << OP_GATED | 1u << OP_ROTARY}},
     };
     for (size_t i = 0; i < MODELS; i++)
         for (unsigned kernel = 0; kernel < attn_table_length; kernel++) {
@@ -135,6 +136,28 @@ Test(lower, every_strategy_saves_less_than_standard_and_layouts_waste_at_most_on
                 arena_free(&a);
             }
         }
+}
+
+/* An op by its name: what it makes goes, though the next op's gradient reads it, and comes back at one run a layer. */
+Test(lower, an_op_by_name_drops_what_it_makes) {
+    struct workload w = workload_of(0, 512, DTYPE_BFLOAT16);
+    const uint64_t numbers = w.model.layers * w.seq_len * w.model.d_ff;
+    const struct strategy keep = {.planner = &planner_standard},
+                          gelu = {.planner = &planner_selective, .selection = {.op_kinds = 1u << OP_GELU}};
+    struct arena a;
+    struct graph g;
+    struct plan standard, p;
+    struct problem why = {0};
+    uint64_t flops = 0;
+    arena_init(&a, 0);
+    cr_assert(model_lower(&w, &a, &g, &why) && planner_plan(&g, &keep, &a, &standard, &why) &&
+                  planner_plan(&g, &gelu, &a, &p, &why),
+              "%s", why.detail);
+    for (uint32_t o = 0; o < g.n_ops; o++)
+        flops += g.ops[o].kind == OP_GELU ? g.ops[o].forward_flops : 0;
+    cr_expect_eq(standard.saved_activations_bytes - p.saved_activations_bytes, 2 * w.batch * numbers);
+    cr_expect_eq(p.recompute_flops, flops);
+    arena_free(&a);
 }
 
 Test(lower, bad_workloads_are_refused_by_field) {

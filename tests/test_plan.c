@@ -29,6 +29,8 @@ static const struct strategy strategies[] = {
     {.planner = &planner_selective, .selection = {.parts = PART_ATTENTION_CORE}},
     {.planner = &planner_selective, .selection = {.parts = PART_MLP | PART_NORM}},
     {.planner = &planner_selective, .selection = {.op_kinds = UINT64_C(1) << OP_GELU | UINT64_C(1) << OP_LINEAR}},
+    {.planner = &planner_selective, .selection = {.parts = PART_NORM, .op_kinds = UINT64_C(1) << OP_GELU}},
+    {.planner = &planner_selective, .selection = {.parts = PART_ATTENTION, .op_kinds = UINT64_C(1) << OP_LAYER_NORM}},
     {.planner = &planner_custom, .layers = custom_layers, .n_layers = 4},
 };
 #define STRATEGIES (sizeof strategies / sizeof strategies[0])

@@ -261,6 +261,57 @@ Test(plans, several_queries_are_answered_in_their_order) {
     ask_end(&alone);
 }
 
+static double real(const struct wire_value *v, const char *key) {
+    struct problem why = {0};
+    double value = -1;
+    cr_assert(wire_real_of(v, key, 0, 1e30, &value, &why), "%s", key);
+    return value;
+}
+
+/* Eight microbatches take the memory of one, and eight times its operations, seconds and tokens. */
+Test(plans, accumulation_multiplies_work_and_no_bytes) {
+    static const char *const bytes[] = {"peak_bytes", "slab_bytes", "live_peak_bytes", "retained_peak_bytes"};
+    static const char *const flops[] = {"forward", "backward", "recompute"};
+    static const struct route_pair query[] = {
+        {"model", "gpt2"},           {"seq_len", "256"},     {"batch", "2"}, {"gradient_accumulation", "8"},
+        {"strategy", "every_layer"}, {"device", "a100-80gb"}};
+    struct asked one, eight;
+    ask_with(&one, PLANS_GET, NULL, (struct route_pair[]){query[0], query[1], query[2], query[4], query[5]}, 5, NULL);
+    ask_with(&eight, PLANS_GET, NULL, query, 6, NULL);
+    cr_assert(one.ok && eight.ok, "%s %s", eight.why.where, eight.why.detail);
+    for (size_t i = 0; i < sizeof bytes / sizeof bytes[0]; i++)
+        cr_expect_eq(number(&one.root, bytes[i], NULL), number(&eight.root, bytes[i], NULL), "%s", bytes[i]);
+    for (size_t i = 0; i < sizeof flops / sizeof flops[0]; i++)
+        cr_expect_eq(8 * number(&one.root, "flops", flops[i]), number(&eight.root, "flops", flops[i]), "%s", flops[i]);
+    cr_expect_eq(number(&one.root, "tokens_per_step", NULL), 512);
+    cr_expect_eq(number(&eight.root, "tokens_per_step", NULL), 4096);
+    cr_expect(8 * real(&one.root, "step_seconds") == real(&eight.root, "step_seconds"));
+    cr_expect(real(&one.root, "compute_overhead_pct") == real(&eight.root, "compute_overhead_pct"));
+    ask_end(&one);
+    ask_end(&eight);
+}
+
+/* Closed forms have the pipeline full: microbatches change their tokens alone. */
+Test(plans, accumulation_changes_no_byte_of_megatron) {
+    uint64_t peaks[2], tokens[2];
+    for (unsigned i = 0; i < 2; i++) {
+        struct asked a;
+        char body[256];
+        snprintf(body, sizeof body,
+                 "{\"workload\":{\"model\":\"gpt2\",\"seq_len\":64,\"dtype\":\"bfloat16\",\"framework\":\"megatron\","
+                 "\"gradient_accumulation\":%u}}",
+                 i ? 8 : 1);
+        ask(&a, PLANS_POST, body);
+        cr_assert(a.ok, "%s %s", a.why.where, a.why.detail);
+        peaks[i] = number(&a.root, "peak_bytes", NULL);
+        tokens[i] = number(&a.root, "tokens_per_step", NULL);
+        ask_end(&a);
+    }
+    cr_expect_eq(peaks[0], peaks[1]);
+    cr_expect_eq(tokens[0], 64);
+    cr_expect_eq(tokens[1], 512);
+}
+
 #define DEEP                                                                                                           \
     "{\"workload\":{\"model\":{\"family\":\"decoder\",\"layers\":1000,\"d_model\":8,\"heads\":1,\"vocab\":8},\"seq_"   \
     "len\":8},"                                                                                                        \
@@ -325,7 +376,7 @@ Test(plans, far_ends_are_answered_exactly_or_refused) {
 Test(plans, memory_may_fail_anywhere) {
     const char *text = "{\"workload\":{\"model\":{\"hf_config\":{\"model_type\":\"gemma2\",\"num_hidden_layers\":2,"
                        "\"torch_dtype\":\"float16\"}},\"seq_len\":16},\"strategy\":{\"name\":\"custom\",\"layers\":["
-                       "\"keep\",\"checkpoint\"]},\"include\":[\"layers\",\"apply\",\"alive_at_peak\"]}";
+                       "\"keep\",\"checkpoint\"]},\"include\":[\"layers\",\"apply\",\"alive_at_peak\",\"explain\"]}";
     bool ok = false;
     for (uint64_t fail = 0; !ok; fail++) {
         struct arena a;

@@ -64,6 +64,7 @@ enum option_id {
     OPTION_BATCH,
     OPTION_SERVER,
     OPTION_SEQ_LEN,
+    OPTION_ACCUMULATE,
     OPTION_DTYPE,
     OPTION_ATTENTION,
     OPTION_DROPOUT,
@@ -71,7 +72,8 @@ enum option_id {
     OPTION_STRATEGY,
     OPTION_BUDGET,
     OPTION_DEVICE,
-    OPTION_FIND
+    OPTION_FIND,
+    OPTION_EXPLAIN
 };
 
 static const struct option options[] = {
@@ -87,6 +89,7 @@ static const struct option options[] = {
     {"heads", required_argument, NULL, OPTION_HEADS},
     {"batch", required_argument, NULL, OPTION_BATCH},
     {"seq-len", required_argument, NULL, OPTION_SEQ_LEN},
+    {"accumulate", required_argument, NULL, OPTION_ACCUMULATE},
     {"dtype", required_argument, NULL, OPTION_DTYPE},
     {"attention", required_argument, NULL, OPTION_ATTENTION},
     {"dropout", required_argument, NULL, OPTION_DROPOUT},
@@ -95,6 +98,7 @@ static const struct option options[] = {
     {"budget", required_argument, NULL, OPTION_BUDGET},
     {"device", required_argument, NULL, OPTION_DEVICE},
     {"find", required_argument, NULL, OPTION_FIND},
+    {"explain", no_argument, NULL, OPTION_EXPLAIN},
     {"output", required_argument, NULL, 'o'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
@@ -108,8 +112,10 @@ static void help(void) {
     for (size_t i = 0; i < N_COMMANDS; i++)
         printf("  %-10s %-23s %s\n", commands[i].name, commands[i].words, commands[i].summary);
     printf("\nOptions of plan and capacity:\n"
-           "  --seq-len N --batch N --dtype float32|bfloat16|float16 --attention standard|flash --dropout P\n"
-           "  --optimizer NAME --strategy NAME|JSON --device NAME --budget BYTES|80GiB\n");
+           "  --seq-len N --batch N --accumulate N (batches a step) --dtype float32|bfloat16|float16 --attention "
+           "standard|flash --dropout P\n"
+           "  --optimizer NAME --strategy NAME|JSON --device NAME --budget BYTES|80GiB\n"
+           "  --explain (in words: where the peak is, what to drop next, what would fit)\n");
     printf("\nExit codes:\n");
     for (size_t i = 0; i < EXIT_KINDS; i++)
         printf("  %zu  %s\n", i, exit_texts[i]);
@@ -140,12 +146,13 @@ static unsigned number(const char *text) {
 
 /* Where a numeric option goes; NULL for others. */
 static unsigned *number_of(struct rematctl *ctl, int id) {
-    return id == OPTION_TIMEOUT     ? &ctl->timeout_seconds
-           : id == OPTION_PAGE_SIZE ? &ctl->page_size
-           : id == OPTION_HEADS     ? &ctl->heads
-           : id == OPTION_BATCH     ? &ctl->batch
-           : id == OPTION_SEQ_LEN   ? &ctl->seq_len
-                                    : NULL;
+    return id == OPTION_TIMEOUT      ? &ctl->timeout_seconds
+           : id == OPTION_PAGE_SIZE  ? &ctl->page_size
+           : id == OPTION_HEADS      ? &ctl->heads
+           : id == OPTION_BATCH      ? &ctl->batch
+           : id == OPTION_SEQ_LEN    ? &ctl->seq_len
+           : id == OPTION_ACCUMULATE ? &ctl->accumulate
+                                     : NULL;
 }
 
 /* Where an option's text goes; NULL for others. */
@@ -181,6 +188,8 @@ static int options_read(struct rematctl *ctl, int argc, char **argv) {
             ctl->wait = true;
         else if (id == OPTION_NPY)
             ctl->npy = true;
+        else if (id == OPTION_EXPLAIN)
+            ctl->explain = true;
         else if (id == 'o' && (strcmp(optarg, "json") == 0 || strcmp(optarg, "table") == 0))
             ctl->json = optarg[0] == 'j';
         else if (id == 'o')

@@ -26,8 +26,8 @@ struct rematctl {
     struct rematc *client;
     const char *server;
     bool json;
-    bool wait, npy;
-    unsigned timeout_seconds, page_size, heads, batch, seq_len;
+    bool wait, npy, explain;
+    unsigned timeout_seconds, page_size, heads, batch, seq_len, accumulate;
     const char *output, *key, *state, *kind, *page_token;
     const char *dtype, *attention, *dropout, *optimizer, *strategy, *budget, *device, *find;
     char **words; /* what follows the command, n_words of them */

@@ -64,6 +64,7 @@ static json_t *request(const struct rematctl *ctl, int *code) {
         json_object_set_new(workload, "model", m);
         put_number(workload, "seq_len", ctl->seq_len);
         put_number(workload, "batch", ctl->batch);
+        put_number(workload, "gradient_accumulation", ctl->accumulate);
         put_text(workload, "dtype", ctl->dtype);
         put_text(workload, "attention", ctl->attention);
         put_text(workload, "optimizer", ctl->optimizer);
@@ -74,6 +75,8 @@ static json_t *request(const struct rematctl *ctl, int *code) {
         if (ctl->budget)
             json_object_set_new(body, "budget_bytes", json_integer(bytes));
         put_text(body, "device", ctl->device);
+        if (ctl->explain)
+            json_object_set_new(body, "include", json_pack("[s]", "explain"));
         return body;
     }
     if (bytes < 0)
@@ -146,7 +149,8 @@ static void plan_print(const json_t *plan) {
            rematctl_bytes_text(json_integer_value(json_object_get(standard, "peak_bytes")), text),
            json_number_value(json_object_get(plan, "memory_saved_pct")));
     if (json_is_number(json_object_get(plan, "step_seconds")))
-        printf("A step takes at least %.4g s at the device's peak rates\n",
+        printf("A step of %lld tokens takes at least %.4g s at the device's peak rates\n",
+               json_integer_value(json_object_get(plan, "tokens_per_step")),
                json_number_value(json_object_get(plan, "step_seconds")));
     const json_t *ignored = json_object_get(json_object_get(plan, "model"), "ignored_fields");
     if (json_array_size(ignored))
@@ -154,6 +158,10 @@ static void plan_print(const json_t *plan) {
     json_array_foreach(ignored, i, field) printf(" %s", json_string_value(field));
     if (json_array_size(ignored))
         putchar('\n');
+    const json_t *sentences = json_object_get(json_object_get(plan, "explain"), "sentences");
+    if (json_array_size(sentences))
+        puts("In words:");
+    json_array_foreach(sentences, i, field) puts(json_string_value(field) ? json_string_value(field) : "");
 }
 
 static void capacity_print(const json_t *answer, const char *find) {

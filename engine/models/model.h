@@ -110,7 +110,8 @@ struct workload {
     const struct attn_kernel *attention;
     double dropout; /* after embedding, attention and feed-forward, and on the weights of attention */
     const struct optimizer *optimizer;
-    unsigned threads; /* 0: 1; workspace depends on it */
+    unsigned threads;               /* 0: 1; workspace depends on it */
+    uint64_t gradient_accumulation; /* microbatches of `batch` a step; 0: 1. The graph is of one */
 };
 
 /* Fills what is 0 with the defaults of docs/protocol.md (kv_heads = heads, head_dim = d_model / heads, ...). */

@@ -60,9 +60,10 @@ PROBLEM_MUST_CHECK bool planner_plan(const struct graph *g, const struct strateg
                                      struct plan *plan, struct problem *why);
 
 /* The plan that keeps everything but what the groups recompute: a group is run again, as far as something of it is
- * missing, just before the first gradient that needs it (so in reverse order of groups). group as in struct planner. */
-PROBLEM_MUST_CHECK bool planner_plan_groups(const struct graph *g, const uint32_t *group, struct arena *arena,
-                                            struct plan *plan, struct problem *why);
+ * missing, just before the first gradient that needs it (so in reverse order of groups). group as in struct planner.
+ * What a group makes and gradients of others read is kept, unless the op is loose: then it is made again for them. */
+PROBLEM_MUST_CHECK bool planner_plan_groups(const struct graph *g, const uint32_t *group, const bool *loose,
+                                            struct arena *arena, struct plan *plan, struct problem *why);
 
 /* For the rows: cuts the selected ops of each layer into runs of neighbours and numbers them from *next on. */
 void planner_select(const struct graph *g, uint32_t layer, const struct selection *s, uint32_t *group, uint32_t *next);

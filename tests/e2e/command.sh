@@ -42,6 +42,11 @@ same "a file is named by its digest" "sha256:$(sha256sum "$root/tests/data/minil
   "$(field "$dir/out" /tensor)"
 code "plan" 0 "$rematctl" plan gpt2 --seq-len 1024 --batch 8 --strategy every_layer --budget 6GiB
 says "plan begins with the verdict" "^fits: "
+code "plan of a step of several batches" 0 "$rematctl" -o json plan gpt2 --seq-len 64 --batch 2 --accumulate 4
+same "it counts the tokens of all" 512 "$(field "$dir/out" /tokens_per_step)"
+code "plan in words" 0 "$rematctl" plan gpt2 --seq-len 1024 --batch 8 --budget 8GiB --explain
+says "it says where the peak is" "^It is at step [0-9]* of [0-9]*, at the loss"
+says "and what would fit" "^The smallest change that fits: strategy "
 code "plan within too little" 0 "$rematctl" plan gpt2 --seq-len 1024 --batch 8 --budget 6GiB
 says "it says by how much" "^does not fit: "
 code "plan from standard input" 0 "$rematctl" plan - --seq-len 16 <"$root/clients/qwen2-7b.json"
