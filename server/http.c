@@ -66,6 +66,8 @@ static void exchange_over(void *http, struct MHD_Connection *mhd, void **context
         exchange_log(exchange);
     http_phase_set(exchange->connection, PHASE_HEADERS, 0);
     blob_upload_discard(exchange->request.upload);
+    if (exchange->request.release)
+        exchange->request.release(exchange->request.kept);
     free(exchange->body);
     arena_free(&exchange->arena);
     free(exchange);
@@ -92,9 +94,9 @@ static bool route_request(struct http_exchange *exchange, const char *method) {
     size_t length = strcspn(exchange->uri, "?");
     exchange->head = strcmp(method, "HEAD") == 0;
     request->method = exchange->head ? "GET" : arena_copy(&exchange->arena, method, strlen(method) + 1, why);
-    const char *query = exchange->uri[length] ? exchange->uri + length + 1 : "";
+    request->raw_query = exchange->uri[length] ? exchange->uri + length + 1 : "";
     if (!request->method || !(request->path = route_decode(exchange->uri, length, false, &exchange->arena, why)) ||
-        !route_query_parse(query, &exchange->arena, &request->query, &request->n_query, why))
+        !route_query_parse(request->raw_query, &exchange->arena, &request->query, &request->n_query, why))
         return false;
     exchange->route = route_find(exchange->http->options.tables, request->method, request->path, request->args,
                                  &exchange->allow, &exchange->arena, why);
