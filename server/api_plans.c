@@ -185,6 +185,7 @@ static bool document_answered(struct asked *asked, const struct wire_document *d
 }
 
 static bool text_answered(struct asked *asked, const char *text, size_t bytes, struct problem *why) {
+    asked->begun_ns = now_ns();
     struct wire_document *d = wire_parse(text, bytes, why);
     bool ok = d && document_answered(asked, d, why);
     wire_document_free(d);
@@ -196,8 +197,7 @@ static struct asked asked_for(enum plan_question question, struct request *reque
                           .response = response,
                           .cache = request->service ? request->service->plans : NULL,
                           .question = question,
-                          .name = {.question = question, .text = request->body, .bytes = request->body_bytes},
-                          .begun_ns = now_ns()};
+                          .name = {.question = question, .text = request->body, .bytes = request->body_bytes}};
 }
 
 static bool post(enum plan_question question, struct request *request, struct response *response, struct problem *why) {

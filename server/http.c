@@ -52,8 +52,9 @@ static void exchange_log(const struct http_exchange *exchange) {
     const char *path = exchange->request.path;
     if (!path || strcmp(path, "/healthz") == 0 || strcmp(path, "/readyz") == 0)
         return;
-    log_event(LOG_INFO, "http.request", "%s %.300s %u in %.1f ms", exchange->head ? "HEAD" : exchange->request.method,
-              path, info ? info->http_status : 0, (double)(http_now_ns() - exchange->started_ns) * 1e-6);
+    unsigned long long us = (http_now_ns() - exchange->started_ns) / 1000;
+    log_often("http.request", "%s %.300s %u in %llu.%03llu ms", exchange->head ? "HEAD" : exchange->request.method,
+              path, info ? info->http_status : 0, us / 1000, us % 1000);
 }
 
 static void exchange_over(void *http, struct MHD_Connection *mhd, void **context,

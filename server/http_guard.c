@@ -86,7 +86,7 @@ static const char *uri_fault(const char *uri) {
 struct collection {
     struct http_exchange *exchange;
     struct route_pair *pairs;
-    unsigned n;
+    unsigned n, room;
     const char *fault;
     bool too_many;
 };
@@ -109,7 +109,7 @@ static http_result header_collect(void *to, enum MHD_ValueKind kind, const char 
     for (size_t i = 0; i < value_size; i++)
         if (((unsigned char)value[i] < 0x20 && value[i] != '\t') || value[i] == 0x7f)
             collection->fault = "a header has a control character in its value";
-    if (collection->n == HTTP_HEADERS_MAX) {
+    if (collection->n == collection->room) {
         collection->too_many = true;
         return MHD_NO;
     }
@@ -119,7 +119,10 @@ static http_result header_collect(void *to, enum MHD_ValueKind kind, const char 
 
 static bool headers_collect(struct http_exchange *exchange) {
     struct collection collection = {.exchange = exchange};
-    collection.pairs = arena_new(&exchange->arena, struct route_pair, HTTP_HEADERS_MAX, &exchange->problem);
+    int n = MHD_get_connection_values(exchange->mhd, MHD_HEADER_KIND, NULL, NULL);
+    unsigned room = n > 0 && n < HTTP_HEADERS_MAX ? (unsigned)n : HTTP_HEADERS_MAX;
+    collection.room = room;
+    collection.pairs = arena_new(&exchange->arena, struct route_pair, room, &exchange->problem);
     if (!collection.pairs)
         return false;
     MHD_get_connection_values_n(exchange->mhd, MHD_HEADER_KIND, header_collect, &collection);

@@ -26,8 +26,8 @@ struct held {
 };
 
 struct name {
-    struct name *next;           /* in its bucket */
-    struct name *newer, *older;  /* by last use */
+    struct name *next;          /* in its bucket */
+    struct name *newer, *older; /* by last use */
     struct held *held;
     uint64_t hash;
     size_t bytes;
