@@ -61,11 +61,13 @@ static const char *escape_fault(const char *at, bool in_path) {
 static const char *uri_fault(const char *uri) {
     if (*uri != '/')
         return "the address must be a path: /...";
+    static const char refused[128] = {
+        ['\\'] = 1, ['#'] = 1, ['"'] = 1, ['<'] = 1, ['>'] = 1, ['^'] = 1, ['`'] = 1, ['{'] = 1, ['|'] = 1, ['}'] = 1};
     bool in_path = true;
     const char *segment = uri + 1;
     for (const char *at = uri; *at; at++) {
         const char *fault = NULL;
-        if (*at <= 0x20 || *at >= 0x7f || strchr("\\#\"<>^`{|}", *at))
+        if (*at <= 0x20 || *at >= 0x7f || refused[(unsigned char)*at])
             fault = "the address has a character that must be escaped";
         else if (*at == '%')
             fault = escape_fault(at, in_path);
@@ -92,8 +94,11 @@ struct collection {
 };
 
 static bool is_token(const char *text, size_t length) {
+    static const char signs[128] = {
+        ['('] = 1, [')'] = 1, ['<'] = 1, ['>'] = 1, ['@'] = 1, [','] = 1, [';'] = 1, [':'] = 1, ['\\'] = 1,
+        ['"'] = 1, ['/'] = 1, ['['] = 1, [']'] = 1, ['?'] = 1, ['='] = 1, ['{'] = 1, ['}'] = 1};
     for (size_t i = 0; i < length; i++)
-        if (text[i] <= 0x20 || text[i] >= 0x7f || strchr("()<>@,;:\\\"/[]?={}", text[i]))
+        if (text[i] <= 0x20 || text[i] >= 0x7f || signs[(unsigned char)text[i]])
             return false;
     return length > 0;
 }
