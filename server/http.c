@@ -38,13 +38,13 @@ static void *exchange_new(void *http, const char *uri, struct MHD_Connection *mh
     exchange->mhd = mhd;
     exchange->connection = info->socket_context;
     exchange->started_ns = http_now_ns();
-    arena_init(&exchange->arena, HTTP_ARENA_MAX);
+    exchange->arena = &exchange->connection->arena;
+    exchange->arena->limit_bytes = HTTP_ARENA_MAX;
     exchange->uri_end = uri + strlen(uri);
     exchange->uri_too_long = strlen(uri) > HTTP_URI_MAX;
-    exchange->uri =
-        exchange->uri_too_long ? "" : arena_copy(&exchange->arena, uri, strlen(uri) + 1, &exchange->problem);
+    exchange->uri = exchange->uri_too_long ? "" : arena_copy(exchange->arena, uri, strlen(uri) + 1, &exchange->problem);
     exchange->request =
-        (struct request){.service = exchange->http->options.service, .arena = &exchange->arena, .connection = exchange};
+        (struct request){.service = exchange->http->options.service, .arena = exchange->arena, .connection = exchange};
     return exchange;
 }
 
@@ -88,7 +88,7 @@ static void exchange_over(void *http, struct MHD_Connection *mhd, void **context
     if (exchange->request.release)
         exchange->request.release(exchange->request.kept);
     free(exchange->body);
-    arena_free(&exchange->arena);
+    arena_reset(exchange->arena);
     free(exchange);
     *context = NULL;
 }
@@ -112,13 +112,13 @@ static bool route_request(struct http_exchange *exchange, const char *method) {
     struct problem *why = &exchange->problem;
     size_t length = strcspn(exchange->uri, "?");
     exchange->head = strcmp(method, "HEAD") == 0;
-    request->method = exchange->head ? "GET" : arena_copy(&exchange->arena, method, strlen(method) + 1, why);
+    request->method = exchange->head ? "GET" : arena_copy(exchange->arena, method, strlen(method) + 1, why);
     request->raw_query = exchange->uri[length] ? exchange->uri + length + 1 : "";
-    if (!request->method || !(request->path = route_decode(exchange->uri, length, false, &exchange->arena, why)) ||
-        !route_query_parse(request->raw_query, &exchange->arena, &request->query, &request->n_query, why))
+    if (!request->method || !(request->path = route_decode(exchange->uri, length, false, exchange->arena, why)) ||
+        !route_query_parse(request->raw_query, exchange->arena, &request->query, &request->n_query, why))
         return false;
     exchange->route = route_find(exchange->http->options.tables, request->method, request->path, request->args,
-                                 &exchange->allow, &exchange->arena, why);
+                                 &exchange->allow, exchange->arena, why);
     if (exchange->allow)
         exchange->status = 405;
     return exchange->route != NULL;

@@ -127,7 +127,7 @@ static bool headers_collect(struct http_exchange *exchange) {
     int n = MHD_get_connection_values(exchange->mhd, MHD_HEADER_KIND, NULL, NULL);
     unsigned room = n > 0 && n < HTTP_HEADERS_MAX ? (unsigned)n : HTTP_HEADERS_MAX;
     collection.room = room;
-    collection.pairs = arena_new(&exchange->arena, struct route_pair, room, &exchange->problem);
+    collection.pairs = arena_new(exchange->arena, struct route_pair, room, &exchange->problem);
     if (!collection.pairs)
         return false;
     MHD_get_connection_values_n(exchange->mhd, MHD_HEADER_KIND, header_collect, &collection);

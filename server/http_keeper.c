@@ -182,6 +182,7 @@ static void connection_add(struct http *http, struct MHD_Connection *mhd, void *
     if (!connection)
         return;
     connection->fd = info->connect_fd;
+    arena_init(&connection->arena, HTTP_ARENA_MAX);
     http_phase_set(connection, PHASE_HEADERS, 0);
     pthread_mutex_lock(&http->lock);
     connection->next = http->connections;
@@ -204,6 +205,7 @@ static void connection_remove(struct http *http, struct http_connection *connect
         connection->next->previous = connection->previous;
     http->n_connections--;
     pthread_mutex_unlock(&http->lock);
+    arena_free(&connection->arena);
     free(connection);
 }
 

@@ -27,6 +27,7 @@ struct http_connection {
     struct http_connection *previous, *next; /* in http->connections, under http->lock */
     int fd;
     bool surplus;                 /* beyond the limit: gets 503 */
+    struct arena arena;           /* of the request that is being served */
     uint64_t deserted_at;         /* the keeper's: when the peer's end was first seen; 0: not */
     _Atomic int phase;            /* the connection's thread writes these three, the keeper reads */
     _Atomic uint64_t since_ns;    /* when the phase began */
@@ -50,7 +51,7 @@ struct http_exchange {
     char *uri;           /* raw, as it came */
     const char *uri_end; /* of the library's own copy */
     bool uri_too_long;
-    struct arena arena;
+    struct arena *arena; /* the connection's: its pages serve one request after the other */
     struct request request;
     const struct route *route;
     bool head;
