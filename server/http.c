@@ -14,15 +14,12 @@
 #include "server/blob.h"
 #include "server/log.h"
 
-#define POOL_THREADS      4u
-#define CONNECTION_MEMORY ((size_t)32 << 10) /* headers, and the pieces of a body */
-#define IDLE_SECONDS      60u                /* no byte either way; the keeper's deadlines are stricter */
-#define PROBE_ROOM        64u                /* connections beyond the limit that still hear 503 */
-#define GRACE_MS          20000u
-#define BYTES_PER_SECOND  500u
-#define BACKLOG           256
-#define CLOSE_WAIT_MS     2000u
-#define PATH_LOGGED       300
+#define PROBE_ROOM       64u /* connections beyond the limit that still hear 503 */
+#define GRACE_MS         20000u
+#define BYTES_PER_SECOND 500u
+#define BACKLOG          256
+#define CLOSE_WAIT_MS    2000u
+#define PATH_LOGGED      300
 
 /* ---- exchanges ---- */
 
@@ -246,20 +243,14 @@ static int listener_open(const char *address, uint16_t *port, struct problem *wh
     return fd;
 }
 
-#if MHD_VERSION >= 0x01000000
-#define STRICT_OPTION MHD_OPTION_CLIENT_DISCIPLINE_LVL
-#else
-#define STRICT_OPTION MHD_OPTION_STRICT_FOR_CLIENT
-#endif
-
 static struct MHD_Daemon *daemon_start(struct http *http, int listener) {
     unsigned most = 2 * http->options.connections + PROBE_ROOM;
-    return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, answer, http,
-                            MHD_OPTION_LISTEN_SOCKET, listener, MHD_OPTION_THREAD_POOL_SIZE, POOL_THREADS,
-                            MHD_OPTION_CONNECTION_LIMIT, most, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
-                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, STRICT_OPTION, 1,
-                            MHD_OPTION_URI_LOG_CALLBACK, exchange_new, http, MHD_OPTION_NOTIFY_COMPLETED, exchange_over,
-                            http, MHD_OPTION_NOTIFY_CONNECTION, http_keeper_connection, http, MHD_OPTION_END);
+    return MHD_start_daemon(HTTP_DAEMON_FLAGS, 0, NULL, NULL, answer, http, MHD_OPTION_LISTEN_SOCKET, listener,
+                            MHD_OPTION_THREAD_POOL_SIZE, HTTP_POOL_THREADS, MHD_OPTION_CONNECTION_LIMIT, most,
+                            MHD_OPTION_CONNECTION_TIMEOUT, HTTP_IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                            HTTP_CONNECTION_MEMORY, HTTP_STRICT_OPTION, 1, MHD_OPTION_URI_LOG_CALLBACK, exchange_new,
+                            http, MHD_OPTION_NOTIFY_COMPLETED, exchange_over, http, MHD_OPTION_NOTIFY_CONNECTION,
+                            http_keeper_connection, http, MHD_OPTION_END);
 }
 
 struct http *http_open(const struct http_options *options, struct problem *why) {
