@@ -24,11 +24,10 @@ static http_result answer(void *reply, struct MHD_Connection *mhd, const char *u
 int main(void) {
     static char body[] = "{}";
     struct MHD_Response *reply = MHD_create_response_from_buffer(sizeof body - 1, body, MHD_RESPMEM_PERSISTENT);
-    struct MHD_Daemon *daemon =
-        MHD_start_daemon(HTTP_DAEMON_FLAGS, 0, NULL, NULL, answer, reply, MHD_OPTION_THREAD_POOL_SIZE,
-                         HTTP_POOL_THREADS, MHD_OPTION_CONNECTION_LIMIT, 576u, MHD_OPTION_CONNECTION_TIMEOUT,
-                         HTTP_IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, HTTP_CONNECTION_MEMORY,
-                         HTTP_STRICT_OPTION, 1, MHD_OPTION_END);
+    struct MHD_Daemon *daemon = MHD_start_daemon(
+        HTTP_DAEMON_FLAGS, 0, NULL, NULL, answer, reply, MHD_OPTION_THREAD_POOL_SIZE, HTTP_POOL_THREADS,
+        MHD_OPTION_CONNECTION_LIMIT, 576u, MHD_OPTION_CONNECTION_TIMEOUT, HTTP_IDLE_SECONDS,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, HTTP_CONNECTION_MEMORY, HTTP_STRICT_OPTION, 1, MHD_OPTION_END);
     const union MHD_DaemonInfo *info = daemon ? MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_BIND_PORT) : NULL;
     if (!info)
         return 1;
