@@ -1,5 +1,5 @@
 # rematd. `make` builds bin/rematd and bin/rematctl; `make demo` and `make test` do everything on a fresh machine.
-#   make run | demo | test [SUITE=name] [V=1] | check | house | bench | fuzz | fmt | install [PREFIX=] | image | clean
+#   make run | demo | test [SUITE=name] [V=1] | check | house | bench | bench-http | fuzz | fmt | install [PREFIX=] | image | clean
 # VARIANT=plain|asan|tsan picks a build; objects live in build/VARIANT.
 
 VARIANT ?= plain
@@ -30,7 +30,7 @@ RCTL   := $(wildcard clients/c/rematctl*.c)
 TESTS  := $(wildcard tests/test_*.c tests/support*.c) $(if $(filter tsan,$(VARIANT)),tests/tsan/main.c)
 obj     = $(patsubst %.c,$(B)/%.o,$(1))
 
-.PHONY: all run demo test check house bench fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters
+.PHONY: all run demo test check house bench bench-http fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters
 
 all: bin/rematd bin/rematctl
 
@@ -96,12 +96,19 @@ check: test house
 house:
 	@tests/house.sh
 
-BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
+BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/bench_*.c))
 $(B)/bench/%: $(B)/tests/bench/%.o $(B)/libremat.a
 	@mkdir -p $(dir $@)
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(ENGINE_L)
 bench: $(BENCHES)
 	@for b in $(BENCHES); do echo "== $$b"; $$b || exit 1; done
+
+# What a planning query costs beside a handler that does nothing. ROUNDS= and SECONDS_EACH= make it longer.
+$(B)/bench/idle_http: $(B)/tests/bench/idle_http.o
+	@mkdir -p $(dir $@)
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(SERVER_L)
+bench-http: all $(B)/bench/idle_http
+	@tests/bench/http.sh $(B)/bench/idle_http $(ROUNDS) $(SECONDS_EACH)
 
 fuzz:
 	@tests/fuzz/run.sh $(SECONDS_EACH)

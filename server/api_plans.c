@@ -1,12 +1,13 @@
 /* api_plans.c - /v1/plans, /v1/capacity and /v1/frontiers. A GET is the POST's body written as a query: both are read
- * alike. */
+ * alike, and share what the cache knows. */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-#include "engine/base/digest.h"
 #include "server/api.h"
+#include "server/plan_cache.h"
 #include "server/plan_query.h"
 
 #define QUERIES_MAX        256
@@ -16,10 +17,17 @@
 
 static atomic_uint long_requests;
 
-static bool text_answer(struct wire_out *o, struct response *response) {
-    response->body = wire_text(o, &response->body_bytes);
-    return response->body != NULL;
-}
+/* One request, on its way to an answer. */
+struct asked {
+    struct request *request;
+    struct response *response;
+    struct plan_cache *cache; /* NULL: none */
+    enum plan_question question;
+    struct plan_name name; /* what the client wrote */
+    bool tagged;           /* the answer has an ETag */
+    bool partial;          /* holds a problem: true today, not for ever */
+    uint64_t begun_ns;
+};
 
 /* ---- one, several, a search ---- */
 
@@ -48,19 +56,46 @@ static bool layers_count(const struct wire_value *list, uint64_t *layers, struct
                      (unsigned long long)*layers, QUERIES_LAYERS_MAX);
 }
 
+/* One of several, as if it had been asked alone; but a list in a list is none. */
+static const char *plan_element(struct asked *asked, const struct wire_value *v, struct arena *a, struct problem *why) {
+    struct wire_out one;
+    size_t bytes;
+    struct wire_value list;
+    struct plan_cache *cache = wire_get(v, "queries", &list) ? NULL : asked->cache;
+    const char *text = cache ? wire_json(v, a, why) : "";
+    if (!text)
+        return NULL;
+    const struct plan_name name = {asked->question, false, text, strlen(text)};
+    const struct plan_answer *known = plan_cache_find(cache, &name);
+    if (known) {
+        text = arena_copy(a, known->body, known->bytes + 1, why);
+        plan_answer_release(known);
+        return text;
+    }
+    wire_out_init(&one, a, why);
+    text = plan_one(v, &one, a, why) ? wire_text(&one, &bytes) : NULL;
+    if (text && cache) {
+        struct plan_answer *answer = plan_answer_new(text, bytes);
+        plan_cache_add(cache, &name, answer);
+        plan_answer_release(answer);
+    }
+    return text;
+}
+
 /* Each is a plan, or the problem it would have alone (with its own pointer and status). */
-static bool plan_each(const struct wire_value *list, struct wire_out *o, struct arena *a, struct problem *why) {
+static bool plan_each(struct asked *asked, const struct wire_value *list, struct wire_out *o, struct arena *a,
+                      struct problem *why) {
     wire_open(o, NULL, '{');
     wire_open(o, "plans", '[');
     for (size_t i = 0; i < wire_length(list); i++) {
         struct wire_value v = wire_at(list, i);
         struct problem own = {0};
-        struct wire_out one;
         size_t bytes;
-        wire_out_init(&one, a, &own);
-        const char *text = plan_one(&v, &one, a, &own) ? wire_text(&one, NULL) : NULL;
-        if (!text)
+        const char *text = plan_element(asked, &v, a, &own);
+        if (!text) {
+            asked->partial = true;
             text = route_problem_body(&own, 0, a, &bytes);
+        }
         if (!text)
             return problem_set(why, PROBLEM_MEMORY, "", "no memory to write the answer");
         wire_put_json(o, NULL, text);
@@ -70,63 +105,154 @@ static bool plan_each(const struct wire_value *list, struct wire_out *o, struct 
     return true;
 }
 
-static bool plan_several(const struct wire_value *list, struct wire_out *o, struct arena *a, struct problem *why) {
+static bool plan_several(struct asked *asked, const struct wire_value *list, struct wire_out *o, struct arena *a,
+                         struct problem *why) {
     uint64_t layers;
     if (!wire_array(list, 1, QUERIES_MAX, why) || !layers_count(list, &layers, why))
         return false;
     if (layers <= LONG_LAYERS)
-        return plan_each(list, o, a, why);
+        return plan_each(asked, list, o, a, why);
     bool ok = atomic_fetch_add(&long_requests, 1) < LONG_MAX
-                  ? plan_each(list, o, a, why)
+                  ? plan_each(asked, list, o, a, why)
                   : problem_set(why, PROBLEM_BUSY, "", "%u requests of many queries are being answered: try again soon",
                                 LONG_MAX);
     atomic_fetch_sub(&long_requests, 1);
     return ok;
 }
 
-static bool plans_answer(const struct wire_value *v, struct wire_out *o, struct arena *a, struct problem *why) {
+static bool plans_answer(struct asked *asked, const struct wire_value *v, struct wire_out *o, struct problem *why) {
     static const char *const just_queries[] = {"queries", NULL};
+    struct arena *a = asked->request->arena;
     struct wire_value list;
     if (wire_type(v) == WIRE_OBJECT && wire_get(v, "queries", &list))
-        return wire_object(v, just_queries, why) && plan_several(&list, o, a, why);
+        return wire_object(v, just_queries, why) && plan_several(asked, &list, o, a, why);
     return plan_one(v, o, a, why);
 }
 
-static bool capacity_answer(const struct wire_value *v, struct wire_out *o, struct arena *a, struct problem *why) {
+static bool capacity_answer(struct asked *asked, const struct wire_value *v, struct wire_out *o, struct problem *why) {
     struct plan_query q;
-    return plan_query_read(v, true, a, &q, why) && plan_query_capacity(&q, o, why);
+    return plan_query_read(v, true, asked->request->arena, &q, why) && plan_query_capacity(&q, o, why);
 }
 
-static bool frontier_answer(const struct wire_value *v, struct wire_out *o, struct arena *a, struct problem *why) {
+static bool frontier_answer(struct asked *asked, const struct wire_value *v, struct wire_out *o, struct problem *why) {
+    struct arena *a = asked->request->arena;
     struct plan_query q;
     return plan_query_frontier_read(v, a, &q, why) && (plan_query_frontier(&q, a, o, why) || wire_nest(v, why));
 }
 
-typedef bool answer_function(const struct wire_value *, struct wire_out *, struct arena *, struct problem *);
+typedef bool answer_function(struct asked *, const struct wire_value *, struct wire_out *, struct problem *);
+static answer_function *const answers[] = {[PLAN_QUESTION_PLANS] = plans_answer,
+                                           [PLAN_QUESTION_CAPACITY] = capacity_answer,
+                                           [PLAN_QUESTION_FRONTIER] = frontier_answer};
 
-static bool text_answered(const char *text, size_t bytes, answer_function *answer, struct request *request,
-                          struct response *response, struct problem *why) {
-    struct wire_out o;
-    struct wire_document *d = wire_parse(text, bytes, why);
-    if (!d)
+/* ---- what is sent ---- */
+
+static uint64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* tag: the answer's own fingerprint; it changes when the answer does. timing: how long it took is no part of it. */
+static bool reply(struct asked *asked, const char *body, size_t bytes, const char *tag, const char *timing) {
+    struct response *response = asked->response;
+    const char *known = asked->tagged ? request_header(asked->request, "If-None-Match") : NULL;
+    response->body = body;
+    response->body_bytes = bytes;
+    if (asked->tagged &&
+        (!response_header(response, "ETag", tag) || !response_header(response, "Cache-Control", "no-cache")))
         return false;
-    struct wire_value root = wire_root(d);
-    wire_out_init(&o, request->arena, why);
-    bool ok = answer(&root, &o, request->arena, why) && text_answer(&o, response);
+    if (known && (strstr(known, tag) || strcmp(known, "*") == 0)) {
+        response->status = 304;
+        response->body = NULL;
+        response->body_bytes = 0;
+    }
+    return timing && response_header(response, "Server-Timing", timing);
+}
+
+static void release(const void *answer) {
+    plan_answer_release(answer);
+}
+
+/* The answer stays held until it is sent. */
+static bool send_known(struct asked *asked, const struct plan_answer *answer) {
+    asked->request->kept = answer;
+    asked->request->release = release;
+    return reply(asked, answer->body, answer->bytes, answer->tag, "cache;desc=hit");
+}
+
+static bool send_new(struct asked *asked, const char *body, size_t bytes, struct problem *why) {
+    char tag[PLAN_TAG_SIZE];
+    plan_answer_tag(tag, body, bytes);
+    const char *kept_tag = asked->tagged ? arena_copy(asked->request->arena, tag, sizeof tag, why) : "";
+    const char *timing =
+        arena_printf(asked->request->arena, why, "plan;dur=%.3f", (double)(now_ns() - asked->begun_ns) * 1e-6);
+    return kept_tag && reply(asked, body, bytes, kept_tag, timing);
+}
+
+/* ---- known, or worked out ---- */
+
+static bool document_answered(struct asked *asked, const struct wire_document *d, struct problem *why) {
+    struct arena *a = asked->request->arena;
+    const struct wire_value root = wire_root(d);
+    struct plan_name canonical = {.question = asked->question};
+    struct wire_out o;
+    size_t bytes;
+    if (asked->cache) {
+        if (!(canonical.text = wire_canonical(d, a, why)))
+            return false;
+        canonical.bytes = strlen(canonical.text);
+        const struct plan_answer *known = plan_cache_find(asked->cache, &canonical);
+        if (known) {
+            plan_cache_add(asked->cache, &asked->name, known);
+            return send_known(asked, known);
+        }
+    }
+    wire_out_init(&o, a, why);
+    const char *text = answers[asked->question](asked, &root, &o, why) ? wire_text(&o, &bytes) : NULL;
+    if (!text)
+        return false;
+    if (asked->cache && !asked->partial) {
+        struct plan_answer *answer = plan_answer_new(text, bytes);
+        plan_cache_add(asked->cache, &canonical, answer);
+        plan_cache_add(asked->cache, &asked->name, answer);
+        plan_answer_release(answer);
+    }
+    return send_new(asked, text, bytes, why);
+}
+
+static bool text_answered(struct asked *asked, const char *text, size_t bytes, struct problem *why) {
+    asked->begun_ns = now_ns();
+    struct wire_document *d = wire_parse(text, bytes, why);
+    bool ok = d && document_answered(asked, d, why);
     wire_document_free(d);
     return ok;
 }
 
+static struct asked asked_for(enum plan_question question, struct request *request, struct response *response) {
+    return (struct asked){.request = request,
+                          .response = response,
+                          .cache = request->service ? request->service->plans : NULL,
+                          .question = question,
+                          .name = {.question = question, .text = request->body, .bytes = request->body_bytes}};
+}
+
+static bool post(enum plan_question question, struct request *request, struct response *response, struct problem *why) {
+    struct asked asked = asked_for(question, request, response);
+    const struct plan_answer *known = plan_cache_find(asked.cache, &asked.name);
+    return known ? send_known(&asked, known) : text_answered(&asked, request->body, request->body_bytes, why);
+}
+
 static bool plans_post(struct request *request, struct response *response, struct problem *why) {
-    return text_answered(request->body, request->body_bytes, plans_answer, request, response, why);
+    return post(PLAN_QUESTION_PLANS, request, response, why);
 }
 
 static bool capacity_post(struct request *request, struct response *response, struct problem *why) {
-    return text_answered(request->body, request->body_bytes, capacity_answer, request, response, why);
+    return post(PLAN_QUESTION_CAPACITY, request, response, why);
 }
 
 static bool frontier_post(struct request *request, struct response *response, struct problem *why) {
-    return text_answered(request->body, request->body_bytes, frontier_answer, request, response, why);
+    return post(PLAN_QUESTION_FRONTIER, request, response, why);
 }
 
 /* ---- GET ---- */
@@ -239,39 +365,29 @@ static bool parameter_problem(struct problem *why) {
     return false;
 }
 
-/* The answer's own fingerprint: it changes when the answer does. */
-static bool tagged(struct request *request, struct response *response, struct problem *why) {
-    struct digest d = digest_add((struct digest){0}, response->body, response->body_bytes);
-    const char *tag =
-        arena_printf(request->arena, why, "\"%016llx%016llx\"", (unsigned long long)d.a, (unsigned long long)d.b);
-    const char *known = request_header(request, "If-None-Match");
-    if (!tag || !response_header(response, "ETag", tag) || !response_header(response, "Cache-Control", "no-cache"))
-        return false;
-    if (known && (strstr(known, tag) || strcmp(known, "*") == 0)) {
-        response->status = 304;
-        response->body = NULL;
-        response->body_bytes = 0;
-    }
-    return true;
-}
-
-static bool get(struct request *request, struct response *response, answer_function *answer, struct problem *why) {
+static bool get(enum plan_question question, struct request *request, struct response *response, struct problem *why) {
+    struct asked asked = asked_for(question, request, response);
     const char *values[PARAMETERS] = {0};
     size_t bytes;
+    asked.tagged = true;
+    asked.name = (struct plan_name){question, true, request->raw_query, strlen(request->raw_query)};
+    const struct plan_answer *known = plan_cache_find(asked.cache, &asked.name);
+    if (known)
+        return send_known(&asked, known);
     if (!query_read(request, values, why))
         return false;
     const char *text = query_text(values, request->arena, &bytes, why);
-    if (!text || !text_answered(text, bytes, answer, request, response, why))
+    if (!text || !text_answered(&asked, text, bytes, why))
         return parameter_problem(why);
-    return tagged(request, response, why);
+    return true;
 }
 
 static bool plans_get(struct request *request, struct response *response, struct problem *why) {
-    return get(request, response, plans_answer, why);
+    return get(PLAN_QUESTION_PLANS, request, response, why);
 }
 
 static bool capacity_get(struct request *request, struct response *response, struct problem *why) {
-    return get(request, response, capacity_answer, why);
+    return get(PLAN_QUESTION_CAPACITY, request, response, why);
 }
 
 const struct route api_plans_routes[] = {

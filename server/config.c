@@ -36,6 +36,8 @@ static const struct row config_table[] = {
      "what running jobs may take together (512M, 4G); 0: what the container or machine has"},
     {"--upload-limit", "REMATD_UPLOAD_LIMIT", "BYTES", ROW_BYTES, CONFIG_SERVE, AT(upload_limit_bytes), "4G", 1,
      BYTES_MAX, "the largest tensor file taken"},
+    {"--plan-cache", "REMATD_PLAN_CACHE", "BYTES", ROW_BYTES, CONFIG_SERVE, AT(plan_cache_bytes), "32M", 0, BYTES_MAX,
+     "answers to planning queries that are kept for the next to ask; 0: none"},
     {"--connections", "REMATD_CONNECTIONS", "N", ROW_COUNT, CONFIG_SERVE, AT(connections), "256", 1, 10000,
      "connections served at once; more get 503"},
     {"--allowed-hosts", "REMATD_ALLOWED_HOSTS", "NAME,NAME", ROW_TEXT, CONFIG_SERVE, AT(allowed_hosts), "", 0, 0,

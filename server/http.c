@@ -14,14 +14,12 @@
 #include "server/blob.h"
 #include "server/log.h"
 
-#define POOL_THREADS      4u
-#define CONNECTION_MEMORY ((size_t)32 << 10) /* headers, and the pieces of a body */
-#define IDLE_SECONDS      60u                /* no byte either way; the keeper's deadlines are stricter */
-#define PROBE_ROOM        64u                /* connections beyond the limit that still hear 503 */
-#define GRACE_MS          20000u
-#define BYTES_PER_SECOND  500u
-#define BACKLOG           256
-#define CLOSE_WAIT_MS     2000u
+#define PROBE_ROOM       64u /* connections beyond the limit that still hear 503 */
+#define GRACE_MS         20000u
+#define BYTES_PER_SECOND 500u
+#define BACKLOG          256
+#define CLOSE_WAIT_MS    2000u
+#define PATH_LOGGED      300
 
 /* ---- exchanges ---- */
 
@@ -37,23 +35,41 @@ static void *exchange_new(void *http, const char *uri, struct MHD_Connection *mh
     exchange->mhd = mhd;
     exchange->connection = info->socket_context;
     exchange->started_ns = http_now_ns();
-    arena_init(&exchange->arena, HTTP_ARENA_MAX);
+    exchange->arena = &exchange->connection->arena;
+    exchange->arena->limit_bytes = HTTP_ARENA_MAX;
     exchange->uri_end = uri + strlen(uri);
     exchange->uri_too_long = strlen(uri) > HTTP_URI_MAX;
-    exchange->uri =
-        exchange->uri_too_long ? "" : arena_copy(&exchange->arena, uri, strlen(uri) + 1, &exchange->problem);
+    exchange->uri = exchange->uri_too_long ? "" : arena_copy(exchange->arena, uri, strlen(uri) + 1, &exchange->problem);
     exchange->request =
-        (struct request){.service = exchange->http->options.service, .arena = &exchange->arena, .connection = exchange};
+        (struct request){.service = exchange->http->options.service, .arena = exchange->arena, .connection = exchange};
     return exchange;
 }
 
+/* Digits in front of end; returns the first. */
+static char *digits(char *end, uint64_t value, unsigned least) {
+    for (; value || least; value /= 10, least -= least > 0)
+        *--end = (char)('0' + value % 10);
+    return end;
+}
+
+/* "GET /v1/plans 200 in 0.123 ms" */
 static void exchange_log(const struct http_exchange *exchange) {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(exchange->mhd, MHD_CONNECTION_INFO_HTTP_STATUS);
     const char *path = exchange->request.path;
     if (!path || strcmp(path, "/healthz") == 0 || strcmp(path, "/readyz") == 0)
         return;
-    log_event(LOG_INFO, "http.request", "%s %.300s %u in %.1f ms", exchange->head ? "HEAD" : exchange->request.method,
-              path, info ? info->http_status : 0, (double)(http_now_ns() - exchange->started_ns) * 1e-6);
+    uint64_t us = (http_now_ns() - exchange->started_ns) / 1000;
+    char status[8] = {0}, ms[24] = {0}, *fraction = digits(ms + 23, us % 1000, 3);
+    *--fraction = '.';
+    const char *const pieces[] = {" ", digits(status + 7, info ? info->http_status : 0, 1), " in ",
+                                  digits(fraction, us / 1000, 1), " ms"};
+    char message[512], *at = stpcpy(message, exchange->head ? "HEAD " : exchange->request.method);
+    if (!exchange->head)
+        *at++ = ' ';
+    at = mempcpy(at, path, strnlen(path, PATH_LOGGED));
+    for (size_t i = 0; i < sizeof pieces / sizeof pieces[0]; i++)
+        at = stpcpy(at, pieces[i]);
+    log_often("http.request", message);
 }
 
 static void exchange_over(void *http, struct MHD_Connection *mhd, void **context,
@@ -66,8 +82,10 @@ static void exchange_over(void *http, struct MHD_Connection *mhd, void **context
         exchange_log(exchange);
     http_phase_set(exchange->connection, PHASE_HEADERS, 0);
     blob_upload_discard(exchange->request.upload);
+    if (exchange->request.release)
+        exchange->request.release(exchange->request.kept);
     free(exchange->body);
-    arena_free(&exchange->arena);
+    arena_reset(exchange->arena);
     free(exchange);
     *context = NULL;
 }
@@ -91,13 +109,13 @@ static bool route_request(struct http_exchange *exchange, const char *method) {
     struct problem *why = &exchange->problem;
     size_t length = strcspn(exchange->uri, "?");
     exchange->head = strcmp(method, "HEAD") == 0;
-    request->method = exchange->head ? "GET" : arena_copy(&exchange->arena, method, strlen(method) + 1, why);
-    const char *query = exchange->uri[length] ? exchange->uri + length + 1 : "";
-    if (!request->method || !(request->path = route_decode(exchange->uri, length, false, &exchange->arena, why)) ||
-        !route_query_parse(query, &exchange->arena, &request->query, &request->n_query, why))
+    request->method = exchange->head ? "GET" : arena_copy(exchange->arena, method, strlen(method) + 1, why);
+    request->raw_query = exchange->uri[length] ? exchange->uri + length + 1 : "";
+    if (!request->method || !(request->path = route_decode(exchange->uri, length, false, exchange->arena, why)) ||
+        !route_query_parse(request->raw_query, exchange->arena, &request->query, &request->n_query, why))
         return false;
     exchange->route = route_find(exchange->http->options.tables, request->method, request->path, request->args,
-                                 &exchange->allow, &exchange->arena, why);
+                                 &exchange->allow, exchange->arena, why);
     if (exchange->allow)
         exchange->status = 405;
     return exchange->route != NULL;
@@ -225,20 +243,14 @@ static int listener_open(const char *address, uint16_t *port, struct problem *wh
     return fd;
 }
 
-#if MHD_VERSION >= 0x01000000
-#define STRICT_OPTION MHD_OPTION_CLIENT_DISCIPLINE_LVL
-#else
-#define STRICT_OPTION MHD_OPTION_STRICT_FOR_CLIENT
-#endif
-
 static struct MHD_Daemon *daemon_start(struct http *http, int listener) {
     unsigned most = 2 * http->options.connections + PROBE_ROOM;
-    return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, answer, http,
-                            MHD_OPTION_LISTEN_SOCKET, listener, MHD_OPTION_THREAD_POOL_SIZE, POOL_THREADS,
-                            MHD_OPTION_CONNECTION_LIMIT, most, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
-                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, STRICT_OPTION, 1,
-                            MHD_OPTION_URI_LOG_CALLBACK, exchange_new, http, MHD_OPTION_NOTIFY_COMPLETED, exchange_over,
-                            http, MHD_OPTION_NOTIFY_CONNECTION, http_keeper_connection, http, MHD_OPTION_END);
+    return MHD_start_daemon(HTTP_DAEMON_FLAGS, 0, NULL, NULL, answer, http, MHD_OPTION_LISTEN_SOCKET, listener,
+                            MHD_OPTION_THREAD_POOL_SIZE, HTTP_POOL_THREADS, MHD_OPTION_CONNECTION_LIMIT, most,
+                            MHD_OPTION_CONNECTION_TIMEOUT, HTTP_IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                            HTTP_CONNECTION_MEMORY, HTTP_STRICT_OPTION, 1, MHD_OPTION_URI_LOG_CALLBACK, exchange_new,
+                            http, MHD_OPTION_NOTIFY_COMPLETED, exchange_over, http, MHD_OPTION_NOTIFY_CONNECTION,
+                            http_keeper_connection, http, MHD_OPTION_END);
 }
 
 struct http *http_open(const struct http_options *options, struct problem *why) {

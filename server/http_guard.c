@@ -61,11 +61,13 @@ static const char *escape_fault(const char *at, bool in_path) {
 static const char *uri_fault(const char *uri) {
     if (*uri != '/')
         return "the address must be a path: /...";
+    static const char refused[128] = {
+        ['\\'] = 1, ['#'] = 1, ['"'] = 1, ['<'] = 1, ['>'] = 1, ['^'] = 1, ['`'] = 1, ['{'] = 1, ['|'] = 1, ['}'] = 1};
     bool in_path = true;
     const char *segment = uri + 1;
     for (const char *at = uri; *at; at++) {
         const char *fault = NULL;
-        if (*at <= 0x20 || *at >= 0x7f || strchr("\\#\"<>^`{|}", *at))
+        if (*at <= 0x20 || *at >= 0x7f || refused[(unsigned char)*at])
             fault = "the address has a character that must be escaped";
         else if (*at == '%')
             fault = escape_fault(at, in_path);
@@ -86,14 +88,17 @@ static const char *uri_fault(const char *uri) {
 struct collection {
     struct http_exchange *exchange;
     struct route_pair *pairs;
-    unsigned n;
+    unsigned n, room;
     const char *fault;
     bool too_many;
 };
 
 static bool is_token(const char *text, size_t length) {
+    static const char signs[128] = {
+        ['('] = 1, [')'] = 1, ['<'] = 1, ['>'] = 1, ['@'] = 1, [','] = 1, [';'] = 1, [':'] = 1, ['\\'] = 1,
+        ['"'] = 1, ['/'] = 1, ['['] = 1, [']'] = 1, ['?'] = 1, ['='] = 1, ['{'] = 1, ['}'] = 1};
     for (size_t i = 0; i < length; i++)
-        if (text[i] <= 0x20 || text[i] >= 0x7f || strchr("()<>@,;:\\\"/[]?={}", text[i]))
+        if (text[i] <= 0x20 || text[i] >= 0x7f || signs[(unsigned char)text[i]])
             return false;
     return length > 0;
 }
@@ -109,7 +114,7 @@ static http_result header_collect(void *to, enum MHD_ValueKind kind, const char 
     for (size_t i = 0; i < value_size; i++)
         if (((unsigned char)value[i] < 0x20 && value[i] != '\t') || value[i] == 0x7f)
             collection->fault = "a header has a control character in its value";
-    if (collection->n == HTTP_HEADERS_MAX) {
+    if (collection->n == collection->room) {
         collection->too_many = true;
         return MHD_NO;
     }
@@ -119,7 +124,10 @@ static http_result header_collect(void *to, enum MHD_ValueKind kind, const char 
 
 static bool headers_collect(struct http_exchange *exchange) {
     struct collection collection = {.exchange = exchange};
-    collection.pairs = arena_new(&exchange->arena, struct route_pair, HTTP_HEADERS_MAX, &exchange->problem);
+    int n = MHD_get_connection_values(exchange->mhd, MHD_HEADER_KIND, NULL, NULL);
+    unsigned room = n > 0 && n < HTTP_HEADERS_MAX ? (unsigned)n : HTTP_HEADERS_MAX;
+    collection.room = room;
+    collection.pairs = arena_new(exchange->arena, struct route_pair, room, &exchange->problem);
     if (!collection.pairs)
         return false;
     MHD_get_connection_values_n(exchange->mhd, MHD_HEADER_KIND, header_collect, &collection);

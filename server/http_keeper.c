@@ -11,11 +11,12 @@
 #include <time.h>
 
 #include "engine/base/units.h"
+#include "server/log.h"
 
 #define WAIT_TICK_NS  10000000u /* between questions to a waiting request */
 #define SLOW_TICK_NS  50000000u /* ... that has waited longer than WAIT_QUICK_NS */
 #define WAIT_QUICK_NS 2000000000u
-#define REAP_TICK_NS  200000000u /* between looks at deadlines */
+#define REAP_TICK_NS  200000000u /* between looks at deadlines, and writes of the log */
 #define NS_PER_SECOND 1000000000u
 
 uint64_t http_now_ns(void) {
@@ -128,9 +129,11 @@ static void *keeper_run(void *arg) {
         waiting = ask_all(waiting, now, closing);
         if (now - reaped >= REAP_TICK_NS) {
             reap(http, now);
+            log_flush();
             reaped = now;
         }
     }
+    log_flush();
     return NULL;
 }
 
@@ -179,6 +182,7 @@ static void connection_add(struct http *http, struct MHD_Connection *mhd, void *
     if (!connection)
         return;
     connection->fd = info->connect_fd;
+    arena_init(&connection->arena, HTTP_ARENA_MAX);
     http_phase_set(connection, PHASE_HEADERS, 0);
     pthread_mutex_lock(&http->lock);
     connection->next = http->connections;
@@ -201,6 +205,7 @@ static void connection_remove(struct http *http, struct http_connection *connect
         connection->next->previous = connection->previous;
     http->n_connections--;
     pthread_mutex_unlock(&http->lock);
+    arena_free(&connection->arena);
     free(connection);
 }
 

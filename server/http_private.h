@@ -14,6 +14,17 @@ typedef int http_result;
 typedef enum MHD_Result http_result;
 #endif
 
+#if MHD_VERSION >= 0x01000000
+#define HTTP_STRICT_OPTION MHD_OPTION_CLIENT_DISCIPLINE_LVL
+#else
+#define HTTP_STRICT_OPTION MHD_OPTION_STRICT_FOR_CLIENT
+#endif
+
+#define HTTP_DAEMON_FLAGS      (MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME)
+#define HTTP_POOL_THREADS      4u
+#define HTTP_CONNECTION_MEMORY ((size_t)32 << 10) /* headers, and the pieces of a body */
+#define HTTP_IDLE_SECONDS      60u                /* no byte either way; the keeper's deadlines are stricter */
+
 #define HTTP_HEADERS_MAX   64
 #define HTTP_DROP_MAX      ((uint64_t)64 << 20) /* of a refused body, before the connection is cut */
 #define HTTP_ARENA_MAX     ((uint64_t)64 << 20)
@@ -27,6 +38,7 @@ struct http_connection {
     struct http_connection *previous, *next; /* in http->connections, under http->lock */
     int fd;
     bool surplus;                 /* beyond the limit: gets 503 */
+    struct arena arena;           /* of the request that is being served */
     uint64_t deserted_at;         /* the keeper's: when the peer's end was first seen; 0: not */
     _Atomic int phase;            /* the connection's thread writes these three, the keeper reads */
     _Atomic uint64_t since_ns;    /* when the phase began */
@@ -50,7 +62,7 @@ struct http_exchange {
     char *uri;           /* raw, as it came */
     const char *uri_end; /* of the library's own copy */
     bool uri_too_long;
-    struct arena arena;
+    struct arena *arena; /* the connection's: its pages serve one request after the other */
     struct request request;
     const struct route *route;
     bool head;

@@ -100,8 +100,8 @@ http_result http_reply_problem(struct http_exchange *exchange, bool closes) {
     static const char last_resort[] =
         "{\"type\":\"" ROUTE_PROBLEM_TYPE "out-of-memory\",\"title\":\"Out of memory for now\","
         "\"status\":503,\"detail\":\"the answer did not fit the memory of a request\"}\n";
-    exchange->arena.limit_bytes = UINT64_MAX;
-    response.body = route_problem_body(&exchange->problem, status, &exchange->arena, &response.body_bytes);
+    exchange->arena->limit_bytes = UINT64_MAX;
+    response.body = route_problem_body(&exchange->problem, status, exchange->arena, &response.body_bytes);
     if (!response.body) {
         response.body = last_resort;
         response.body_bytes = sizeof last_resort - 1;

@@ -18,6 +18,7 @@
 #include "server/config.h"
 #include "server/http.h"
 #include "server/log.h"
+#include "server/plan_cache.h"
 #include "server/queue.h"
 #include "server/store.h"
 #include "server/supervise.h"
@@ -109,6 +110,9 @@ static bool serve_open(struct serve *serve, struct problem *why) {
         !(service->queue = queue_new(service->store, service->memory_limit_bytes, why)) ||
         !queue_recover(service->queue, why))
         return false;
+    service->plans = plan_cache_new(config->plan_cache_bytes, why);
+    if (!service->plans && config->plan_cache_bytes)
+        return false;
     serve->http = http_open(&(struct http_options){.address = config->address,
                                                    .port = (uint16_t)config->port,
                                                    .tables = route_tables,
@@ -130,6 +134,7 @@ static bool serve_open(struct serve *serve, struct problem *why) {
 static void serve_close(struct serve *serve) {
     supervise_kill(&serve->supervise);
     http_close(serve->http);
+    plan_cache_free(serve->service.plans);
     queue_free(serve->service.queue);
     store_close(serve->service.store);
     blob_close(serve->service.blobs);
@@ -199,9 +204,14 @@ static int serve_main(const struct config *config) {
         serve_drain(&serve);
         url_forget(&serve);
     }
+    struct plan_cache_figures plans = plan_cache_figures(serve.service.plans);
     serve_close(&serve);
     if (!good)
         return failed("serve.failed", &why);
+    if (plans.finds)
+        log_event(LOG_INFO, "serve.plan_cache", "%llu of %llu questions were known, %llu bytes of %llu in use",
+                  (unsigned long long)plans.hits, (unsigned long long)plans.finds, (unsigned long long)plans.bytes,
+                  (unsigned long long)plans.limit_bytes);
     log_event(LOG_INFO, "serve.stopped", "all jobs are finished or back in the queue");
     return 0;
 }

@@ -84,7 +84,10 @@ const char *route_decode(const char *raw, size_t bytes, bool plus, struct arena 
 
 bool route_query_parse(const char *raw, struct arena *arena, const struct route_pair **pairs, unsigned *n,
                        struct problem *why) {
-    struct route_pair *list = arena_new(arena, struct route_pair, QUERY_MAX, why);
+    size_t room = *raw ? 1 : 0;
+    for (const char *at = raw; *at && room < QUERY_MAX; at++)
+        room += *at == '&';
+    struct route_pair *list = arena_new(arena, struct route_pair, room, why);
     *n = 0;
     *pairs = list;
     if (!list)

@@ -15,6 +15,7 @@
 struct blob_store;
 struct blob_upload;
 struct config;
+struct plan_cache;
 struct queue;
 struct store;
 
@@ -24,6 +25,7 @@ struct service {
     struct store *store;
     struct blob_store *blobs;
     struct queue *queue;
+    struct plan_cache *plans;    /* NULL: none */
     uint64_t memory_limit_bytes; /* smallest of configuration, cgroup and the machine */
     unsigned threads;            /* kernel threads a worker uses */
     bool (*draining)(void);      /* may be NULL: never */
@@ -47,8 +49,12 @@ struct request {
     size_t body_bytes;
     struct blob_upload *upload; /* BODY_STREAM: finished writing, not yet committed. A handler that commits or discards
                                    it sets this NULL; http discards what is left */
-    void *state;                /* the handler's own, between handle, ready and finish */
-    void *connection;           /* http's own */
+    const void
+        *kept; /* what a handler's response is part of, if not of the arena: http calls release(kept) at the end */
+    void (*release)(const void *kept);
+    void *state;           /* the handler's own, between handle, ready and finish */
+    void *connection;      /* http's own */
+    const char *raw_query; /* as it came, without '?'; "" if there is none */
     const struct route_pair *query, *headers;
     unsigned n_query, n_headers;
 };
@@ -68,7 +74,7 @@ struct response {
     const char *content_type; /* NULL: application/json */
     struct route_pair headers[ROUTE_RESPONSE_HEADERS];
     unsigned n_headers;
-    const void *body; /* arena or static memory; http keeps the arena until it is sent */
+    const void *body; /* arena or static memory, or part of request->kept; http keeps the arena until it is sent */
     size_t body_bytes;
     /* fd >= 0: after body, this part of a file follows. http closes fd. http hands handlers a response with fd = -1. */
     int fd;

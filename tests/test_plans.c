@@ -26,6 +26,7 @@ static void ask_with(struct asked *a, unsigned route, const char *body, const st
     struct request request = {.arena = &a->arena,
                               .body = body,
                               .body_bytes = body ? strlen(body) : 0,
+                              .raw_query = "",
                               .query = query,
                               .n_query = n_query,
                               .headers = headers,

@@ -32,6 +32,17 @@ void arena_free(struct arena *a) {
     a->taken_bytes = 0;
 }
 
+void arena_reset(struct arena *a) {
+    while (a->blocks && (a->blocks->older || a->blocks->size > BLOCK_MIN)) {
+        struct arena_block *older = a->blocks->older;
+        free(a->blocks);
+        a->blocks = older;
+    }
+    if (a->blocks)
+        a->blocks->used = 0;
+    a->taken_bytes = 0;
+}
+
 static struct arena_block *block_add(struct arena *a, size_t bytes) {
     size_t size = a->taken_bytes < BLOCK_MIN ? BLOCK_MIN : (size_t)units_min(a->taken_bytes, BLOCK_MAX);
     if (size < bytes)

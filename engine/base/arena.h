@@ -24,6 +24,8 @@ struct arena {
 void arena_init(struct arena *a, uint64_t limit_bytes);
 /* Gives everything back; the arena may be used again. A zeroed arena is fine. */
 void arena_free(struct arena *a);
+/* Gives back what was taken, but keeps a first block of ordinary size for what is taken next. */
+void arena_reset(struct arena *a);
 
 /* n * size zeroed bytes, or NULL with PROBLEM_MEMORY. Zero bytes give a valid pointer. why may be NULL. */
 PROBLEM_MUST_CHECK void *arena_take(struct arena *a, size_t n, size_t size, struct problem *why);

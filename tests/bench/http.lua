@@ -1,0 +1,34 @@
+-- http.lua - what wrk asks in one round of http.sh, and one line of what came of it.
+-- arguments: get | post | distinct, and for distinct a number that no round before had
+
+local thread, counter = 0, 0
+function setup(t)
+  t:set("id", thread)
+  thread = thread + 1
+end
+
+local round, n = 0, 0
+
+-- Every request of every thread and round another: 512 lengths, then the next batch.
+local function distinct()
+  local i = n * 2 + id
+  n = n + 1
+  local path = "/v1/plans?model=gpt2&strategy=every_layer&dtype=bfloat16&seq_len=%d&batch=%d"
+  return wrk.format("GET", path:format(513 + i % 512, 1 + round * 1000 + math.floor(i / 512)))
+end
+
+function init(args)
+  if args[1] == "post" then
+    wrk.method = "POST"
+    wrk.headers["Content-Type"] = "application/json"
+    wrk.body = '{"workload":{"model":"gpt2","seq_len":1024,"batch":8,"dtype":"bfloat16"},"strategy":"every_layer"}'
+  elseif args[1] == "distinct" then
+    round, request = tonumber(args[2]), distinct -- without this function wrk sends the same bytes again and again
+  end
+end
+
+function done(summary, latency)
+  io.write(("round %.0f %.3f %.3f %d\n"):format(summary.requests / summary.duration * 1e6,
+    latency:percentile(50) / 1000, latency:percentile(99) / 1000,
+    summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout))
+end

@@ -1,0 +1,64 @@
+#!/bin/sh
+# http.sh - planning queries a second, beside a handler that does nothing: 32 connections, rounds in turn, medians.
+# usage: http.sh IDLE_HANDLER [ROUNDS] [SECONDS]
+set -eu
+cd "$(dirname "$0")/../.."
+idle=$1 rounds=${2:-11} seconds=${3:-1}
+command -v wrk >/dev/null || .ci/install wrk
+work=$(mktemp -d)
+pids=
+finish() {
+  for p in $pids; do kill "$p" 2>/dev/null || :; done
+  wait
+  rm -rf "$work"
+}
+trap finish EXIT
+
+mkfifo "$work/hold"
+"$idle" <"$work/hold" >"$work/port" &
+idle_pid=$! pids=$!
+exec 9>"$work/hold"
+bin/rematd serve --listen 127.0.0.1:0 --data "$work/data" --workers 0 >/dev/null 2>"$work/log" &
+daemon_pid=$! pids="$pids $!"
+for _ in $(seq 100); do
+  [ -s "$work/port" ] && [ -s "$work/data/url" ] && break
+  sleep 0.05
+done
+idle_url="http://127.0.0.1:$(cat "$work/port")/"
+url=$(cat "$work/data/url")
+query="model=gpt2&seq_len=1024&batch=8&dtype=bfloat16&strategy=every_layer"
+
+cpu_ms() { awk -v hz="$(getconf CLK_TCK)" '{ print ($14 + $15) * 1000 / hz }' "/proc/$1/stat"; }
+
+# NAME PID ADDRESS ARGUMENTS...: one round of that server, a line in NAME's file: requests a second, p50, p99, failures,
+# microseconds of the server's processor time a request.
+measure() {
+  name=$1 pid=$2 address=$3
+  shift 3
+  before=$(cpu_ms "$pid")
+  wrk -t2 -c32 -d"${seconds}s" -s tests/bench/http.lua "$address" -- "$@" >"$work/out"
+  sed -n 's/^round //p' "$work/out" | awk -v ms="$(cpu_ms "$pid")" -v before="$before" -v s="$seconds" \
+    '{ printf "%s %.2f\n", $0, (ms - before) * 1000 / ($1 * s) }' >>"$work/$name"
+}
+for round in $(seq "$rounds"); do
+  measure idle "$idle_pid" "$idle_url" get
+  measure get "$daemon_pid" "$url/v1/plans?$query" get
+  measure post "$daemon_pid" "$url/v1/plans" post
+  measure distinct "$daemon_pid" "$url" distinct "$round"
+done
+
+middle() { sort -n | sed -n "$(((rounds + 1) / 2))p"; }
+median() { cut -d' ' -f"$2" "$work/$1" | middle; }
+# Of each round's own pair: what else the machine does then weighs on both.
+ratio() { paste -d' ' "$work/$1" "$work/idle" | awk '{ printf "%.3f\n", $1 / $6 }' | middle; }
+cut -d' ' -f4 "$work"/idle "$work"/get "$work"/post "$work"/distinct | grep -qvx 0 && { echo "http.sh: some requests failed" >&2; exit 1; }
+echo "$(nproc) cores shared with wrk, 32 connections, medians of $rounds rounds of $seconds s"
+printf '%-34s %10s %8s %8s %8s %11s\n' "" requests/s "of idle" "p50, ms" "p99, ms" "its CPU, us"
+row() {
+  printf '%-34s %10s %8s %8s %8s %11s\n' "$2" "$(median "$1" 1)" "$(ratio "$1")" "$(median "$1" 2)" "$(median "$1" 3)" "$(median "$1" 5)"
+}
+row idle "a handler that does nothing"
+row get "GET /v1/plans, asked before"
+row post "POST /v1/plans, asked before"
+row distinct "GET /v1/plans of GPT-2, never asked"
+echo "the daemon's memory at most: $(sed -n 's/^VmHWM:[[:space:]]*//p' "/proc/$daemon_pid/status")"
