@@ -20,6 +20,8 @@ static bool parameters_count(const struct model *m, uint64_t *parameters, struct
     struct graph g;
     w.optimizer = optimizer_find("none");
     arena_init(&scratch, 0);
+    if (m->family == MODEL_VISION)
+        w.seq_len = model_tokens(m);
     bool ok = model_lower(&w, &scratch, &g, why);
     if (ok)
         *parameters = model_parameters(&g);
@@ -40,7 +42,7 @@ static bool models(struct request *request, struct response *response, struct pr
             return false;
         wire_open(&o, NULL, '{');
         wire_put_string(&o, "name", presets_table[i].name);
-        wire_put_string(&o, "family", "decoder");
+        wire_put_string(&o, "family", model_family_name(m.family));
         wire_put_uint(&o, "parameters", parameters);
         wire_put_uint(&o, "layers", m.layers);
         wire_put_uint(&o, "d_model", m.d_model);

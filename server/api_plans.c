@@ -264,12 +264,25 @@ static const struct parameter {
     enum place place;
     bool number;
 } parameters[] = {
-    {"model", WORKLOAD, false},     {"seq_len", WORKLOAD, true},    {"batch", WORKLOAD, true},
-    {"dtype", WORKLOAD, false},     {"attention", WORKLOAD, false}, {"dropout", WORKLOAD, true},
-    {"optimizer", WORKLOAD, false}, {"framework", WORKLOAD, false}, {"strategy", STRATEGY, false},
-    {"n", STRATEGY, true},          {"k", STRATEGY, true},          {"segments", STRATEGY, true},
-    {"device", TOP, false},         {"budget_bytes", TOP, true},    {"find", TOP, false},
-    {"max_points", TOP, true},      {"include", LIST, false},       {"gradient_accumulation", WORKLOAD, true},
+    {"model", WORKLOAD, false},
+    {"seq_len", WORKLOAD, true},
+    {"source_len", WORKLOAD, true},
+    {"batch", WORKLOAD, true},
+    {"dtype", WORKLOAD, false},
+    {"attention", WORKLOAD, false},
+    {"dropout", WORKLOAD, true},
+    {"optimizer", WORKLOAD, false},
+    {"framework", WORKLOAD, false},
+    {"strategy", STRATEGY, false},
+    {"n", STRATEGY, true},
+    {"k", STRATEGY, true},
+    {"segments", STRATEGY, true},
+    {"device", TOP, false},
+    {"budget_bytes", TOP, true},
+    {"find", TOP, false},
+    {"max_points", TOP, true},
+    {"include", LIST, false},
+    {"gradient_accumulation", WORKLOAD, true},
 };
 #define PARAMETERS (sizeof parameters / sizeof parameters[0])
 

@@ -79,6 +79,8 @@ bool plan_query_read(const struct wire_value *v, bool capacity, struct arena *a,
         (wire_get(v, "include", &field) && !include_read(&field, &out->include, why)) ||
         !wire_uint_of(v, "max_points", 1, 100000, &out->max_points, why) || !budget_read(v, out, why))
         return false;
+    if (out->find == PLAN_FIND_SEQ_LEN && out->w.workload.model.family == MODEL_VISION && wire_get(v, "find", &field))
+        return wire_fail(&field, why, PROBLEM_LIMIT, "is seq_len, which the image fixes: find batch or layers");
     if (capacity && out->budget_bytes == UINT64_MAX)
         return problem_set(why, PROBLEM_MISSING_FIELD, "/budget_bytes", "is required, or a device");
     return true;
@@ -165,7 +167,7 @@ double plan_query_seconds(const struct plan_query *q, const struct plan *p) {
 
 static void put_model(const struct plan_query *q, uint64_t parameters, struct wire_out *o) {
     wire_open(o, "model", '{');
-    wire_put_string(o, "family", q->w.model.model.family == MODEL_ENCODER ? "encoder" : "decoder");
+    wire_put_string(o, "family", model_family_name(q->w.model.model.family));
     wire_put_uint(o, "parameters", parameters);
     if (q->w.model.ignored) {
         wire_open(o, "ignored_fields", '[');
@@ -296,7 +298,7 @@ static void search_init(struct search *s, const struct plan_query *q) {
         w->model.max_positions = s->most; /* the closed forms count none */
     else if (q->find == PLAN_FIND_SEQ_LEN && w->model.positions == MODEL_LEARNED && w->model.max_positions < s->most) {
         s->positions = true;
-        s->most = w->model.max_positions;
+        s->most = w->model.max_positions - w->model.reserved_positions;
     }
 }
 

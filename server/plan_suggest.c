@@ -327,7 +327,7 @@ static bool seq_len_way(const struct plan_query *q, struct plan_way *ways, unsig
     struct plan_query shorter = *q;
     uint64_t fits = 0, peak;
     shorter.find = PLAN_FIND_SEQ_LEN;
-    if (q->w.workload.seq_len == 1)
+    if (q->w.workload.seq_len == 1 || q->w.workload.model.family == MODEL_VISION)
         return true;
     if (!plan_query_largest(&shorter, q->w.workload.seq_len - 1, &fits, &peak, why))
         return false;

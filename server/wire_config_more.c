@@ -307,9 +307,16 @@ bool wire_config_vit(const struct wire_value *config, struct model *m, struct pr
         if (m->classes == 0)
             return wire_fail(&v, why, PROBLEM_UNSUPPORTED, "is empty: a model without a head is not built");
     }
-    return wire_uint_of(config, "num_labels", 1, 65536, &m->classes, why) &&
-           sides_read(config, "image_size", 224, &m->image_height, &m->image_width, why) &&
-           sides_read(config, "patch_size", 16, &m->patch_height, &m->patch_width, why);
+    if (!wire_uint_of(config, "num_labels", 1, 65536, &m->classes, why) ||
+        !sides_read(config, "image_size", 224, &m->image_height, &m->image_width, why) ||
+        !sides_read(config, "patch_size", 16, &m->patch_height, &m->patch_width, why))
+        return false;
+    if (m->patch_height <= m->image_height && m->patch_width <= m->image_width)
+        return true;
+    return wire_fail(wire_get(config, "patch_size", &v) ? &v : config, why, PROBLEM_LIMIT,
+                     "patches of %llu x %llu are larger than the image, %llu x %llu",
+                     (unsigned long long)m->patch_height, (unsigned long long)m->patch_width,
+                     (unsigned long long)m->image_height, (unsigned long long)m->image_width);
 }
 
 const char *const wire_config_bart_keys[] = {NULL};

@@ -117,8 +117,8 @@ static bool family_read(const struct wire_value *v, struct problem *why) {
     const char *name;
     if (!wire_need(v, "family", &family, why) || !wire_string(&family, &name, why))
         return false;
-    if (strcmp(name, "encoder") == 0 || strcmp(name, "encoder_decoder") == 0)
-        return wire_fail(&family, why, PROBLEM_UNSUPPORTED, "is %s, which is not built yet; decoder is", name);
+    if (strcmp(name, "encoder") == 0 || strcmp(name, "encoder_decoder") == 0 || strcmp(name, "vision") == 0)
+        return wire_fail(&family, why, PROBLEM_UNSUPPORTED, "is %s, which is read from an hf_config alone", name);
     return strcmp(name, "decoder") == 0 ||
            wire_fail(&family, why, PROBLEM_LIMIT, "is '%.40s'; it must be decoder", name);
 }
@@ -169,7 +169,6 @@ bool wire_model_read(const struct wire_value *v, struct arena *a, struct wire_mo
 
 /* ---- workloads ---- */
 
-/* Everything 1, false or 0: this engine trains on one device. */
 /* The four that Megatron-LM's closed forms know, and for the others what framework rematd plans: one device. */
 static bool parallelism_read(const struct wire_value *v, struct wire_workload *w, struct problem *why) {
     struct megatron *p = &w->parallel;
@@ -249,17 +248,41 @@ static bool rows_read(const struct wire_value *v, struct workload *w, bool *mega
                                       optimizer));
 }
 
+/* Absent it is 1 where it will be searched for; of an image, its tokens. */
+static bool seq_len_read(const struct wire_value *v, bool optional, struct workload *w, struct problem *why) {
+    struct wire_value field;
+    const bool image = w->model.family == MODEL_VISION;
+    w->seq_len = image ? model_tokens(&w->model) : 1;
+    return (optional || image || wire_need(v, "seq_len", &field, why)) &&
+           wire_uint_of(v, "seq_len", 1, MODEL_SEQ_MAX, &w->seq_len, why);
+}
+
+static bool source_len_read(const struct wire_value *v, struct workload *w, struct problem *why) {
+    struct wire_value field;
+    if (wire_get(v, "source_len", &field) && w->model.family != MODEL_ENCODER_DECODER)
+        return wire_fail(&field, why, PROBLEM_LIMIT,
+                         "is for encoder-decoders: this model has one sequence, of seq_len");
+    return wire_uint_of(v, "source_len", 1, MODEL_SEQ_MAX, &w->source_len, why);
+}
+
 bool wire_workload_read(const struct wire_value *v, bool seq_len_optional, struct arena *a, struct wire_workload *out,
                         struct problem *why) {
-    static const char *const fields[] = {"model",   "seq_len",   "batch",     "dtype",       "attention",
-                                         "dropout", "optimizer", "framework", "parallelism", "gradient_accumulation",
+    static const char *const fields[] = {"model",
+                                         "seq_len",
+                                         "batch",
+                                         "dtype",
+                                         "attention",
+                                         "dropout",
+                                         "optimizer",
+                                         "framework",
+                                         "source_len",
+                                         "parallelism",
+                                         "gradient_accumulation",
                                          NULL};
     struct workload *w = &out->workload;
     struct wire_value model, field;
     *out = (struct wire_workload){.workload = {.seq_len = 1, .batch = 1, .threads = 1, .gradient_accumulation = 1}};
     if (!wire_object(v, fields, why) || !wire_need(v, "model", &model, why) ||
-        (!seq_len_optional && !wire_need(v, "seq_len", &field, why)) ||
-        !wire_uint_of(v, "seq_len", 1, MODEL_SEQ_MAX, &w->seq_len, why) ||
         !wire_uint_of(v, "batch", 1, MODEL_BATCH_MAX, &w->batch, why) ||
         !wire_uint_of(v, "gradient_accumulation", 1, 1u << 20, &w->gradient_accumulation, why) ||
         !dtype_read(v, &w->dtype, why) || !wire_real_of(v, "dropout", 0, 1, &w->dropout, why) ||
@@ -268,6 +291,8 @@ bool wire_workload_read(const struct wire_value *v, bool seq_len_optional, struc
         !wire_model_read(&model, a, &out->model, why))
         return false;
     w->model = out->model.model;
+    if (!seq_len_read(v, seq_len_optional, w, why) || !source_len_read(v, w, why))
+        return false;
     if (out->megatron && w->model.max_positions < w->seq_len)
         w->model.max_positions = w->seq_len; /* the closed forms count none */
     return workload_check(w, why) || wire_nest(v, why);

@@ -93,11 +93,9 @@ static bool model_problem(const struct wire_value *config, const struct wire_con
     static const struct {
         const char *where;
         size_t offset;
-    } fields[] = {{"/kv_heads", AT(kv_heads)},
-                  {"/heads", AT(heads)},
-                  {"/head_dim", AT(head_dim)},
-                  {"/d_ff", AT(d_ff)},
-                  {"/experts_per_token", AT(experts_per_token)}};
+    } fields[] = {{"/kv_heads", AT(kv_heads)},           {"/heads", AT(heads)},
+                  {"/head_dim", AT(head_dim)},           {"/d_ff", AT(d_ff)},
+                  {"/max_positions", AT(max_positions)}, {"/experts_per_token", AT(experts_per_token)}};
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
         for (const struct wire_config_row *row = type->rows; strcmp(why->where, fields[i].where) == 0 && row->key;
              row++)

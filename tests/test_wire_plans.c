@@ -93,6 +93,7 @@ static bool asked(const struct case_file *f, char *line, struct request *request
     char *method = strsep(&line, " "), *target = strsep(&line, " "), *path = strsep(&target, "?");
     const struct route *route = path ? route_of(method, path) : NULL;
     cr_assert(route, "%s:%u: there is no %s %s", f->name, f->line, method, path ? path : "");
+    request->raw_query = target ? arena_printf(request->arena, why, "%s", target) : "";
     request->body = line ? line : "";
     request->body_bytes = strlen(request->body);
     return route_query_parse(target ? target : "", request->arena, &request->query, &request->n_query, why) &&

@@ -9,6 +9,7 @@ static bool paper_check(const struct workload *w, struct problem *why) {
         bool differs;
         const char *where, *wants;
     } rows[] = {
+        {m->family == MODEL_VISION || m->family == MODEL_ENCODER_DECODER, "/model/family", "decoder"},
         {m->norm != MODEL_LAYERNORM, "/model/norm", "layernorm"},
         {m->mlp != MODEL_GELU && m->mlp != MODEL_GELU_TANH, "/model/mlp", "gelu"},
         {m->d_ff != 4 * m->d_model, "/model/d_ff", "4 times d_model"},

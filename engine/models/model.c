@@ -139,6 +139,9 @@ bool workload_check(const struct workload *w, struct problem *why) {
     if (w->model.positions == MODEL_LEARNED && w->seq_len > positions)
         return problem_set(why, PROBLEM_LIMIT, "/seq_len", "is %llu; the model has %llu learned positions",
                            (unsigned long long)w->seq_len, (unsigned long long)positions);
+    if (w->model.positions == MODEL_LEARNED && !w->model.mel_bins && w->source_len > positions)
+        return problem_set(why, PROBLEM_LIMIT, "/source_len", "is %llu; the model has %llu learned positions",
+                           (unsigned long long)w->source_len, (unsigned long long)positions);
     if (w->batch == 0 || w->batch > MODEL_BATCH_MAX)
         return problem_set(why, PROBLEM_LIMIT, "/batch", "is %llu; it must be from 1 to %llu",
                            (unsigned long long)w->batch, (unsigned long long)MODEL_BATCH_MAX);

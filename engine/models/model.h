@@ -96,6 +96,8 @@ struct model {
     uint64_t image_height, image_width, patch_height, patch_width, channels, classes;
     /* encoder-decoders: layers, heads and d_ff are the decoder's; these the encoder's, 0: as the decoder */
     uint64_t source_layers, source_heads, source_head_dim, source_d_ff;
+    bool own_tables; /* untied, encoder and decoder have embeddings of their own, and one is left that nothing reads
+                        (BART) */
     uint64_t relative_buckets;
     uint64_t mel_bins, source_positions; /* the encoder hears: two frames of so many bins a position, all positions
                                             (Whisper); 0: it reads tokens */

@@ -262,8 +262,15 @@ static uint32_t translation_step(struct lowering *l) {
     e.tokens = ids(l, "tokens");
     uint32_t targets = ids(l, "targets");
     e.table = lower_parameter(l, "embedding.weight", 2, (uint64_t[]){m->vocab, m->d_model});
+    uint32_t source_table = e.table;
+    if (m->own_tables && !m->tied_embeddings) {
+        const uint64_t table[] = {m->vocab, m->d_model};
+        source_table = lower_parameter(l, "source.embedding.weight", 2, table);
+        if (graph_tensor(l->g, TENSOR_PARAMETER, "embedding.spare", l->w->dtype, 2, table, false, l->why) == GRAPH_NONE)
+            return GRAPH_NONE;
+    }
     const struct lowering decoder = *l;
-    const uint32_t memory = encode(l, source, e.table);
+    const uint32_t memory = encode(l, source, source_table);
     *l = decoder;
     uint32_t y = embed(l, &e);
     l->relative_bias = relative_bias(l, "relative_bias", "relative_bias.weight");

@@ -235,9 +235,9 @@ MODELS = (
                                    layer_types=["full_attention", "sliding_attention", "full_attention"])))
     + rows("deepseek_v2", ("deepseek_v2 defaults", {"num_experts_per_tok": 6}),
            ("deepseek-v2-lite", llama(2048, 27, 16, 10944, 102400, num_key_value_heads=16,
-                                      **mla(None, 512, 128, 64, 128), moe_intermediate_size=1408, n_routed_experts=64, n_shared_experts=2,
-                                      num_experts_per_tok=6, first_k_dense_replace=1, topk_method="greedy",
-                                      n_group=1, topk_group=1)),
+                                      **mla(None, 512, 128, 64, 128), moe_intermediate_size=1408, n_routed_experts=64,
+                                      n_shared_experts=2, num_experts_per_tok=6, first_k_dense_replace=1,
+                                      topk_method="greedy", n_group=1, topk_group=1)),
            ("deepseek-v2", llama(5120, 60, 128, 12288, 102400, num_key_value_heads=128, **mla(1536, 512, 128, 64, 128),
                                  moe_intermediate_size=1536, n_routed_experts=160, n_shared_experts=2,
                                  num_experts_per_tok=6, first_k_dense_replace=1, topk_method="group_limited_greedy",
