@@ -23,6 +23,7 @@ struct table {
     unsigned char *cell; /* [step][value] */
     bool *ran;           /* by op */
     bool *second;        /* by step: runs an op that ran before */
+    uint32_t needless;   /* the first second run that made nothing that was missing; n_steps: none */
     uint32_t turn;
 };
 
@@ -58,7 +59,7 @@ static void appear(const struct table *t, unsigned char *now, uint32_t value, bo
 
 static void forwards(struct table *t) {
     unsigned char *now = calloc(t->n_values, 1);
-    t->turn = t->p->n_steps;
+    t->turn = t->needless = t->p->n_steps;
     for (uint32_t v = 0; v < t->g->n_tensors; v++)
         now[v] = t->g->tensors[v].role == TENSOR_INPUT ? HERE : 0;
     for (uint32_t i = 0; i < t->p->n_steps; i++) {
@@ -67,8 +68,13 @@ static void forwards(struct table *t) {
         if (s.op == STEP_RUN) {
             t->second[i] = t->ran[s.of];
             t->ran[s.of] = true;
-            for (uint32_t o = 0; o < op->n_outputs; o++)
+            bool missing = !t->second[i] || op->kind == OP_FUNCTION; /* those leave things in their context */
+            for (uint32_t o = 0; o < op->n_outputs; o++) {
+                missing |= !(now[op->outputs[o]] & HERE);
                 appear(t, now, op->outputs[o], t->second[i]);
+            }
+            if (!missing && t->needless == t->p->n_steps)
+                t->needless = i;
         }
         if (s.op == STEP_GRAD) {
             for (uint32_t o = 0; o < op->n_results; o++)
@@ -202,7 +208,8 @@ static bool sums_judge(const struct table *t, struct problem *why) {
         if (parameter->role == TENSOR_PARAMETER && parameter->storage == v)
             persistent += parameter->bytes + (parameter->needs_grad ? parameter->bytes : 0);
     }
-    return same("the turn", t->turn, p->turn, t->turn, why) &&
+    return same("the first needless run", t->needless, p->n_steps, t->needless, why) &&
+           same("the turn", t->turn, p->turn, t->turn, why) &&
            same("saved activations", t->turn, p->saved_activations_bytes, saved_at_turn(t), why) &&
            same("forward FLOPs", 0, p->forward_flops, forward, why) &&
            same("recompute FLOPs", 0, p->recompute_flops, again, why) &&

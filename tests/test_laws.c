@@ -116,6 +116,64 @@ Test(laws, every_figure_of_every_random_graph_is_counted_again) {
               waste.sum / (double)waste.plans);
 }
 
+/* ---- what is kept ---- */
+
+/* Does anything outside the layers save t, or a layer that does not make it read it? */
+static bool outlives_layers(const struct graph *g, uint32_t t) {
+    const uint32_t maker = g->tensors[t].producer;
+    for (uint32_t o = 0; o < g->n_ops; o++) {
+        const struct op *op = &g->ops[o];
+        bool own = maker != GRAPH_NONE && g->ops[maker].layer == op->layer;
+        for (uint32_t i = 0; op->layer == GRAPH_NONE && i < op->n_saved; i++)
+            if (op->saved[i] == t)
+                return true;
+        for (uint32_t i = 0; op->layer != GRAPH_NONE && !own && i < op->n_inputs; i++)
+            if (op->reads[i] == t)
+                return true;
+    }
+    return false;
+}
+
+Test(laws, every_layer_keeps_what_layers_read_and_drops_what_they_make) {
+    for (uint64_t seed = 1; seed <= cases(40, 1000); seed++) {
+        struct step_case c;
+        struct plan p;
+        struct workload w = laws_workload(seed);
+        uint64_t bytes = 0;
+        lower(&c, seed, &w);
+        plan_it(&c, &(struct strategy){.planner = &planner_every_layer}, &p);
+        for (uint32_t t = 0; t < c.g.n_tensors; t++)
+            if (c.g.tensors[t].role != TENSOR_PARAMETER && outlives_layers(&c.g, t))
+                bytes += c.g.tensors[t].bytes;
+        cr_assert_eq(p.saved_activations_bytes, bytes, "seed %lu: %s: saved %lu, not %lu", seed, c.text,
+                     p.saved_activations_bytes, bytes);
+        arena_free(&c.arena);
+    }
+}
+
+/* Each named part is recomputed from its own input: what two of them save together is what each saves. */
+Test(laws, parts_count_for_themselves) {
+    for (uint64_t seed = 1; seed <= cases(40, 1000); seed++) {
+        struct step_case c;
+        struct plan one[2], both;
+        struct workload w = laws_workload(seed);
+        struct strategy s = {.planner = &planner_selective, .selection = {.parts = PART_ATTENTION}};
+        lower(&c, seed, &w);
+        const uint64_t all = c.standard.saved_activations_bytes;
+        plan_it(&c, &s, &one[0]);
+        s.selection.parts = PART_MLP;
+        plan_it(&c, &s, &one[1]);
+        s.selection.parts |= PART_ATTENTION;
+        plan_it(&c, &s, &both);
+        cr_assert_eq(all - both.saved_activations_bytes,
+                     2 * all - one[0].saved_activations_bytes - one[1].saved_activations_bytes, "seed %lu: %s", seed,
+                     c.text);
+        cr_assert_eq(both.recompute_flops, one[0].recompute_flops + one[1].recompute_flops, "seed %lu: %s", seed,
+                     c.text);
+        arena_free(&c.arena);
+    }
+}
+
 static uint32_t op_on(struct graph *g, enum op_kind kind, uint32_t layer, const uint32_t *inputs, uint32_t n) {
     struct problem why = {0};
     const struct op op = {
@@ -189,6 +247,7 @@ Test(laws, strategies_that_mean_the_same_are_the_same_plan) {
             {{.planner = &planner_uniform, .segments = L}, {.planner = &planner_every_layer}},
             {{.planner = &planner_block, .k = L}, {.planner = &planner_every_layer}},
             {{.planner = &planner_block, .k = L + 9}, {.planner = &planner_every_layer}},
+            {{.planner = &planner_selective, .selection = {.op_kinds = UINT32_MAX}}, {.planner = &planner_every_layer}},
             {{.planner = &planner_custom, .layers = layers[0], .n_layers = L}, {.planner = &planner_standard}},
             {{.planner = &planner_custom, .layers = layers[1], .n_layers = L}, {.planner = &planner_every_layer}},
             {{.planner = &planner_custom, .layers = layers[2], .n_layers = L},
