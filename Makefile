@@ -27,7 +27,8 @@ CLIENT_L  = $(shell pkg-config --libs libcurl jansson)
 ENGINE := $(wildcard engine/*.c engine/*/*.c)
 SERVER := $(filter-out server/main.c,$(wildcard server/*.c))
 RCTL   := $(wildcard clients/c/rematctl*.c)
-TESTS  := $(wildcard tests/test_*.c tests/support*.c) $(if $(filter tsan,$(VARIANT)),tests/tsan/main.c)
+LAWS   := $(wildcard tests/laws_*.c)
+TESTS  := $(wildcard tests/test_*.c tests/support*.c) $(LAWS) $(if $(filter tsan,$(VARIANT)),tests/tsan/main.c)
 obj     = $(patsubst %.c,$(B)/%.o,$(1))
 
 .PHONY: all run demo test check house bench bench-http fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters
@@ -97,7 +98,7 @@ house:
 	@tests/house.sh
 
 BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/bench_*.c))
-$(B)/bench/%: $(B)/tests/bench/%.o $(B)/libremat.a
+$(B)/bench/%: $(B)/tests/bench/%.o $(call obj,$(LAWS)) $(B)/libremat.a
 	@mkdir -p $(dir $@)
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(ENGINE_L)
 bench: $(BENCHES)

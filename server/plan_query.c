@@ -101,10 +101,14 @@ bool plan_query_frontier_read(const struct wire_value *v, struct arena *a, struc
 
 /* ---- planning ---- */
 
+static uint64_t passes(const struct plan_query *q) {
+    return q->w.workload.gradient_accumulation ? q->w.workload.gradient_accumulation : 1;
+}
+
 /* A step is so many passes over the graph; their FLOPs can be counted like those of one. */
 static bool step_check(const struct plan_query *q, const struct plan *p, struct problem *why) {
     const uint64_t pass = p->forward_flops + p->backward_flops + p->recompute_flops; /* at most 2^62 */
-    if (pass <= ((uint64_t)1 << 62) / q->w.workload.gradient_accumulation)
+    if (pass <= ((uint64_t)1 << 62) / passes(q))
         return true;
     return problem_set(why, PROBLEM_LIMIT, "/workload/gradient_accumulation",
                        "makes more than 2^62 operations of a step");
@@ -112,7 +116,7 @@ static bool step_check(const struct plan_query *q, const struct plan *p, struct 
 
 bool plan_query_tokens(const struct plan_query *q, uint64_t *tokens, struct problem *why) {
     const struct workload *w = &q->w.workload;
-    if (units_product((const uint64_t[]){w->batch, w->seq_len, w->gradient_accumulation}, 3, tokens))
+    if (units_product((const uint64_t[]){w->batch, w->seq_len, passes(q)}, 3, tokens))
         return true;
     return problem_set(why, PROBLEM_LIMIT, "/workload/gradient_accumulation", "makes more than 2^64 tokens a step");
 }
@@ -160,7 +164,7 @@ double plan_query_seconds(const struct plan_query *q, const struct plan *p) {
         double traffic = (double)step_bytes(p->graph, s) / q->device->bandwidth;
         seconds += flops > traffic ? flops : traffic;
     }
-    return seconds * (double)q->w.workload.gradient_accumulation;
+    return seconds * (double)passes(q);
 }
 
 /* ---- answering ---- */
@@ -215,7 +219,6 @@ static void put_peak(const struct plan *p, struct wire_out *o) {
 
 static void put_cost(const struct plan_query *q, const struct plan *p, const struct plan *standard,
                      struct wire_out *o) {
-    const uint64_t passes = q->w.workload.gradient_accumulation;
     wire_open(o, "standard", '{');
     wire_put_uint(o, "peak_bytes", standard->peak_bytes);
     wire_put_uint(o, "saved_activations_bytes", standard->saved_activations_bytes);
@@ -224,9 +227,9 @@ static void put_cost(const struct plan_query *q, const struct plan *p, const str
     wire_put_real(o, "compute_overhead_pct",
                   100 * (double)p->recompute_flops / ((double)p->forward_flops + (double)p->backward_flops));
     wire_open(o, "flops", '{');
-    wire_put_uint(o, "forward", p->forward_flops * passes);
-    wire_put_uint(o, "backward", p->backward_flops * passes);
-    wire_put_uint(o, "recompute", p->recompute_flops * passes);
+    wire_put_uint(o, "forward", p->forward_flops * passes(q));
+    wire_put_uint(o, "backward", p->backward_flops * passes(q));
+    wire_put_uint(o, "recompute", p->recompute_flops * passes(q));
     wire_close(o, '}');
     if (q->device)
         wire_put_real(o, "step_seconds", plan_query_seconds(q, p));

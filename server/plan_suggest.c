@@ -84,7 +84,7 @@ struct more {
 };
 
 static bool selects(const struct selection *s, const struct op *op) {
-    return (op->parts & s->parts) || (s->op_kinds & 1u << op->kind);
+    return (op->parts & s->parts) || (s->op_kinds & UINT64_C(1) << op->kind);
 }
 
 /* How a layer stands today. */
@@ -118,7 +118,7 @@ static void put_selection(const struct selection *s, const char *key, struct wir
         if (s->parts & parts[i].part)
             wire_put_string(o, NULL, parts[i].name);
     for (unsigned kind = 0; kind < OP_KINDS; kind++)
-        if (s->op_kinds & 1u << kind)
+        if (s->op_kinds & UINT64_C(1) << kind)
             wire_put_string(o, NULL, op_table[kind]->name);
     wire_close(o, ']');
 }
@@ -220,7 +220,7 @@ static bool names_try(struct more *t) {
         if (!trial_of(t, parts[i].name, &(struct selection){.parts = parts[i].part}))
             return false;
     for (unsigned kind = 0; kind < OP_KINDS; kind++) /* the name "attention" is the part's */
-        if (kind != OP_ATTENTION && !trial_of(t, op_table[kind]->name, &(struct selection){.op_kinds = 1u << kind}))
+        if (kind != OP_ATTENTION && !trial_of(t, op_table[kind]->name, &(struct selection){.op_kinds = UINT64_C(1) << kind}))
             return false;
     return true;
 }

@@ -1,11 +1,10 @@
-/* test_plan.c - plans: known peaks worked out by hand, laws over random graphs, a second simulator, illegal programs.
- */
+/* test_plan.c - plans: known peaks worked out by hand, laws over random graphs of kernels, illegal programs. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/base/units.h"
+#include "tests/laws.h"
 #include "tests/support.h"
 
 static const struct strategy_layer custom_layers[] = {{LAYER_KEEP, {0, 0}},
@@ -35,78 +34,9 @@ static const struct strategy strategies[] = {
 };
 #define STRATEGIES (sizeof strategies / sizeof strategies[0])
 
-/* ---- a second simulator: no lives, no differences, just sets of what is there after each step ---- */
-
-static uint64_t brute_peak(const struct plan *plan, uint64_t *at_end) {
-    const struct graph *g = plan->graph;
-    bool *here = calloc(2 * g->n_tensors, sizeof *here);
-    uint64_t peak = 0;
-    for (uint32_t t = 0; t < g->n_tensors; t++)
-        here[t] = g->tensors[t].role == TENSOR_INPUT;
-    for (uint32_t i = 0; i < plan->n_steps; i++) {
-        const struct op *op = plan->steps[i].op == STEP_FREE ? NULL : &g->ops[plan->steps[i].of];
-        uint64_t bytes = 0;
-        if (plan->steps[i].op == STEP_RUN) {
-            for (uint32_t o = 0; o < op->n_outputs; o++)
-                here[op->outputs[o]] = true;
-            bytes = op->forward_work_bytes;
-        } else if (plan->steps[i].op == STEP_GRAD) {
-            for (uint32_t o = 0; o < op->n_results; o++)
-                here[g->n_tensors + op->outputs[o]] |= g->tensors[op->outputs[o]].needs_grad;
-            for (uint32_t o = 0; o < op->n_inputs; o++)
-                here[g->n_tensors + op->reads[o]] |= g->tensors[op->reads[o]].needs_grad;
-            bytes = op->backward_work_bytes;
-        }
-        for (uint32_t v = 0; v < 2 * g->n_tensors; v++)
-            if (here[v] && g->tensors[v % g->n_tensors].role != TENSOR_PARAMETER)
-                bytes += units_extent(g->tensors[v % g->n_tensors].bytes);
-        peak = units_max(peak, bytes);
-        if (plan->steps[i].op == STEP_FREE)
-            here[plan->steps[i].of] = false;
-    }
-    *at_end = 0;
-    for (uint32_t v = 0; v < 2 * g->n_tensors; v++)
-        if (here[v] && g->tensors[v % g->n_tensors].role != TENSOR_PARAMETER)
-            *at_end += g->tensors[v % g->n_tensors].bytes;
-    free(here);
-    return peak;
-}
-
-static uint64_t requested_bytes(const struct graph *g) {
-    uint64_t bytes = 0;
-    for (uint32_t t = 0; t < g->n_tensors; t++)
-        if (g->tensors[t].role != TENSOR_PARAMETER)
-            bytes +=
-                g->tensors[t].bytes * ((g->tensors[t].requested ? 1u : 0u) + (g->tensors[t].grad_requested ? 1u : 0u));
-    return bytes;
-}
-
-/* Extents that live at once never share a byte, and all lie within the slab. */
-static void layout_assert(const struct plan *p) {
-    for (uint32_t i = 0; i < p->n_extents; i++) {
-        const struct extent *a = &p->extents[i];
-        cr_assert(a->offset + a->bytes <= p->slab_bytes);
-        cr_assert_eq(a->offset % UNITS_EXTENT, 0u);
-        for (uint32_t j = 0; j < i; j++) {
-            const struct extent *b = &p->extents[j];
-            bool apart = a->last < b->first || b->last < a->first || a->offset + a->bytes <= b->offset ||
-                         b->offset + b->bytes <= a->offset;
-            cr_assert(apart, "extents %u and %u overlap", i, j);
-        }
-    }
-}
-
 static void plan_assert(const struct plan *p) {
-    uint64_t at_end;
-    cr_assert_eq(brute_peak(p, &at_end), p->live_peak_bytes);
-    cr_assert_eq(at_end, requested_bytes(p->graph));
-    cr_assert(p->slab_bytes >= p->live_peak_bytes);
-    cr_assert_eq(p->peak_bytes, p->persistent_bytes + p->slab_bytes);
-    const struct plan_moment *m = &p->peak;
-    cr_assert_eq(m->saved_activations_bytes + m->recomputed_bytes + m->activation_gradients_bytes +
-                     m->inputs_outputs_bytes + m->transient_bytes + m->workspace_bytes,
-                 p->live_peak_bytes);
-    layout_assert(p);
+    struct problem why = {0};
+    cr_assert(laws_judge(p, &why), "%s", why.detail);
 }
 
 Test(plan, random_graphs_obey_the_laws_under_every_strategy) {
