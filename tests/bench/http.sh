@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 idle=$1 rounds=${2:-11} seconds=${3:-1}
-command -v wrk >/dev/null || .ci/install wrk
+command -v wrk >/dev/null || .ci/install bench
 work=$(mktemp -d)
 pids=
 finish() {
