@@ -220,7 +220,8 @@ static bool names_try(struct more *t) {
         if (!trial_of(t, parts[i].name, &(struct selection){.parts = parts[i].part}))
             return false;
     for (unsigned kind = 0; kind < OP_KINDS; kind++) /* the name "attention" is the part's */
-        if (kind != OP_ATTENTION && !trial_of(t, op_table[kind]->name, &(struct selection){.op_kinds = UINT64_C(1) << kind}))
+        if (kind != OP_ATTENTION &&
+            !trial_of(t, op_table[kind]->name, &(struct selection){.op_kinds = UINT64_C(1) << kind}))
             return false;
     return true;
 }

@@ -33,6 +33,17 @@ struct wire_config_type {
 extern const struct wire_config_type wire_config_types[];
 extern const unsigned wire_config_types_length;
 
+/* In wire_config_rows.c; each ends with a row without a key. */
+extern const struct wire_config_row wire_config_gpt2_rows[], wire_config_llama_rows[], wire_config_mistral_rows[],
+    wire_config_mixtral_rows[], wire_config_qwen2_rows[], wire_config_qwen3_rows[], wire_config_gemma2_rows[],
+    wire_config_bert_rows[], wire_config_roberta_rows[], wire_config_distilbert_rows[], wire_config_gemma_rows[],
+    wire_config_gemma3_rows[], wire_config_phi3_rows[], wire_config_starcoder2_rows[], wire_config_olmo2_rows[],
+    wire_config_gpt_neox_rows[], wire_config_gptj_rows[], wire_config_gpt_neo_rows[], wire_config_opt_rows[],
+    wire_config_bloom_rows[], wire_config_falcon_rows[], wire_config_phi_rows[], wire_config_stablelm_rows[],
+    wire_config_cohere_rows[], wire_config_qwen2_moe_rows[], wire_config_qwen3_moe_rows[], wire_config_gpt_oss_rows[],
+    wire_config_deepseek_v2_rows[], wire_config_deepseek_v3_rows[], wire_config_electra_rows[], wire_config_vit_rows[],
+    wire_config_t5_rows[], wire_config_bart_rows[], wire_config_whisper_rows[];
+
 /* An activation by the framework's name. */
 PROBLEM_MUST_CHECK bool wire_config_activation(const struct wire_value *v, const char *name, bool gated,
                                                struct model *m, struct problem *why);
