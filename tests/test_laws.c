@@ -41,6 +41,17 @@ static void plan_it(struct step_case *c, const struct strategy *s, struct plan *
               why.where, why.detail);
 }
 
+/* float32, long enough for activations to outweigh parameters. */
+static struct workload plain_step(uint64_t layers) {
+    struct workload w = {.model = {.layers = layers, .d_model = 256, .heads = 4, .kv_heads = 1, .vocab = 257},
+                         .seq_len = 1024,
+                         .batch = 4,
+                         .attention = &attn_table[ATTN_FLASH],
+                         .optimizer = optimizer_find("adamw")};
+    model_defaults(&w.model);
+    return w;
+}
+
 /* ---- every figure, every step ---- */
 
 static bool picks_ops(const struct strategy *s) {
@@ -62,8 +73,8 @@ static void against_standard(const struct step_case *c, const struct strategy *s
               c->seed, c->text, c->name, p->saved_activations_bytes, all->saved_activations_bytes);
 }
 
-/* Slab over live peak: 1 % on training steps. Where sizes are odd the smallest slab is hard to find, or larger than
- * that: a few of 10,000 random steps take up to 1.5 %. */
+/* Slab over live peak: at most 1 % on training steps. The least slab is NP-hard to find, and now and then lies above
+ * the live peak: of random steps with odd sizes 3 plans in 75,000 waste up to 1.4 %. */
 struct waste {
     uint64_t plans, above_1;
     double worst, sum;
@@ -94,8 +105,26 @@ Test(laws, every_figure_of_every_training_step_is_counted_again) {
         arena_free(&c.arena);
     }
     cr_log_info("%lu plans, %lu waste more than 1 %%, worst %.4f", waste.plans, waste.above_1, waste.worst);
-    cr_assert(waste.plans > 600 && waste.above_1 * 1000 <= waste.plans && waste.worst < 0.02,
+    cr_assert(waste.plans > 600 && waste.above_1 * 10000 <= waste.plans && waste.worst < 0.02,
               "%lu plans, %lu waste more than 1 %%, worst %.4f", waste.plans, waste.above_1, waste.worst);
+}
+
+/* Greedy orders alone leave 4.1 % of this one. */
+Test(laws, a_layout_that_takes_a_walk_to_find) {
+    struct step_case c;
+    struct plan p;
+    struct workload w = plain_step(2);
+    w.seq_len = 72;
+    w.model.norm = MODEL_RMSNORM;
+    w.model.positions = MODEL_NO_POSITIONS;
+    w.model.sandwich_norm = w.model.qk_norm = w.model.tied_embeddings = w.model.embedding_scale = true;
+    w.model.final_softcap = 30;
+    w.model.window = 149;
+    w.model.window_pattern = 2;
+    lower(&c, 0, &w);
+    plan_it(&c, &(struct strategy){.planner = &planner_block, .k = 1}, &p);
+    cr_assert_eq(p.slab_bytes, p.live_peak_bytes, "slab %lu, live peak %lu", p.slab_bytes, p.live_peak_bytes);
+    arena_free(&c.arena);
 }
 
 Test(laws, every_figure_of_every_random_graph_is_counted_again) {
@@ -316,9 +345,24 @@ static const struct {
                {"batch + 1", grow_batch},
                {"layers + 1", grow_layers}};
 
-/* More of anything never takes less. One exception: s segments of floor(L / s) layers, the last with the rest - 5
- * layers in 3 segments are 1, 1, 3 and 6 are 2, 2, 2, which can take less. */
+static void growth_assert(struct step_case *small, struct step_case *large, const char *name, struct strategy s,
+                          uint64_t *falls) {
+    struct plan p, q;
+    plan_it(small, &s, &p);
+    s.n_layers += s.n_layers && large->g.layers > small->g.layers; /* one more row of the list */
+    plan_it(large, &s, &q);
+    cr_assert(p.live_peak_bytes <= q.live_peak_bytes, "%s: seed %lu: %s: %s: live peak %lu, then %lu", name,
+              small->seed, small->text, small->name, p.live_peak_bytes, q.live_peak_bytes);
+    cr_assert(p.saved_activations_bytes <= q.saved_activations_bytes, "%s: seed %lu: %s: %s: saved %lu, then %lu", name,
+              small->seed, small->text, small->name, p.saved_activations_bytes, q.saved_activations_bytes);
+    *falls += p.peak_bytes > q.peak_bytes;
+}
+
+/* More of anything never takes less. Two exceptions. Where a layout wastes bytes and the larger one does not, the peak
+ * may fall by them. And s segments are floor(L / s) layers each, the last takes the rest - 5 layers in 3 segments are
+ * 1, 1, 3 and 6 are 2, 2, 2, which can take less. */
 Test(laws, peaks_grow_with_seq_len_batch_and_layers) {
+    uint64_t pairs = 0, falls = 0;
     for (uint64_t seed = 1; seed <= cases(30, 2000); seed++)
         for (size_t i = 0; i < sizeof growths / sizeof growths[0]; i++) {
             struct step_case small, large;
@@ -326,23 +370,30 @@ Test(laws, peaks_grow_with_seq_len_batch_and_layers) {
             lower(&small, seed, &w);
             growths[i].grow(&w);
             lower(&large, seed, &w);
-            bool more_layers = large.g.layers > small.g.layers;
-            for (unsigned s = 0; s < small.strategies.n; s++) {
-                struct strategy one = small.strategies.list[s];
-                struct plan p, q;
-                if (more_layers && one.segments)
-                    continue;
-                plan_it(&small, &one, &p);
-                one.n_layers += one.n_layers && more_layers; /* one more row of the list */
-                plan_it(&large, &one, &q);
-                cr_assert(p.peak_bytes <= q.peak_bytes && p.live_peak_bytes <= q.live_peak_bytes &&
-                              p.saved_activations_bytes <= q.saved_activations_bytes,
-                          "%s: seed %lu: %s: %s: peak %lu, then %lu", growths[i].name, seed, small.text, small.name,
-                          p.peak_bytes, q.peak_bytes);
-            }
+            for (unsigned s = 0; s < small.strategies.n; s++)
+                if (small.strategies.list[s].segments == 0 || large.g.layers == small.g.layers) {
+                    growth_assert(&small, &large, growths[i].name, small.strategies.list[s], &falls);
+                    pairs++;
+                }
             arena_free(&small.arena);
             arena_free(&large.arena);
         }
+    cr_assert(falls * 10000 <= pairs, "%lu of %lu peaks fall", falls, pairs);
+}
+
+Test(laws, more_layers_in_as_many_segments_can_take_less) {
+    const struct strategy s = {.planner = &planner_uniform, .segments = 3};
+    struct step_case five, six;
+    struct plan p, q;
+    struct workload w = plain_step(5);
+    lower(&five, 0, &w);
+    w.model.layers = 6;
+    lower(&six, 0, &w);
+    plan_it(&five, &s, &p);
+    plan_it(&six, &s, &q);
+    cr_assert_gt(p.peak_bytes, q.peak_bytes);
+    arena_free(&five.arena);
+    arena_free(&six.arena);
 }
 
 /* ---- capacity ---- */
