@@ -9,6 +9,9 @@
 #include "tests/laws.h"
 
 static uint64_t cases(uint64_t few, uint64_t many) {
+#ifdef __SANITIZE_THREAD__ /* these run on one thread: little to see, slowly */
+    few = few / 8 + 1;
+#endif
     return getenv("REMATD_TESTS_LONG") ? many : few;
 }
 
@@ -105,7 +108,7 @@ Test(laws, every_figure_of_every_training_step_is_counted_again) {
         arena_free(&c.arena);
     }
     cr_log_info("%lu plans, %lu waste more than 1 %%, worst %.4f", waste.plans, waste.above_1, waste.worst);
-    cr_assert(waste.plans > 600 && waste.above_1 * 10000 <= waste.plans && waste.worst < 0.02,
+    cr_assert(waste.plans >= cases(60, 5000) * 10 && waste.above_1 * 10000 <= waste.plans && waste.worst < 0.02,
               "%lu plans, %lu waste more than 1 %%, worst %.4f", waste.plans, waste.above_1, waste.worst);
 }
 
@@ -149,7 +152,8 @@ Test(laws, every_figure_of_every_random_graph_is_counted_again) {
         arena_free(&a);
     }
     cr_log_info("%lu plans, %lu waste more than 1 %%, worst %.4f", waste.plans, waste.above_1, waste.worst);
-    cr_assert(waste.plans > 500 && waste.above_1 * 50 <= waste.plans && waste.sum <= 0.002 * (double)waste.plans,
+    cr_assert(waste.plans >= cases(40, 5000) * 10 && waste.above_1 * 50 <= waste.plans &&
+                  waste.sum <= 0.002 * (double)waste.plans,
               "%lu plans, %lu waste more than 1 %%, mean %.4f", waste.plans, waste.above_1,
               waste.sum / (double)waste.plans);
 }
