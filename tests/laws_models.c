@@ -50,7 +50,7 @@ static void heads(struct workload *w, uint64_t *r) {
 }
 
 static void feed_forward(struct workload *w, uint64_t *r) {
-    w->model.mlp = (enum model_mlp)laws_random(r, MODEL_GEGLU + 1);
+    w->model.mlp = (enum model_mlp)laws_random(r, MODEL_REGLU + 1);
     w->model.d_ff = coin(r) ? 4 * w->model.d_model : any_size(r, 14);
 }
 
@@ -73,12 +73,16 @@ static void positions(struct workload *w, uint64_t *r) {
 }
 
 static void norms(struct workload *w, uint64_t *r) {
-    w->model.norm = coin(r) ? MODEL_LAYERNORM : MODEL_RMSNORM;
+    w->model.norm = (enum model_norm)laws_random(r, MODEL_LAYERNORM_PLAIN + 1);
     w->model.qk_norm = one_in(r, 3);
+    w->model.qk_norm_over = (enum model_qk_norm)laws_random(r, MODEL_OVER_EACH_HEAD + 1);
+    w->model.output_norm = one_in(r, 5);
     w->model.sandwich_norm = one_in(r, 3);
     w->model.post_norm = one_in(r, 3);
     w->model.embedding_norm = one_in(r, 3);
     w->model.parallel = one_in(r, 4);
+    w->model.two_norms = coin(r);
+    w->model.no_final_norm = one_in(r, 8);
 }
 
 static void biases(struct workload *w, uint64_t *r) {
@@ -100,6 +104,47 @@ static void experts(struct workload *w, uint64_t *r) {
     w->model.experts = from_to(r, 1, 9);
     w->model.experts_per_token = from_to(r, 1, w->model.experts);
     w->model.expert_d_ff = any_size(r, 13);
+    w->model.shared_d_ff = coin(r) ? any_size(r, 12) : 0;
+    w->model.shared_gate = coin(r);
+    w->model.router_bias = coin(r);
+    w->model.expert_bias = coin(r);
+    w->model.dense_layers.bits[0] = laws_random(r, 64);
+}
+
+/* Keys and values from latent vectors; sinks; narrow embeddings. */
+static void oddities(struct workload *w, uint64_t *r) {
+    if (one_in(r, 5)) {
+        w->model.latent.rope_dim = w->model.head_dim / 2;
+        w->model.latent.q_rank = coin(r) ? any_size(r, 9) : 0;
+        w->model.latent.kv_rank = any_size(r, 9);
+        w->model.latent.value_dim = any_size(r, 8);
+    }
+    w->model.sinks = one_in(r, 5);
+    w->model.embedding_width = one_in(r, 5) ? any_size(r, 9) : 0;
+    w->model.project_bias = coin(r);
+    w->model.project_late = coin(r);
+}
+
+/* An encoder before the decoder: as deep and wide or not, of tokens or of sound, with biases by distance or not. */
+static void translation(struct workload *w, uint64_t *r) {
+    if (w->model.family != MODEL_DECODER || w->model.latent.kv_rank || !one_in(r, 3))
+        return;
+    w->model.family = MODEL_ENCODER_DECODER;
+    w->model.embedding_width = 0;
+    w->model.kv_heads = w->model.heads;
+    w->model.source_layers = coin(r) ? from_to(r, 1, 6) : 0;
+    w->model.source_d_ff = coin(r) ? any_size(r, 12) : 0;
+    w->source_len = coin(r) ? from_to(r, 1, w->seq_len) : 0;
+    w->model.own_tables = coin(r);
+    if (coin(r)) {
+        w->model.positions = MODEL_RELATIVE;
+        w->model.relative_buckets = from_to(r, 1, 32);
+    } else if (coin(r)) {
+        w->model.mel_bins = from_to(r, 1, 80);
+        w->model.source_positions = any_size(r, 10);
+        w->source_len = 0;
+        w->model.mlp = w->model.mlp < MODEL_SWIGLU ? w->model.mlp : MODEL_GELU;
+    }
 }
 
 static void encoder(struct workload *w, uint64_t *r) {
@@ -134,6 +179,8 @@ const struct laws_variation laws_variations[] = {
     {"masks", masks},
     {"experts", experts},
     {"encoder", encoder},
+    {"oddities", oddities},
+    {"translation", translation},
     {"step", step},
 };
 const unsigned laws_variations_length = sizeof laws_variations / sizeof laws_variations[0];
