@@ -100,9 +100,9 @@ static const char *const parts[] = {"attention", "attention_core", "mlp", "norm"
 static struct selection some_selection(uint64_t *r) {
     struct selection s = {.parts = (unsigned)laws_random(r, 16)};
     if (laws_random(r, 2))
-        s.op_kinds = (uint32_t)laws_random(r, 1u << OP_KINDS) & (uint32_t)laws_random(r, 1u << OP_KINDS);
+        s.op_kinds = laws_random(r, UINT64_C(1) << OP_KINDS) & laws_random(r, UINT64_C(1) << OP_KINDS);
     if (s.parts == 0 && s.op_kinds == 0)
-        s.op_kinds = 1u << laws_random(r, OP_KINDS);
+        s.op_kinds = UINT64_C(1) << laws_random(r, OP_KINDS);
     return s;
 }
 

@@ -59,6 +59,9 @@ static void vocabulary(struct workload *w, uint64_t *r) {
     w->model.tied_embeddings = coin(r);
     w->model.embedding_scale = one_in(r, 4);
     w->model.final_softcap = one_in(r, 4) ? 30 : 0;
+    w->model.embedding_width = one_in(r, 5) ? any_size(r, 10) : 0;
+    w->model.project_bias = coin(r);
+    w->model.project_late = coin(r);
 }
 
 static void tokens(struct workload *w, uint64_t *r) {
@@ -67,7 +70,8 @@ static void tokens(struct workload *w, uint64_t *r) {
 }
 
 static void positions(struct workload *w, uint64_t *r) {
-    w->model.positions = (enum model_positions)laws_random(r, MODEL_NO_POSITIONS + 1);
+    w->model.positions = (enum model_positions)laws_random(r, MODEL_RELATIVE + 1);
+    w->model.relative_buckets = from_to(r, 1, 32);
     w->model.reserved_positions = one_in(r, 4) ? 2 : 0;
     w->model.max_positions = w->model.reserved_positions + 4 * w->seq_len; /* room to grow */
 }
@@ -76,19 +80,27 @@ static void norms(struct workload *w, uint64_t *r) {
     w->model.norm = (enum model_norm)laws_random(r, MODEL_LAYERNORM_PLAIN + 1);
     w->model.qk_norm = one_in(r, 3);
     w->model.qk_norm_over = (enum model_qk_norm)laws_random(r, MODEL_OVER_EACH_HEAD + 1);
-    w->model.output_norm = one_in(r, 5);
     w->model.sandwich_norm = one_in(r, 3);
+    w->model.output_norm = one_in(r, 5);
+    w->model.no_final_norm = one_in(r, 5);
+    w->model.two_norms = coin(r);
     w->model.post_norm = one_in(r, 3);
     w->model.embedding_norm = one_in(r, 3);
     w->model.parallel = one_in(r, 4);
-    w->model.two_norms = coin(r);
-    w->model.no_final_norm = one_in(r, 8);
 }
 
 static void biases(struct workload *w, uint64_t *r) {
     w->model.bias_qkv = coin(r);
     w->model.bias_out = coin(r);
     w->model.bias_mlp = coin(r);
+    w->model.no_key_bias = one_in(r, 4);
+    w->model.head_bias = one_in(r, 4);
+    w->model.head_scale = one_in(r, 4);
+}
+
+static struct layer_set some_layers(uint64_t *r) {
+    struct layer_set s = {{laws_random(r, (uint64_t)1 << 8)}};
+    return s;
 }
 
 static void masks(struct workload *w, uint64_t *r) {
@@ -96,6 +108,18 @@ static void masks(struct workload *w, uint64_t *r) {
     w->model.window = one_in(r, 3) ? any_size(r, 13) : 0;
     w->model.window_pattern = coin(r) ? from_to(r, 1, 4) : 0;
     w->model.attention_softcap = one_in(r, 4) ? 50 : 0;
+    w->model.sinks = one_in(r, 5);
+    w->model.window_listed = one_in(r, 4);
+    w->model.window_layers = some_layers(r);
+}
+
+static void latent(struct workload *w, uint64_t *r) {
+    if (!one_in(r, 5))
+        return;
+    w->model.latent.kv_rank = any_size(r, 9);
+    w->model.latent.q_rank = coin(r) ? any_size(r, 10) : 0;
+    w->model.latent.rope_dim = from_to(r, 1, w->model.head_dim - 1);
+    w->model.latent.value_dim = ONE_OF(r, 1, 16, 128);
 }
 
 static void experts(struct workload *w, uint64_t *r) {
@@ -108,53 +132,56 @@ static void experts(struct workload *w, uint64_t *r) {
     w->model.shared_gate = coin(r);
     w->model.router_bias = coin(r);
     w->model.expert_bias = coin(r);
-    w->model.dense_layers.bits[0] = laws_random(r, 64);
+    w->model.dense_layers = one_in(r, 3) ? some_layers(r) : (struct layer_set){{0}};
 }
 
-/* Keys and values from latent vectors; sinks; narrow embeddings. */
-static void oddities(struct workload *w, uint64_t *r) {
-    if (one_in(r, 5)) {
-        w->model.latent.rope_dim = w->model.head_dim / 2;
-        w->model.latent.q_rank = coin(r) ? any_size(r, 9) : 0;
-        w->model.latent.kv_rank = any_size(r, 9);
-        w->model.latent.value_dim = any_size(r, 8);
-    }
-    w->model.sinks = one_in(r, 5);
-    w->model.embedding_width = one_in(r, 5) ? any_size(r, 9) : 0;
-    w->model.project_bias = coin(r);
-    w->model.project_late = coin(r);
+/* ---- families ---- */
+
+static void encoder(struct model *m, struct workload *w, uint64_t *r) {
+    (void)w;
+    m->bidirectional = true;
+    m->type_vocab = laws_random(r, 3);
+    m->spare_head_bias = coin(r);
+    m->mlm_head = m->mlp < MODEL_SWIGLU && coin(r); /* its activation has one input */
 }
 
-/* An encoder before the decoder: as deep and wide or not, of tokens or of sound, with biases by distance or not. */
-static void translation(struct workload *w, uint64_t *r) {
-    if (w->model.family != MODEL_DECODER || w->model.latent.kv_rank || !one_in(r, 3))
-        return;
-    w->model.family = MODEL_ENCODER_DECODER;
-    w->model.embedding_width = 0;
-    w->model.kv_heads = w->model.heads;
-    w->model.source_layers = coin(r) ? from_to(r, 1, 6) : 0;
-    w->model.source_d_ff = coin(r) ? any_size(r, 12) : 0;
+static void vision(struct model *m, struct workload *w, uint64_t *r) {
+    m->patch_height = from_to(r, 1, 16);
+    m->patch_width = from_to(r, 1, 16);
+    m->image_height = m->patch_height * from_to(r, 1, 20) + laws_random(r, m->patch_height);
+    m->image_width = m->patch_width * from_to(r, 1, 20);
+    m->channels = ONE_OF(r, 1, 3);
+    m->classes = ONE_OF(r, 1, 10, 1000);
+    m->reserved_positions = 0;
+    w->seq_len = model_tokens(m);
+}
+
+static void encoder_decoder(struct model *m, struct workload *w, uint64_t *r) {
+    m->source_layers = from_to(r, 1, 4);
+    m->source_heads = ONE_OF(r, 1, 2, 4);
+    m->source_head_dim = ONE_OF(r, 2, 64, 100);
+    m->source_d_ff = any_size(r, 13);
+    m->own_tables = coin(r);
     w->source_len = coin(r) ? from_to(r, 1, w->seq_len) : 0;
-    w->model.own_tables = coin(r);
-    if (coin(r)) {
-        w->model.positions = MODEL_RELATIVE;
-        w->model.relative_buckets = from_to(r, 1, 32);
-    } else if (coin(r)) {
-        w->model.mel_bins = from_to(r, 1, 80);
-        w->model.source_positions = any_size(r, 10);
-        w->source_len = 0;
-        w->model.mlp = w->model.mlp < MODEL_SWIGLU ? w->model.mlp : MODEL_GELU;
-    }
+    m->parallel = false; /* those have no place for the encoder's output, nor for these: */
+    m->embedding_width = 0;
+    m->latent.kv_rank = 0;
+    if (m->mlp >= MODEL_SWIGLU || one_in(r, 2))
+        return;
+    m->mel_bins = ONE_OF(r, 1, 80);
+    m->source_positions = any_size(r, 11);
+    w->source_len = 0;
 }
 
-static void encoder(struct workload *w, uint64_t *r) {
-    w->model.family = one_in(r, 3) ? MODEL_ENCODER : MODEL_DECODER;
-    if (w->model.family == MODEL_DECODER)
-        return;
-    w->model.bidirectional = true;
-    w->model.type_vocab = laws_random(r, 3);
-    w->model.spare_head_bias = coin(r);
-    w->model.mlm_head = w->model.mlp < MODEL_SWIGLU && coin(r); /* its activation has one input */
+static void family(struct workload *w, uint64_t *r) {
+    static void (*const more[])(struct model *, struct workload *,
+                                uint64_t *) = {[MODEL_DECODER] = NULL,
+                                               [MODEL_ENCODER] = encoder,
+                                               [MODEL_VISION] = vision,
+                                               [MODEL_ENCODER_DECODER] = encoder_decoder};
+    w->model.family = (enum model_family)laws_random(r, sizeof more / sizeof more[0]);
+    if (more[w->model.family])
+        more[w->model.family](&w->model, w, r);
 }
 
 static void step(struct workload *w, uint64_t *r) {
@@ -163,25 +190,15 @@ static void step(struct workload *w, uint64_t *r) {
     w->dropout = one_in(r, 3) ? 0.1 : 0;
     w->optimizer = &optimizer_table[laws_random(r, optimizer_table_length)];
     w->threads = (unsigned)laws_random(r, 5);
+    w->gradient_accumulation = laws_random(r, 4);
 }
 
 /* In order: later rows may read what earlier ones drew. */
 const struct laws_variation laws_variations[] = {
-    {"layers", layers},
-    {"width", width},
-    {"heads", heads},
-    {"feed_forward", feed_forward},
-    {"vocabulary", vocabulary},
-    {"tokens", tokens},
-    {"positions", positions},
-    {"norms", norms},
-    {"biases", biases},
-    {"masks", masks},
-    {"experts", experts},
-    {"encoder", encoder},
-    {"oddities", oddities},
-    {"translation", translation},
-    {"step", step},
+    {"layers", layers},         {"width", width},   {"heads", heads},         {"feed_forward", feed_forward},
+    {"vocabulary", vocabulary}, {"tokens", tokens}, {"positions", positions}, {"norms", norms},
+    {"biases", biases},         {"masks", masks},   {"latent", latent},       {"experts", experts},
+    {"family", family},         {"step", step},
 };
 const unsigned laws_variations_length = sizeof laws_variations / sizeof laws_variations[0];
 
@@ -198,12 +215,12 @@ struct workload laws_workload(uint64_t seed) {
 const char *laws_workload_text(const struct workload *w, char *text, size_t room) {
     const struct model *m = &w->model;
     snprintf(text, room,
-             "family %d layers %lu d_model %lu heads %lu/%lu x %lu d_ff %lu vocab %lu mlp %d norm %d positions %d "
-             "experts %lu/%lu window %lu/%lu post %d parallel %d sandwich %d qk %d tied %d seq_len %lu batch %lu %s %s "
-             "dropout %g threads %u",
-             m->family, m->layers, m->d_model, m->heads, m->kv_heads, m->head_dim, m->d_ff, m->vocab, m->mlp, m->norm,
-             m->positions, m->experts_per_token, m->experts, m->window, m->window_pattern, m->post_norm, m->parallel,
-             m->sandwich_norm, m->qk_norm, m->tied_embeddings, w->seq_len, w->batch, dtype_name(w->dtype),
-             w->attention->name, w->dropout, w->threads);
+             "%s layers %lu+%lu d_model %lu heads %lu/%lu x %lu d_ff %lu vocab %lu mlp %d norm %d positions %d "
+             "experts %lu/%lu latent %lu window %lu/%lu post %d parallel %d sandwich %d qk %d tied %d seq_len %lu+%lu "
+             "batch %lu %s %s dropout %g threads %u",
+             model_family_name(m->family), m->layers, m->source_layers, m->d_model, m->heads, m->kv_heads, m->head_dim,
+             m->d_ff, m->vocab, m->mlp, m->norm, m->positions, m->experts_per_token, m->experts, m->latent.kv_rank,
+             m->window, m->window_pattern, m->post_norm, m->parallel, m->sandwich_norm, m->qk_norm, m->tied_embeddings,
+             w->seq_len, w->source_len, w->batch, dtype_name(w->dtype), w->attention->name, w->dropout, w->threads);
     return text;
 }

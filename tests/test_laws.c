@@ -64,6 +64,44 @@ static bool picks_ops(const struct strategy *s) {
     return picks;
 }
 
+static bool saves(const struct graph *g, uint32_t tensor) {
+    for (uint32_t o = 0; o < g->n_ops; o++)
+        for (uint32_t i = 0; i < g->ops[o].n_saved; i++)
+            if (g->ops[o].saved[i] == tensor)
+                return true;
+    return false;
+}
+
+/* What second runs read and standard would not keep: to make a sum again takes its summands. */
+static uint64_t kept_for_recomputation(const struct plan *p) {
+    const struct graph *g = p->graph;
+    bool *ran = calloc(g->n_ops, sizeof *ran), *counted = calloc(g->n_tensors, sizeof *counted);
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < p->n_steps; i++) {
+        const struct op *op = p->steps[i].op == STEP_RUN ? &g->ops[p->steps[i].of] : NULL;
+        for (uint32_t o = 0; op && ran[p->steps[i].of] && o < op->n_inputs; o++) {
+            uint32_t read = op->reads[o];
+            if (g->tensors[read].role == TENSOR_PARAMETER || counted[read] || saves(g, read))
+                continue;
+            counted[read] = true;
+            bytes += g->tensors[read].bytes;
+        }
+        if (op)
+            ran[p->steps[i].of] = true;
+    }
+    free(ran);
+    free(counted);
+    return bytes;
+}
+
+/* Whole layers and the named parts begin where something is saved anyway; ops by name need not. */
+static bool by_op_name(const struct strategy *s) {
+    bool yes = s->selection.op_kinds != 0;
+    for (uint64_t l = 0; l < s->n_layers; l++)
+        yes |= s->layers[l].policy == LAYER_RECOMPUTE && s->layers[l].selection.op_kinds != 0;
+    return yes;
+}
+
 static void against_standard(const struct step_case *c, const struct strategy *s, const struct plan *p) {
     const struct plan *all = &c->standard;
     cr_assert_eq(p->forward_flops, all->forward_flops);
@@ -72,8 +110,9 @@ static void against_standard(const struct step_case *c, const struct strategy *s
     cr_assert(s->planner != &planner_standard || p->recompute_flops == 0, "standard recomputes");
     if (picks_ops(s)) /* what is kept to make one op's output again may be more than the output */
         return;
-    cr_assert(p->saved_activations_bytes <= all->saved_activations_bytes, "seed %lu: %s: %s saves %lu, standard %lu",
-              c->seed, c->text, c->name, p->saved_activations_bytes, all->saved_activations_bytes);
+    uint64_t most = all->saved_activations_bytes + (by_op_name(s) ? kept_for_recomputation(p) : 0);
+    cr_assert(p->saved_activations_bytes <= most, "seed %lu: %s: %s saves %lu; the most is %lu", c->seed, c->text,
+              c->name, p->saved_activations_bytes, most);
 }
 
 /* Slab over live peak: at most 1 % on training steps. The least slab is NP-hard to find, and now and then lies above
@@ -328,11 +367,17 @@ Test(laws, the_same_workload_twice_is_the_same_plan) {
 
 /* ---- growth ---- */
 
-static void grow_seq_len(struct workload *w) {
-    w->seq_len++;
+static void grow_tokens(struct workload *w) { /* an image is as long as it is */
+    w->model.image_height += w->model.patch_height;
+    if (w->model.family == MODEL_VISION)
+        w->model.max_positions = model_tokens(&w->model);
+    w->seq_len = w->model.family == MODEL_VISION ? model_tokens(&w->model) : w->seq_len + 1;
 }
-static void grow_seq_len_twice(struct workload *w) {
-    w->seq_len *= 2;
+static void grow_tokens_thrice(struct workload *w) {
+    w->model.image_height *= 3;
+    if (w->model.family == MODEL_VISION)
+        w->model.max_positions = model_tokens(&w->model);
+    w->seq_len = w->model.family == MODEL_VISION ? model_tokens(&w->model) : 3 * w->seq_len;
 }
 static void grow_batch(struct workload *w) {
     w->batch++;
@@ -344,8 +389,8 @@ static void grow_layers(struct workload *w) {
 static const struct {
     const char *name;
     void (*grow)(struct workload *w);
-} growths[] = {{"seq_len + 1", grow_seq_len},
-               {"seq_len * 2", grow_seq_len_twice},
+} growths[] = {{"seq_len + 1", grow_tokens},
+               {"seq_len * 3", grow_tokens_thrice},
                {"batch + 1", grow_batch},
                {"layers + 1", grow_layers}};
 
@@ -466,6 +511,8 @@ Test(laws, the_largest_that_fits_fits_and_one_more_does_not) {
         q.w.workload = w;
         q.w.model.model = w.model;
         for (q.find = PLAN_FIND_SEQ_LEN; q.find <= PLAN_FIND_LAYERS; q.find++) {
+            if (q.find == PLAN_FIND_SEQ_LEN && w.model.family == MODEL_VISION)
+                continue; /* an image has one length */
             struct strategy s = c.strategies.list[laws_random(&random, c.strategies.n)];
             if (q.find == PLAN_FIND_LAYERS && (s.segments || s.n_layers)) /* not monotone; a list for these layers */
                 s = (struct strategy){.planner = &planner_every_layer};
