@@ -23,8 +23,8 @@ static void lower(const struct model *m, struct arena *a, struct graph *g, const
 
 static bool same_op(const struct op *x, const struct op *y) {
     return x->kind == y->kind && strcmp(x->name, y->name) == 0 && x->layer == y->layer && x->n_inputs == y->n_inputs &&
-           memcmp(x->inputs, y->inputs, x->n_inputs * sizeof *x->inputs) == 0 &&
-           x->forward_flops == y->forward_flops && x->backward_flops == y->backward_flops;
+           memcmp(x->inputs, y->inputs, x->n_inputs * sizeof *x->inputs) == 0 && x->forward_flops == y->forward_flops &&
+           x->backward_flops == y->backward_flops;
 }
 
 static bool same_tensor(const struct tensor *x, const struct tensor *y) {
