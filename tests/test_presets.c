@@ -80,13 +80,13 @@ Test(presets, are_the_graphs_of_their_recorded_configs) {
         same_graph(&m, &read.model, name);
         same++;
     }
-    cr_expect_geq(same, 20, "%u of %u presets are recorded", same, presets_table_length);
+    cr_expect_geq(same, 51, "%u of %u presets are recorded", same, presets_table_length);
     arena_free(&a);
     wire_document_free(d);
 }
 
 Test(presets, say_whose_they_are) {
-    cr_expect_geq(presets_table_length, 45);
+    cr_expect_geq(presets_table_length, 90);
     for (unsigned i = 0; i < presets_table_length; i++) {
         const char *source = presets_table[i].source, *slash = strchr(source, '/');
         cr_expect(slash && slash != source && slash[1] && !strchr(slash + 1, '/') && !strchr(source, ' '), "%s: '%s'",

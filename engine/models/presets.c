@@ -32,6 +32,69 @@
         .d_model = d, .heads = h, .vocab = v, .max_positions = p, BIASES, .tied_embeddings = true,                     \
         .bidirectional = true, .post_norm = true, .embedding_norm = true, .mlm_head = true, __VA_ARGS__                \
     }
+/* Norms with biases, rotary positions, attention and feed-forward beside each other. */
+#define BESIDE(l, d, h, kv, v, ...)                                                                                    \
+    {                                                                                                                  \
+        .norm = MODEL_LAYERNORM, .positions = MODEL_ROTARY, .layers = l, .d_model = d, .heads = h, .kv_heads = kv,     \
+        .vocab = v, .max_positions = 2048, .parallel = true, __VA_ARGS__                                               \
+    }
+#define NEOX(l, d, h, v) BESIDE(l, d, h, h, v, .mlp = MODEL_GELU, BIASES, .two_norms = true)
+#define OPT(l, d, h, ...)                                                                                              \
+    {                                                                                                                  \
+        .mlp = MODEL_RELU, .norm = MODEL_LAYERNORM, .positions = MODEL_LEARNED, .layers = l, .d_model = d, .heads = h, \
+        .vocab = 50272, .max_positions = 2050, .reserved_positions = 2, BIASES, .tied_embeddings = true, __VA_ARGS__   \
+    }
+#define BLOOM(l, d, h)                                                                                                 \
+    {                                                                                                                  \
+        .mlp = MODEL_GELU_TANH, .norm = MODEL_LAYERNORM, .positions = MODEL_NO_POSITIONS, .layers = l, .d_model = d,   \
+        .heads = h, .vocab = 250880, .max_positions = 2048, BIASES, .tied_embeddings = true, .embedding_norm = true    \
+    }
+#define STARCODER2(l, d, h, kv, ...)                                                                                   \
+    {                                                                                                                  \
+        .mlp = MODEL_GELU_TANH, .norm = MODEL_LAYERNORM, .positions = MODEL_ROTARY, .layers = l, .d_model = d,         \
+        .heads = h, .kv_heads = kv, .vocab = 49152, .max_positions = 16384, .window = 4096, BIASES, __VA_ARGS__        \
+    }
+#define COHERE(l, d, h, kv, ff, ...)                                                                                   \
+    {                                                                                                                  \
+        .mlp = MODEL_SWIGLU, .norm = MODEL_LAYERNORM_NO_BIAS, .positions = MODEL_ROTARY, .layers = l, .d_model = d,    \
+        .heads = h, .kv_heads = kv, .d_ff = ff, .vocab = 256000, .max_positions = 8192, .tied_embeddings = true,       \
+        .parallel = true, __VA_ARGS__                                                                                  \
+    }
+#define GEMMA(l, d, h, kv, ff, v, p, ...)                                                                              \
+    {                                                                                                                  \
+        .mlp = MODEL_GEGLU, .norm = MODEL_RMSNORM, .positions = MODEL_ROTARY, .layers = l, .d_model = d, .heads = h,   \
+        .kv_heads = kv, .head_dim = 256, .d_ff = ff, .vocab = v, .max_positions = p, .tied_embeddings = true,          \
+        .embedding_scale = true, __VA_ARGS__                                                                           \
+    }
+#define OLMO2 .qk_norm = true, .qk_norm_over = MODEL_OVER_ROW, .output_norm = true
+#define GPT_OSS(l, e)                                                                                                  \
+    LLAMA(l, 2880, 64, 8, 2880, 201088, 131072, .head_dim = 64, .bias_qkv = true, .bias_out = true, .sinks = true,     \
+          .window = 128, .window_pattern = 2, .experts = e, .experts_per_token = 4, .router_bias = true,               \
+          .expert_bias = true)
+#define VIT(l, d, h)                                                                                                   \
+    {                                                                                                                  \
+        .family = MODEL_VISION, .mlp = MODEL_GELU, .norm = MODEL_LAYERNORM, .positions = MODEL_LEARNED, .layers = l,   \
+        .d_model = d, .heads = h, .max_positions = 197, BIASES, .bidirectional = true, .image_height = 224,            \
+        .image_width = 224, .patch_height = 16, .patch_width = 16, .channels = 3, .classes = 1000                      \
+    }
+#define T5(l, d, h, hd, ff)                                                                                            \
+    {                                                                                                                  \
+        .family = MODEL_ENCODER_DECODER, .mlp = MODEL_RELU, .norm = MODEL_RMSNORM, .positions = MODEL_RELATIVE,        \
+        .layers = l, .d_model = d, .heads = h, .head_dim = hd, .d_ff = ff, .vocab = 32128, .max_positions = 512,       \
+        .tied_embeddings = true, .head_scale = true, .relative_buckets = 32                                            \
+    }
+#define BART(l, d, h)                                                                                                  \
+    {                                                                                                                  \
+        .family = MODEL_ENCODER_DECODER, .mlp = MODEL_GELU, .norm = MODEL_LAYERNORM, .positions = MODEL_LEARNED,       \
+        .layers = l, .d_model = d, .heads = h, .vocab = 50265, .max_positions = 1026, .reserved_positions = 2, BIASES, \
+        .tied_embeddings = true, .post_norm = true, .embedding_norm = true, .own_tables = true                         \
+    }
+#define WHISPER(l, d, h, mel, v)                                                                                       \
+    {                                                                                                                  \
+        .family = MODEL_ENCODER_DECODER, .mlp = MODEL_GELU, .norm = MODEL_LAYERNORM, .positions = MODEL_LEARNED,       \
+        .layers = l, .d_model = d, .heads = h, .vocab = v, .max_positions = 448, BIASES, .no_key_bias = true,          \
+        .tied_embeddings = true, .mel_bins = mel, .source_positions = 1500                                             \
+    }
 
 const struct preset presets_table[] = {
     {"gpt2", GPT2(12, 768, 12), "openai-community/gpt2"},
@@ -91,6 +154,94 @@ const struct preset presets_table[] = {
     {"roberta-large", BERT(24, 1024, 16, 50265, 514, .type_vocab = 1, .reserved_positions = 2, .spare_head_bias = true),
      "FacebookAI/roberta-large"},
     {"distilbert-base-uncased", BERT(6, 768, 12, 30522, 512, .type_vocab = 0), "distilbert/distilbert-base-uncased"},
+    {"phi-2", BESIDE(32, 2560, 32, 32, 51200, .mlp = MODEL_GELU_TANH, BIASES, .head_bias = true), "microsoft/phi-2"},
+    {"phi-3-mini-4k", LLAMA(32, 3072, 32, 32, 8192, 32064, 4096, .window = 2047), "microsoft/Phi-3-mini-4k-instruct"},
+    {"phi-4", LLAMA(40, 5120, 40, 10, 17920, 100352, 16384, .head_dim = 128), "microsoft/phi-4"},
+    {"gemma-2b", GEMMA(18, 2048, 8, 1, 16384, 256000, 8192, .qk_norm = false), "google/gemma-2b"},
+    {"gemma-7b", GEMMA(28, 3072, 16, 16, 24576, 256000, 8192, .qk_norm = false), "google/gemma-7b"},
+    {"gemma-3-1b",
+     GEMMA(26, 1152, 4, 1, 6912, 262144, 32768, .qk_norm = true, .sandwich_norm = true, .window = 512,
+           .window_pattern = 6),
+     "google/gemma-3-1b-pt"},
+    {"olmo-2-7b", LLAMA(32, 4096, 32, 32, 11008, 100352, 4096, OLMO2), "allenai/OLMo-2-1124-7B"},
+    {"olmo-2-13b", LLAMA(40, 5120, 40, 40, 13824, 100352, 4096, OLMO2), "allenai/OLMo-2-1124-13B"},
+    {"stablelm-2-1.6b",
+     {.mlp = MODEL_SWIGLU,
+      .norm = MODEL_LAYERNORM,
+      .positions = MODEL_ROTARY,
+      .layers = 24,
+      .d_model = 2048,
+      .heads = 32,
+      .d_ff = 5632,
+      .vocab = 100352,
+      .max_positions = 4096,
+      .bias_qkv = true},
+     "stabilityai/stablelm-2-1_6b"},
+    {"starcoder2-3b", STARCODER2(30, 3072, 24, 2, TIED), "bigcode/starcoder2-3b"},
+    {"starcoder2-15b", STARCODER2(40, 6144, 48, 4, .tied_embeddings = false), "bigcode/starcoder2-15b"},
+    {"command-r", COHERE(40, 8192, 64, 64, 22528, .qk_norm = false), "CohereForAI/c4ai-command-r-v01"},
+    {"command-r-plus", COHERE(64, 12288, 96, 8, 33792, .qk_norm = true, .qk_norm_over = MODEL_OVER_EACH_HEAD),
+     "CohereForAI/c4ai-command-r-plus"},
+    {"pythia-1.4b", NEOX(24, 2048, 16, 50304), "EleutherAI/pythia-1.4b"},
+    {"pythia-12b", NEOX(36, 5120, 40, 50688), "EleutherAI/pythia-12b"},
+    {"gpt-neox-20b", NEOX(44, 6144, 64, 50432), "EleutherAI/gpt-neox-20b"},
+    {"gpt-j-6b",
+     BESIDE(28, 4096, 16, 16, 50400, .mlp = MODEL_GELU_TANH, .bias_mlp = true, .head_dim = 256, .head_bias = true),
+     "EleutherAI/gpt-j-6b"},
+    {"gpt-neo-2.7b",
+     {.mlp = MODEL_GELU_TANH,
+      .norm = MODEL_LAYERNORM,
+      .positions = MODEL_LEARNED,
+      .layers = 32,
+      .d_model = 2560,
+      .heads = 20,
+      .vocab = 50257,
+      .max_positions = 2048,
+      .bias_out = true,
+      .bias_mlp = true,
+      .tied_embeddings = true,
+      .window = 256,
+      .window_listed = true,
+      .window_layers = {{0xAAAAAAAA}}}, /* every second */
+     "EleutherAI/gpt-neo-2.7B"},
+    {"falcon-7b", BESIDE(32, 4544, 71, 1, 65024, .mlp = MODEL_GELU, TIED), "tiiuae/falcon-7b"},
+    {"falcon-40b", BESIDE(60, 8192, 128, 8, 65024, .mlp = MODEL_GELU, TIED, .two_norms = true), "tiiuae/falcon-40b"},
+    {"opt-125m", OPT(12, 768, 12, .post_norm = false), "facebook/opt-125m"},
+    {"opt-350m", OPT(24, 1024, 16, .post_norm = true, .embedding_width = 512), "facebook/opt-350m"},
+    {"opt-1.3b", OPT(24, 2048, 32, .post_norm = false), "facebook/opt-1.3b"},
+    {"opt-66b", OPT(64, 9216, 72, .post_norm = false), "facebook/opt-66b"},
+    {"bloom-560m", BLOOM(24, 1024, 16), "bigscience/bloom-560m"},
+    {"bloom-7b1", BLOOM(30, 4096, 32), "bigscience/bloom-7b1"},
+    {"bloom-176b", BLOOM(70, 14336, 112), "bigscience/bloom"},
+    {"qwen3-30b-a3b",
+     LLAMA(48, 2048, 32, 4, 6144, 151936, 40960, QWEN3, .experts = 128, .experts_per_token = 8, .expert_d_ff = 768),
+     "Qwen/Qwen3-30B-A3B"},
+    {"qwen3-235b-a22b",
+     LLAMA(94, 4096, 64, 4, 12288, 151936, 40960, QWEN3, .experts = 128, .experts_per_token = 8, .expert_d_ff = 1536),
+     "Qwen/Qwen3-235B-A22B"},
+    {"gpt-oss-20b", GPT_OSS(24, 32), "openai/gpt-oss-20b"},
+    {"gpt-oss-120b", GPT_OSS(36, 128), "openai/gpt-oss-120b"},
+    {"deepseek-v2-lite",
+     LLAMA(27, 2048, 16, 16, 10944, 102400, 163840, .head_dim = 192,
+           .latent = {.kv_rank = 512, .rope_dim = 64, .value_dim = 128}, .experts = 64, .experts_per_token = 6,
+           .expert_d_ff = 1408, .shared_d_ff = 2816, .dense_layers = {{0x1}}),
+     "deepseek-ai/DeepSeek-V2-Lite"},
+    {"deepseek-v3",
+     LLAMA(61, 7168, 128, 128, 18432, 129280, 163840, .head_dim = 192,
+           .latent = {.q_rank = 1536, .kv_rank = 512, .rope_dim = 64, .value_dim = 128}, .experts = 256,
+           .experts_per_token = 8, .expert_d_ff = 2048, .shared_d_ff = 2048, .dense_layers = {{0x7}}),
+     "deepseek-ai/DeepSeek-V3"},
+    {"vit-base-patch16-224", VIT(12, 768, 12), "google/vit-base-patch16-224"},
+    {"vit-large-patch16-224", VIT(24, 1024, 16), "google/vit-large-patch16-224"},
+    {"t5-small", T5(6, 512, 8, 64, 2048), "google-t5/t5-small"},
+    {"t5-base", T5(12, 768, 12, 64, 3072), "google-t5/t5-base"},
+    {"t5-large", T5(24, 1024, 16, 64, 4096), "google-t5/t5-large"},
+    {"t5-3b", T5(24, 1024, 32, 128, 16384), "google-t5/t5-3b"},
+    {"t5-11b", T5(24, 1024, 128, 128, 65536), "google-t5/t5-11b"},
+    {"bart-base", BART(6, 768, 12), "facebook/bart-base"},
+    {"bart-large", BART(12, 1024, 16), "facebook/bart-large"},
+    {"whisper-base", WHISPER(6, 512, 8, 80, 51865), "openai/whisper-base"},
+    {"whisper-large-v3", WHISPER(32, 1280, 20, 128, 51866), "openai/whisper-large-v3"},
 };
 const unsigned presets_table_length = sizeof presets_table / sizeof presets_table[0];
 
