@@ -44,7 +44,7 @@ static const char *const missing[] = {
 };
 
 bool plan_apply_is_checkpointed(const struct strategy *s, uint64_t layer) {
-    if (s->planner == &planner_every_layer || s->planner == &planner_uniform)
+    if (s->planner == &planner_every_layer || s->planner == &planner_uniform || s->planner == &planner_sqrt_n)
         return true;
     if (s->planner == &planner_every_n)
         return layer % s->n == 0;
@@ -54,9 +54,7 @@ bool plan_apply_is_checkpointed(const struct strategy *s, uint64_t layer) {
 }
 
 /* Whole layers: a list for torch.utils.checkpoint; groups of layers: checkpoint_sequential. */
-static bool put_torch(const struct plan_query *q, struct wire_out *o) {
-    const struct strategy *s = &q->strategy.strategy;
-    const uint64_t layers = q->w.workload.model.layers;
+static bool put_torch(const struct strategy *s, uint64_t layers, struct wire_out *o) {
     bool whole = s->planner != &planner_selective;
     if (s->planner == &planner_uniform && s->segments == 0 && layers % s->k)
         return false; /* its segments would have other sizes */
@@ -109,7 +107,10 @@ static bool put_megatron(const struct strategy *s, uint64_t layers, struct wire_
 }
 
 void plan_apply_put(const struct plan_query *q, struct wire_out *o) {
-    const struct strategy *s = &q->strategy.strategy;
+    const uint64_t layers = model_graph_layers(&q->w.workload.model);
+    const struct strategy uniform = {.planner = &planner_uniform, .k = planner_sqrt_n_layers(layers)};
+    const struct strategy *s =
+        q->strategy.strategy.planner == &planner_sqrt_n ? &uniform : &q->strategy.strategy; /* the same groups */
     const char *reasons[TOOLS] = {0};
     size_t row = 0;
     while (row + 1 < sizeof rows / sizeof rows[0] && rows[row].planner != s->planner)
@@ -117,7 +118,7 @@ void plan_apply_put(const struct plan_query *q, struct wire_out *o) {
     wire_open(o, "apply", '{');
     for (unsigned t = 0; t < TOOLS; t++) {
         const struct words *w = &rows[row].words[t];
-        if ((t == TORCH && put_torch(q, o)) || (t == MEGATRON && put_megatron(s, q->w.workload.model.layers, o)))
+        if ((t == TORCH && put_torch(s, layers, o)) || (t == MEGATRON && put_megatron(s, layers, o)))
             continue;
         wire_put_json(o, tool_names[t], w->json);
         if (!w->json)

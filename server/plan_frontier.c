@@ -43,7 +43,7 @@ static void candidates_make(struct frontier *f) {
                       {PART_ATTENTION, "[\"attention\"]"},
                       {PART_MLP, "[\"mlp\"]"},
                       {PART_ATTENTION | PART_MLP, "[\"attention\",\"mlp\"]"}};
-    const uint64_t layers = f->q->w.workload.model.layers;
+    const uint64_t layers = model_graph_layers(&f->q->w.workload.model);
     add(f, (struct strategy){.planner = &planner_standard}, "\"standard\"");
     for (size_t i = 0; i < sizeof selections / sizeof selections[0]; i++)
         add(f, (struct strategy){.planner = &planner_selective, .selection = {.parts = selections[i].parts}},

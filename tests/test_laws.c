@@ -324,6 +324,12 @@ Test(laws, strategies_that_mean_the_same_are_the_same_plan) {
             {{.planner = &planner_every_n, .n = 1}, {.planner = &planner_every_layer}},
             {{.planner = &planner_every_n, .n = L}, {.planner = &planner_block, .k = 1}},
             {{.planner = &planner_uniform, .k = 1}, {.planner = &planner_every_layer}},
+            {{.planner = &planner_sqrt_n},
+             {.planner = &planner_uniform,
+              .k = L < 2    ? 1
+                   : L < 5  ? 2
+                   : L < 10 ? 3
+                            : 4}},
             {{.planner = &planner_uniform, .k = L}, {.planner = &planner_uniform, .segments = 1}},
             {{.planner = &planner_uniform, .segments = L}, {.planner = &planner_every_layer}},
             {{.planner = &planner_block, .k = L}, {.planner = &planner_every_layer}},

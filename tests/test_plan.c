@@ -19,6 +19,7 @@ static const struct strategy strategies[] = {
     {.planner = &planner_every_n, .n = 2},
     {.planner = &planner_every_n, .n = 3},
     {.planner = &planner_uniform, .k = 1},
+    {.planner = &planner_sqrt_n},
     {.planner = &planner_uniform, .k = 3},
     {.planner = &planner_uniform, .segments = 2},
     {.planner = &planner_uniform, .segments = 4},

@@ -9,6 +9,10 @@ const char *model_family_name(enum model_family f) {
     return names[f];
 }
 
+uint64_t model_graph_layers(const struct model *m) {
+    return m->layers + (m->family == MODEL_ENCODER_DECODER ? m->source_layers : 0);
+}
+
 uint64_t model_tokens(const struct model *m) {
     return (m->image_height / m->patch_height) * (m->image_width / m->patch_width) + 1;
 }

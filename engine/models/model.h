@@ -120,6 +120,8 @@ struct workload {
 void model_defaults(struct model *m);
 /* Every bound and contradiction, by the name of the field: "/kv_heads". */
 PROBLEM_MUST_CHECK bool model_check(const struct model *m, struct problem *why);
+/* Of the graph: an encoder-decoder's are both stacks', the encoder's first. */
+uint64_t model_graph_layers(const struct model *m);
 /* What a sequence of it is long: seq_len for all but vision, which has its patches and a token. */
 uint64_t model_tokens(const struct model *m);
 /* The model's, and "/seq_len" (also past learned positions), "/source_len", "/batch", "/dropout". */

@@ -312,7 +312,7 @@ bool model_lower(const struct workload *w, struct arena *arena, struct graph *g,
     if (!workload_check(w, why) || !graph_init(g, arena, w->threads ? w->threads : 1, true, why))
         return false;
     g->borrow_names = true;
-    const uint32_t layers = (uint32_t)(m->layers + (m->family == MODEL_ENCODER_DECODER ? m->source_layers : 0));
+    const uint32_t layers = (uint32_t)model_graph_layers(m);
     if (!graph_reserve(g, 32 + layers * LAYER_TENSORS, 32 + layers * LAYER_OPS, why))
         return false;
     uint32_t end = steps[m->family](&l);

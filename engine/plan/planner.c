@@ -4,8 +4,8 @@
 #include <string.h>
 
 const struct planner *const planner_table[] = {
-    &planner_standard, &planner_every_layer, &planner_every_n, &planner_uniform,
-    &planner_block,    &planner_selective,   &planner_custom,
+    &planner_standard, &planner_every_layer, &planner_every_n,   &planner_uniform,
+    &planner_sqrt_n,   &planner_block,       &planner_selective, &planner_custom,
 };
 const unsigned planner_table_length = sizeof planner_table / sizeof planner_table[0];
 

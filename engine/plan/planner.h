@@ -53,7 +53,9 @@ extern const unsigned planner_table_length;
 const struct planner *planner_find(const char *name);
 
 extern const struct planner planner_standard, planner_every_layer, planner_every_n, planner_uniform, planner_block,
-    planner_selective, planner_custom;
+    planner_selective, planner_custom, planner_sqrt_n;
+/* Layers of one group of sqrt_n: the least whose square is at least `layers`. */
+uint64_t planner_sqrt_n_layers(uint64_t layers);
 
 /* Checks the parameters ("/n", "/segments", "/layers/3") and writes the plan. */
 PROBLEM_MUST_CHECK bool planner_plan(const struct graph *g, const struct strategy *s, struct arena *arena,
