@@ -47,7 +47,7 @@ static bool layers_count(const struct wire_value *list, uint64_t *layers, struct
         struct problem its_own = {0};
         struct arena scratch;
         arena_init(&scratch, 0);
-        *layers += plan_query_read(&v, false, &scratch, &q, &its_own) ? q.w.workload.model.layers : 0;
+        *layers += plan_query_read(&v, false, &scratch, &q, &its_own) ? model_graph_layers(&q.w.workload.model) : 0;
         arena_free(&scratch);
     }
     return *layers <= QUERIES_LAYERS_MAX ||

@@ -105,6 +105,25 @@ Test(families, a_checkpointed_translation_keeps_inputs_and_the_memory) {
     arena_free(&s.arena);
 }
 
+/* Whisper's encoder positions are parameters that nothing trains: no gradient, no states, no master copy. */
+Test(families, what_is_not_trained_has_no_optimizer_states) {
+    struct model whisper = t5;
+    struct planned s;
+    whisper.positions = MODEL_LEARNED;
+    whisper.mel_bins = 5;
+    whisper.source_positions = 9;
+    step_plan(
+        &s,
+        (struct workload){.model = whisper, .seq_len = 4, .batch = 1, .dtype = DTYPE_BFLOAT16, .attention = attn_table},
+        &planner_standard);
+    const struct model_persistent p = model_persistent(&s.graph);
+    const uint64_t frozen = 9 * 8;
+    cr_expect_eq(p.parameters_bytes, 2 * model_parameters(&s.graph));
+    cr_expect_eq(p.gradients_bytes, 2 * (model_parameters(&s.graph) - frozen));
+    cr_expect_eq(p.optimizer_bytes, 4 * (model_parameters(&s.graph) - frozen), "master copies alone under sgd");
+    arena_free(&s.arena);
+}
+
 Test(families, what_has_no_kernel_is_refused_by_name) {
     const struct {
         struct op op;

@@ -279,11 +279,12 @@ static uint32_t translation_step(struct lowering *l) {
     return loss(l, final_norm(l, LOWER_NAMES("final_norm"), y), e.table, targets);
 }
 
+/* Of what is trained: a parameter without a gradient has no states, and no copy to update. */
 static bool optimizer_bytes(const struct workload *w, struct graph *g, struct problem *why) {
     bool master = w->optimizer->steps && dtype_bytes(w->dtype) < sizeof(float);
     for (uint32_t t = 0; t < g->n_tensors; t++) {
         const struct tensor *p = &g->tensors[t];
-        if (p->role == TENSOR_PARAMETER &&
+        if (p->role == TENSOR_PARAMETER && p->needs_grad &&
             !units_add(g->optimizer_bytes, w->optimizer->state_bytes(p) + (master ? 4 * p->elements : 0),
                        &g->optimizer_bytes))
             return problem_set(why, PROBLEM_LIMIT, "/model", "has more parameters than can be counted");
