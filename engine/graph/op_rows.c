@@ -53,6 +53,26 @@ bool op_elementwise(struct graph *g, struct op *op, struct problem *why) {
     return graph_output(g, op, NULL, x.dtype, x.rank, x.shape, true, why) != GRAPH_NONE;
 }
 
+static struct numbers numbers_of(const struct op_call *c, uint32_t tensor, const void *at) {
+    return (struct numbers){(void *)at, c->graph->tensors[tensor].dtype == DTYPE_BFLOAT16};
+}
+
+struct numbers op_numbers_in(const struct op_call *c, uint32_t i) {
+    return numbers_of(c, c->op->inputs[i], c->inputs[i]);
+}
+
+struct numbers op_numbers_out(const struct op_call *c, uint32_t i) {
+    return numbers_of(c, c->op->outputs[i], c->outputs[i]);
+}
+
+struct numbers op_numbers_d_out(const struct op_call *c, uint32_t i) {
+    return numbers_of(c, c->op->outputs[i], c->d_outputs[i]);
+}
+
+struct numbers op_numbers_d_in(const struct op_call *c, uint32_t i) {
+    return numbers_of(c, c->op->inputs[i], c->d_inputs[i]);
+}
+
 const float *op_in(const struct op_call *c, uint32_t i) {
     return c->inputs[i];
 }

@@ -11,6 +11,7 @@
 #define REMATD_GRAPH_OP_ROWS_H
 
 #include "engine/graph/graph.h"
+#include "engine/kernels/numbers.h"
 
 /* at_least..at_most inputs, all floating. What is not float32 is planned, not run. */
 PROBLEM_MUST_CHECK bool op_inputs_check(const struct graph *g, const struct op *op, uint32_t at_least, uint32_t at_most,
@@ -28,7 +29,13 @@ bool op_too_large(const struct op *op, uint32_t i, const char *what, struct prob
 /* One result like input 0, 1 FLOP an element either way, no workspace. */
 PROBLEM_MUST_CHECK bool op_elementwise(struct graph *g, struct op *op, struct problem *why);
 
-/* For the calls: data as floats; elements of input 0. */
+/* For the calls: tensors as they are kept, `at` NULL where there is none. */
+struct numbers op_numbers_in(const struct op_call *c, uint32_t i);
+struct numbers op_numbers_out(const struct op_call *c, uint32_t i);
+struct numbers op_numbers_d_out(const struct op_call *c, uint32_t i);
+struct numbers op_numbers_d_in(const struct op_call *c, uint32_t i);
+
+/* The same where they are float32: rows that know nothing else. */
 const float *op_in(const struct op_call *c, uint32_t i);
 float *op_out(const struct op_call *c, uint32_t i);
 const float *op_d_out(const struct op_call *c, uint32_t i);
