@@ -258,19 +258,32 @@ static bool exec_place(struct exec *e, struct problem *why) {
     return persistent_place(e, why);
 }
 
-/* Some graphs are there to be planned: their ops have no kernels, or their tensors no arithmetic, yet. */
-static bool runnable(const struct graph *g, struct problem *why) {
-    for (uint32_t o = 0; o < g->n_ops; o++) {
-        const struct op_row *row = op_table[g->ops[o].kind];
-        if (!row->forward)
-            return problem_set(why, PROBLEM_UNSUPPORTED, "", "%s is planned and not run yet", g->ops[o].name);
-        if (row->runs && !row->runs(g, &g->ops[o], why))
+static bool dtype_runs(const struct graph *g, const struct op *op, uint32_t tensor, struct problem *why) {
+    const enum dtype dtype = g->tensors[tensor].dtype;
+    if (dtype == DTYPE_FLOAT16 || (dtype == DTYPE_BFLOAT16 && !op_table[op->kind]->narrow))
+        return problem_set(why, PROBLEM_UNSUPPORTED, "", "%s in %s is planned and not run yet", op->name,
+                           dtype_name(dtype));
+    return true;
+}
+
+/* Some graphs are there to be planned: their ops have no kernels, or none for their tensors, yet. */
+static bool op_runs(const struct graph *g, const struct op *op, struct problem *why) {
+    const struct op_row *row = op_table[op->kind];
+    if (!row->forward)
+        return problem_set(why, PROBLEM_UNSUPPORTED, "", "%s is planned and not run yet", op->name);
+    for (uint32_t i = 0; i < op->n_inputs; i++)
+        if (!dtype_runs(g, op, op->inputs[i], why))
             return false;
-    }
-    for (uint32_t t = 0; t < g->n_tensors; t++)
-        if (g->tensors[t].dtype == DTYPE_BFLOAT16 || g->tensors[t].dtype == DTYPE_FLOAT16)
-            return problem_set(why, PROBLEM_UNSUPPORTED, "", "%s is planned and not run yet",
-                               dtype_name(g->tensors[t].dtype));
+    for (uint32_t i = 0; i < op->n_outputs; i++)
+        if (!dtype_runs(g, op, op->outputs[i], why))
+            return false;
+    return !row->runs || row->runs(g, op, why);
+}
+
+static bool runnable(const struct graph *g, struct problem *why) {
+    for (uint32_t o = 0; o < g->n_ops; o++)
+        if (!op_runs(g, &g->ops[o], why))
+            return false;
     return true;
 }
 

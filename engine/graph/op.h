@@ -168,6 +168,7 @@ struct op_call {
 
 struct op_row {
     const char *name;
+    bool narrow; /* its kernels read and write bfloat16 too, not float32 alone */
     /* Checks input shapes (`where` is "/inputs/1", ...), makes outputs with graph_output and marks what is saved with
      * graph_save, sets flops and work bytes (for graph.threads, multiples of 64). */
     bool (*shape)(struct graph *g, struct op *op, struct problem *why);
