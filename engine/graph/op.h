@@ -83,7 +83,28 @@ struct op_attention {
     uint64_t behind, ahead;   /* attn_mask; ATTN_FAR is open */
     float scale;              /* 0: 1 / sqrt(d) */
     struct attn_dropout dropout;
-    bool sinks; /* the last input: one more logit a head, that nothing is taken from */
+    bool sinks;    /* the last input: one more logit a head, that nothing is taken from */
+    float softcap; /* scores become cap tanh(score / cap); 0: none. Planned, not run yet */
+    bool alibi;    /* scores of head h lose slope(h) times the distance. Planned, not run yet */
+};
+
+/* Positions as rotations (arXiv 2104.09864) of `dim` numbers of each head: pair i of position p turns by p f[i]. */
+struct op_rotary {
+    uint64_t heads, dim;      /* dim even; 0: the whole head */
+    bool last;                /* it is the last dim numbers of a head that turn, else the first */
+    bool interleaved;         /* pairs are (2 i, 2 i + 1), else (i, i + dim / 2) */
+    const float *frequencies; /* [dim / 2], outlives the graph */
+    float factor;             /* of cosine and sine; 0: 1 */
+};
+
+/* What a gate goes through. */
+enum gate { GATE_SILU, GATE_GELU, GATE_GELU_TANH, GATE_RELU, GATES };
+
+struct op_route {
+    uint64_t per_token;
+    bool normalise; /* the chosen weights are divided by their sum */
+    bool sigmoid;   /* of each logit, in place of a softmax over all */
+    float factor;   /* of the weights; 0: 1 */
 };
 
 /* A user's op. Pointers are float32 data of the shapes given; each function runs on one thread at a time.
@@ -118,6 +139,7 @@ struct op {
         } linear; /* 0: read from weight */
         struct {
             float epsilon;
+            float offset; /* added to the weight (gemma: 1) */
         } norm;
         struct {
             double p;
@@ -126,9 +148,14 @@ struct op {
         struct {
             float factor;
         } scale;
+        struct op_route route;
+        struct op_rotary rotary;
         struct {
-            uint64_t per_token;
-        } route;
+            enum gate gate;
+        } gated;
+        struct {
+            uint64_t first; /* row of the table for position 0 */
+        } positions;
         struct {
             uint64_t stride[2], padding[2]; /* along each spatial dimension; stride >= 1 */
         } convolution;
