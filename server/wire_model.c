@@ -80,7 +80,7 @@ static const struct {
 #define SIZES (sizeof sizes / sizeof sizes[0])
 #define FLAGS (sizeof flags / sizeof flags[0])
 
-static bool numbers_read(const struct wire_value *v, struct model *m, struct problem *why) {
+static bool counts_read(const struct wire_value *v, struct model *m, struct problem *why) {
     struct wire_value field;
     bool bias = true;
     for (size_t i = 0; i < SIZES; i++) {
@@ -130,7 +130,7 @@ static bool explicit_read(const struct wire_value *v, struct model *m, struct pr
         fields[7 + i] = sizes[i].name;
     for (size_t i = 0; i < FLAGS; i++)
         fields[7 + SIZES + i] = flags[i].name;
-    if (!wire_object(v, fields, why) || !family_read(v, why) || !numbers_read(v, m, why) || !words_read(v, m, why))
+    if (!wire_object(v, fields, why) || !family_read(v, why) || !counts_read(v, m, why) || !words_read(v, m, why))
         return false;
     if (m->head_dim == 0 && m->d_model % m->heads) {
         problem_set(why, PROBLEM_SHAPE, "/heads", "is %llu, which does not divide d_model, %llu; give head_dim",

@@ -44,10 +44,12 @@ static bool value_load(struct exec *e, uint32_t value, void *dst, struct problem
     return e->options.load(e->options.user, value, dst, why);
 }
 
-/* Parameters one after another, then their gradients, which start at zero. */
+/* What the optimizer keeps, which is floats, then parameters one after another, then their gradients; what is not
+ * loaded starts at zero. */
 static bool persistent_place(struct exec *e, struct problem *why) {
     const struct graph *g = e->graph;
-    unsigned char *next = e->persistent;
+    unsigned char *next = e->persistent + g->optimizer_bytes;
+    memset(e->persistent, 0, g->optimizer_bytes);
     for (uint32_t t = 0; t < g->n_tensors; t++)
         if (persists(e, t)) {
             e->address[t] = next;
@@ -212,6 +214,35 @@ bool exec_run(struct exec *e, uint32_t until, struct problem *why) {
 
 void *exec_value(const struct exec *e, uint32_t value) {
     return e->address[value];
+}
+
+void *exec_optimizer(const struct exec *e) {
+    return e->persistent;
+}
+
+void exec_clear_gradients(struct exec *e) {
+    const struct graph *g = e->graph;
+    for (uint32_t t = 0; t < g->n_tensors; t++)
+        if (persists(e, t) && g->tensors[t].needs_grad)
+            memset(e->address[g->n_tensors + t], 0, g->tensors[t].bytes);
+}
+
+bool exec_rewind(struct exec *e, struct problem *why) {
+    const struct graph *g = e->graph;
+    if (e->broken || e->step < e->plan->n_steps)
+        return problem_set(why, PROBLEM_STATE, "", "the run is not complete");
+    observe_free(e->observe);
+    e->observe = observe_new(e->plan);
+    if (!e->observe)
+        return problem_set(why, PROBLEM_MEMORY, "", "there is no memory for the executor's tables");
+    for (uint32_t t = 0; t < g->n_tensors; t++)
+        if (!persists(e, t))
+            e->address[t] = e->address[g->n_tensors + t] = NULL;
+    memset(e->runs, 0, g->n_ops);
+    POISON(e->slab, e->plan->slab_bytes);
+    e->live_bytes = 0;
+    e->step = e->next_extent = 0;
+    return true;
 }
 
 bool exec_finish(struct exec *e, struct exec_report *report, struct problem *why) {
