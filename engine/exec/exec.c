@@ -216,6 +216,10 @@ void *exec_value(const struct exec *e, uint32_t value) {
     return e->address[value];
 }
 
+uint64_t exec_peak_bytes(const struct exec *e) {
+    return graph_persistent_bytes(e->graph) + e->highest;
+}
+
 void *exec_optimizer(const struct exec *e) {
     return e->persistent;
 }
@@ -248,7 +252,7 @@ bool exec_rewind(struct exec *e, struct problem *why) {
 bool exec_finish(struct exec *e, struct exec_report *report, struct problem *why) {
     if (e->broken || e->step < e->plan->n_steps)
         return problem_set(why, PROBLEM_STATE, "", "the run is not complete");
-    e->report.measured_peak_bytes = graph_persistent_bytes(e->graph) + e->highest;
+    e->report.measured_peak_bytes = exec_peak_bytes(e);
     observe_sum(e->observe, &e->report.retained_peak_bytes, &e->report.saved_bytes);
     if (e->options.witness) {
         UNPOISON(e->slab, e->plan->slab_bytes);
@@ -311,7 +315,7 @@ static bool op_runs(const struct graph *g, const struct op *op, struct problem *
     return !row->runs || row->runs(g, op, why);
 }
 
-static bool runnable(const struct graph *g, struct problem *why) {
+bool exec_runs(const struct graph *g, struct problem *why) {
     for (uint32_t o = 0; o < g->n_ops; o++)
         if (!op_runs(g, &g->ops[o], why))
             return false;
@@ -332,7 +336,7 @@ struct exec *exec_new(const struct plan *plan, struct slab *slab, struct slab *p
     e->persistent_owner = persistent;
     if (pool_threads(options->pool) > plan->graph->threads)
         problem_set(why, PROBLEM_INTERNAL, "/threads", "the pool has more threads than the plan has workspace for");
-    else if (runnable(plan->graph, why) && exec_room(e, why) && exec_place(e, why))
+    else if (exec_runs(plan->graph, why) && exec_room(e, why) && exec_place(e, why))
         return e;
     exec_free(e);
     return NULL;

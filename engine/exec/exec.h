@@ -37,6 +37,9 @@ struct exec_report {
 
 struct exec;
 
+/* Whether there are kernels for every op of the graph and its tensors; exec_new asks too. */
+PROBLEM_MUST_CHECK bool exec_runs(const struct graph *g, struct problem *why);
+
 /* Reserves slab and persistent memory, loads parameters and inputs. The plan, both slabs and the options' user outlive
  * it. */
 PROBLEM_MUST_CHECK struct exec *exec_new(const struct plan *plan, struct slab *slab, struct slab *persistent,
@@ -57,6 +60,9 @@ PROBLEM_MUST_CHECK bool exec_rewind(struct exec *e, struct problem *why);
 
 /* Sets the gradients of all parameters to zero, as they are when the executor is made. */
 void exec_clear_gradients(struct exec *e);
+
+/* Persistent bytes and the end of the highest extent that was in use so far. */
+uint64_t exec_peak_bytes(const struct exec *e);
 
 /* graph.optimizer_bytes of persistent memory, aligned for floats; zero when the executor is made. */
 void *exec_optimizer(const struct exec *e);

@@ -134,6 +134,12 @@ uint64_t workload_source_len(const struct workload *w);
 PROBLEM_MUST_CHECK bool model_lower(const struct workload *w, struct arena *arena, struct graph *g,
                                     struct problem *why);
 
+/* Of a lowered graph: its output; the layer a parameter is of (GRAPH_NONE: none). */
+uint32_t model_loss(const struct graph *g);
+uint32_t model_parameter_layer(const struct graph *g, uint32_t parameter);
+/* What one sequence of it counts as, in tokens. */
+uint64_t model_workload_tokens(const struct workload *w);
+
 /* Elements of all parameters of a lowered graph. */
 uint64_t model_parameters(const struct graph *g);
 
