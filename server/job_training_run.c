@@ -1,5 +1,6 @@
 /* job_training_run.c - trains: the job's own plan, then, if asked, the same steps under the one it is compared with. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/exec/train.h"

@@ -1,6 +1,8 @@
 /* model.c - model descriptions: defaults, bounds, what lives across steps; lowering is in model_lower.c. */
 #include "engine/models/model.h"
 
+#include <math.h>
+
 const char *model_family_name(enum model_family f) {
     static const char *const names[] = {[MODEL_DECODER] = "decoder",
                                         [MODEL_ENCODER] = "encoder",
@@ -122,6 +124,24 @@ bool model_check(const struct model *m, struct problem *why) {
         return problem_set(why, PROBLEM_LIMIT, "/expert_d_ff", "must be from 1 to %llu",
                            (unsigned long long)MODEL_SIZE_MAX);
     return true;
+}
+
+uint64_t model_rotary_dim(const struct model *m) {
+    const uint64_t whole = m->latent.kv_rank ? m->latent.rope_dim : m->head_dim;
+    const double share = m->rotary_share > 0 && m->rotary_share < 1 ? m->rotary_share : 1;
+    const uint64_t dim = m->rotary_dim ? m->rotary_dim : (uint64_t)((double)whole * share);
+    return (dim < whole ? dim : whole) & ~(uint64_t)1;
+}
+
+double model_rope_magnitude(double factor, double magnitude) {
+    return factor > 1 ? 0.1 * magnitude * log(factor) + 1 : 1;
+}
+
+bool model_runs(const struct model *m, struct problem *why) {
+    const char *missing = m->missing;
+    if (!missing && m->positions == MODEL_ROTARY && model_rotary_dim(m) == 0)
+        missing = "a model whose heads are too narrow to turn";
+    return !missing || problem_set(why, PROBLEM_UNSUPPORTED, "/model", "%s is planned and not run yet", missing);
 }
 
 bool workload_check(const struct workload *w, struct problem *why) {

@@ -85,7 +85,8 @@ static uint32_t ids(struct lowering *l, const char *name) {
 
 static uint32_t positions(struct lowering *l, uint32_t x, const char *name, uint64_t width) {
     const uint32_t table = lower_parameter(l, name, 2, (uint64_t[]){l->m->max_positions, width});
-    return lower_op(l, "positions", (struct op){.kind = OP_POSITIONS}, (uint32_t[]){x, table}, 2);
+    const struct op op = {.kind = OP_POSITIONS, .positions = {.first = l->m->reserved_positions}};
+    return lower_op(l, "positions", op, (uint32_t[]){x, table}, 2);
 }
 
 static uint32_t types(struct lowering *l, uint32_t x, uint32_t type_ids, uint64_t width) {
@@ -137,7 +138,7 @@ static uint32_t listen(struct lowering *l, const char *const names[3], uint32_t 
     const uint32_t inputs[] = {x, lower_parameter(l, names[1], 3, (uint64_t[]){width, 3, in}),
                                lower_parameter(l, names[2], 1, &width)};
     x = lower_op(l, names[0], (struct op){.kind = OP_CONVOLUTION, .convolution = {{stride}, {1}}}, inputs, 3);
-    return lower_op(l, "sound.activation", lower_activation(l->m), &x, 1);
+    return lower_op(l, "sound.activation", lower_activation(l->m->mlp), &x, 1);
 }
 
 /* Two convolutions, the second over every other frame; positions that are not trained. */
@@ -173,7 +174,7 @@ static uint32_t final_norm(struct lowering *l, const char *const names[3], uint3
 static uint32_t transform(struct lowering *l, uint32_t x, uint64_t width) {
     const struct model *m = l->m;
     x = lower_linear(l, LOWER_NAMES("head.dense"), x, m->d_model, width, true);
-    x = lower_op(l, "head.activation", lower_activation(m), &x, 1);
+    x = lower_op(l, "head.activation", lower_activation(m->head_gelu ? MODEL_GELU : m->mlp), &x, 1);
     return lower_norm(l, LOWER_NAMES("head.norm"), x, width);
 }
 
