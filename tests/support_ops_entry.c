@@ -1,4 +1,32 @@
-/* support_ops_entry.c - cases of support_ops.h */
+/* support_ops_entry.c - cases of support_ops.h: what comes before the first layer, gates and rotations */
 #include "tests/support_ops.h"
 
-const struct op_case_list op_cases_entry = {NULL, 0};
+static const float frequencies[] = {1, 0.31622776f, 0.1f, 0.031622776f, 0.01f, 0.0031622776f};
+
+#define ROTARY(...)                                                                                                    \
+    {                                                                                                                  \
+        .kind = OP_ROTARY, .rotary = { __VA_ARGS__, .frequencies = frequencies }                                       \
+    }
+
+static const struct op_case cases[] = {
+    {"embedding", {.kind = OP_EMBEDDING}, .shapes = {{3, 7}, {5, 9}}, .ids = {5}},
+    {"embedding of many columns", {.kind = OP_EMBEDDING}, .shapes = {{40}, {3, 150}}, .ids = {3}},
+    {"embedding out of the table", {.kind = OP_EMBEDDING}, .shapes = {{3, 7}, {5, 9}}, .ids = {8}},
+    {"embedding of a large vocabulary", {.kind = OP_EMBEDDING}, .shapes = {{2, 40}, {5000, 2}}, .ids = {5000}},
+    {"positions", {.kind = OP_POSITIONS}, .shapes = {{2, 5, 6}, {5, 6}}},
+    {"positions, later rows", {.kind = OP_POSITIONS, .positions = {2}}, .shapes = {{3, 11, 40}, {14, 40}}},
+    {"positions, fixed", {.kind = OP_POSITIONS}, .shapes = {{3, 2, 4, 6}, {7, 6}}, .no_grad = {0, 1}},
+    {"positions alone", {.kind = OP_POSITIONS}, .shapes = {{4, 6}, {4, 6}}, .no_grad = {1, 0}},
+    {"gated silu", {.kind = OP_GATED, .gated = {GATE_SILU}}, .shapes = {{3, 50}, {3, 50}}},
+    {"gated gelu", {.kind = OP_GATED, .gated = {GATE_GELU}}, .shapes = {{3, 50}, {3, 50}}},
+    {"gated gelu tanh", {.kind = OP_GATED, .gated = {GATE_GELU_TANH}}, .shapes = {{3, 50}, {3, 50}}},
+    {"gated relu", {.kind = OP_GATED, .gated = {GATE_RELU}}, .shapes = {{3, 50}, {3, 50}}},
+    {"gated, the gate alone", {.kind = OP_GATED}, .shapes = {{17}, {17}}, .no_grad = {0, 1}},
+    {"gated, up alone", {.kind = OP_GATED}, .shapes = {{17}, {17}}, .no_grad = {1, 0}},
+    {"rotary", ROTARY(.heads = 3), .shapes = {{2, 5, 24}}},
+    {"rotary interleaved", ROTARY(.heads = 2, .interleaved = true), .shapes = {{2, 5, 24}}},
+    {"rotary, first numbers", ROTARY(.heads = 2, .dim = 6, .factor = 1.3f), .shapes = {{2, 6, 20}}},
+    {"rotary, last numbers", ROTARY(.heads = 2, .dim = 6, .last = true, .interleaved = true), .shapes = {{9, 20}}},
+};
+
+const struct op_case_list op_cases_entry = {cases, sizeof cases / sizeof cases[0]};
