@@ -27,6 +27,21 @@ static const struct op_case cases[] = {
     {"rotary interleaved", ROTARY(.heads = 2, .interleaved = true), .shapes = {{2, 5, 24}}},
     {"rotary, first numbers", ROTARY(.heads = 2, .dim = 6, .factor = 1.3f), .shapes = {{2, 6, 20}}},
     {"rotary, last numbers", ROTARY(.heads = 2, .dim = 6, .last = true, .interleaved = true), .shapes = {{9, 20}}},
+    {"softcap", {.kind = OP_SOFTCAP, .softcap = {3}}, .shapes = {{3, 111}}, .spread = {4}},
+    {"softcap, small numbers", {.kind = OP_SOFTCAP, .softcap = {1.5f}}, .shapes = {{3, 111}}, .spread = {0.3f}},
+    {"prepend", {.kind = OP_PREPEND}, .shapes = {{3, 4, 70}, {70}}},
+    {"prepend, a fixed token", {.kind = OP_PREPEND}, .shapes = {{3, 1, 5}, {5}}, .no_grad = {0, 1}},
+    {"prepend to what is given", {.kind = OP_PREPEND}, .shapes = {{3, 4, 5}, {5}}, .no_grad = {1, 0}},
+    {"take_token", {.kind = OP_TAKE_TOKEN}, .shapes = {{3, 4, 5}}},
+    {"token_gate", {.kind = OP_TOKEN_GATE}, .shapes = {{3, 5, 21}, {3, 5, 1}}},
+    {"token_gate, fixed gates", {.kind = OP_TOKEN_GATE}, .shapes = {{5, 3}, {5}}, .no_grad = {0, 1}},
+    {"token_gate, gates alone", {.kind = OP_TOKEN_GATE}, .shapes = {{5, 3}, {5}}, .no_grad = {1, 0}},
+    {"split", {.kind = OP_SPLIT, .split = {5}}, .shapes = {{2, 3, 12}}},
+    {"latent_keys", {.kind = OP_LATENT_KEYS, .latent_keys = {3, 4}}, .shapes = {{2, 5, 27}, {2, 5, 6}}},
+    {"latent_keys, rope given",
+     {.kind = OP_LATENT_KEYS, .latent_keys = {2, 4}},
+     .shapes = {{5, 18}, {5, 2}},
+     .no_grad = {0, 1}},
 };
 
 const struct op_case_list op_cases_entry = {cases, sizeof cases / sizeof cases[0]};
