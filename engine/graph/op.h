@@ -148,6 +148,9 @@ struct op {
         struct {
             float factor;
         } scale;
+        struct {
+            float cap; /* 0: planned, not run */
+        } softcap;
         struct op_route route;
         struct op_rotary rotary;
         struct {
