@@ -43,6 +43,9 @@ struct job_run {
     struct pool *pool;
     uint64_t idle_rss_bytes; /* of the process, warm, both slabs trimmed */
     void (*progress)(void *user, uint64_t done, uint64_t total);
+    /* A JSON object about what was just done, such as {"step":3,"loss":2.5}: copied, told to who watches, never waited
+     * for. */
+    void (*report)(void *user, const char *object);
     bool (*cancelled)(void *user);                                       /* asked before every step */
     bool (*making)(void *user, const char *digest, struct problem *why); /* before a blob gets its name */
     void *user;
