@@ -1,0 +1,4 @@
+/* support_ops_loss.c - cases of support_ops.h */
+#include "tests/support_ops.h"
+
+const struct op_case_list op_cases_loss = {NULL, 0};
