@@ -11,7 +11,7 @@
 
 struct pool;
 
-enum { PRODUCT_BLOCK = 256, PRODUCT_DEPTH = 512 };
+enum { PRODUCT_BLOCK = 256, PRODUCT_DEPTH = 128 };
 
 /* A row-major matrix; rows are `row` elements apart; `turned` reads it transposed. Part of a tensor: numbers_from. */
 struct product_matrix {
@@ -30,7 +30,7 @@ struct product {
 };
 
 /* Workspace of product_run on a pool of so many threads where a, b or c is bfloat16 (or is planned as if it were): a
- * multiple of 64, no less for larger m, n, k or threads, at most 1.25 MiB a thread. Where all three are float32, none
+ * multiple of 64, no less for larger m, n, k or threads, at most 512 KiB a thread. Where all three are float32, none
  * is used. */
 uint64_t product_work_bytes(uint64_t m, uint64_t n, uint64_t k, unsigned threads);
 
