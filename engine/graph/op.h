@@ -32,9 +32,9 @@ enum op_kind {
     OP_GELU,      /* x -> gelu(x), erf or tanh form */
     OP_RELU,
     OP_SILU,
-    /* Norms with no bias, no weight, or a weight [H, n] for x [.., H, n] are planned, not run yet. */
-    OP_LAYER_NORM, /* x [.., n] [, weight [n] [, bias [n]]] -> [.., n]; aux mean, rstd [..] */
-    OP_RMS_NORM,   /* x [.., n] [, weight [n]] -> [.., n]; aux rstd [..] */
+    /* weight [n], or [H, n] for x [.., H, n]; the factor is norm.offset + weight, 1 without a weight */
+    OP_LAYER_NORM, /* x [.., n] [, weight [, bias [n]]] -> [.., n]; aux mean, rstd [..] */
+    OP_RMS_NORM,   /* x [.., n] [, weight] -> [.., n]; aux rstd [..] */
     OP_DROPOUT,    /* x -> x keep / (1 - p): Philox, key = seed, counter (i / 4 low, i / 4 high, 0, RNG_DROPOUT), lane i
                       mod 4 */
     OP_ADD,        /* a, b (same shape) -> a + b */
