@@ -150,7 +150,9 @@ static bool runs(const struct training_spec *spec, const struct graph *g, struct
     if (o->steps && !o->update)
         return problem_set(why, PROBLEM_UNSUPPORTED, "/workload/optimizer", "is %s, which is planned and not run yet",
                            o->name);
-    return exec_runs(g, why) ? training_data_check(&spec->data, g, why) : problem_nest(why, "/workload");
+    if (!model_runs(&spec->w.workload.model, why) || !exec_runs(g, why))
+        return problem_nest(why, "/workload");
+    return training_data_check(&spec->data, g, why);
 }
 
 static bool plan(struct job *job, const struct job_context *c, struct problem *why) {

@@ -71,6 +71,6 @@ void init_fill(const struct workload *w, const struct graph *g, uint32_t paramet
         f.deviation = DEVIATION;
     if (beginnings[row].how == NORMAL_AT_THE_END)
         f.deviation = DEVIATION / sqrtf(2 * (float)model_graph_layers(&w->model));
-    f.constant = beginnings[row].how == ONE;
+    f.constant = beginnings[row].how == ONE ? 1 - (float)w->model.norm_offset : 0;
     eltwise_run(pool, t->elements, pieces, &f);
 }
