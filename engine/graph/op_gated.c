@@ -1,4 +1,4 @@
-/* op_gated.c - elementwise ops of decoder models: gated activations (SwiGLU, GeGLU), rotary positions, soft caps. */
+/* op_gated.c - elementwise ops of decoder models: gated activations (SwiGLU, GeGLU), rotary positions. */
 #include "engine/graph/op_rows.h"
 
 static bool gated_shape(struct graph *g, struct op *op, struct problem *why) {
@@ -21,10 +21,5 @@ static bool rotary_shape(struct graph *g, struct op *op, struct problem *why) {
     return true;
 }
 
-static bool softcap_shape(struct graph *g, struct op *op, struct problem *why) {
-    return op_inputs_check(g, op, 1, 1, why) && op_elementwise(g, op, why) && graph_save(g, op, op->outputs[0], why);
-}
-
 const struct op_row op_gated_row = {.name = "gated", .shape = gated_shape};
 const struct op_row op_rotary_row = {.name = "rotary", .shape = rotary_shape};
-const struct op_row op_softcap_row = {.name = "softcap", .shape = softcap_shape};
