@@ -104,7 +104,7 @@ static const struct {
 #define FLAGS (sizeof flags / sizeof flags[0])
 #define REALS (sizeof reals / sizeof reals[0])
 
-static bool numbers_read(const struct wire_value *v, struct model *m, struct problem *why) {
+static bool counts_read(const struct wire_value *v, struct model *m, struct problem *why) {
     struct wire_value field;
     bool bias = true;
     for (size_t i = 0; i < SIZES; i++) {
@@ -159,7 +159,7 @@ static bool explicit_read(const struct wire_value *v, struct model *m, struct pr
         fields[n++] = flags[i].name;
     for (size_t i = 0; i < REALS; i++)
         fields[n++] = reals[i].name;
-    if (!wire_object(v, fields, why) || !family_read(v, why) || !numbers_read(v, m, why) || !words_read(v, m, why))
+    if (!wire_object(v, fields, why) || !family_read(v, why) || !counts_read(v, m, why) || !words_read(v, m, why))
         return false;
     if (m->head_dim == 0 && m->d_model % m->heads) {
         problem_set(why, PROBLEM_SHAPE, "/heads", "is %llu, which does not divide d_model, %llu; give head_dim",

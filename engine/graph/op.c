@@ -9,6 +9,7 @@
 
 #include "engine/base/units.h"
 #include "engine/graph/graph.h"
+#include "engine/kernels/eltwise.h"
 
 static const struct {
     const char *name;
@@ -79,11 +80,11 @@ bool op_backward(const struct op_call *c, struct problem *why) {
     if (!op_table[op->kind]->backward(&own, why))
         return false;
     for (uint32_t i = 0; i < op->n_inputs; i++) {
-        float *sum = c->d_inputs[i];
-        const float *part = d_inputs[i];
-        uint64_t n = c->graph->tensors[op->inputs[i]].elements;
-        for (uint64_t e = 0; sum != part && e < n; e++)
-            sum[e] += part[e];
+        const struct tensor *t = &c->graph->tensors[op->inputs[i]];
+        const bool narrow = t->dtype == DTYPE_BFLOAT16;
+        if (d_inputs[i] != c->d_inputs[i])
+            eltwise_accumulate(c->pool, t->elements, 1, (struct numbers){d_inputs[i], narrow},
+                               (struct numbers){c->d_inputs[i], narrow});
     }
     return true;
 }

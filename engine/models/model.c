@@ -196,3 +196,22 @@ struct model_persistent model_persistent(const struct graph *g) {
         }
     return p;
 }
+
+uint32_t model_loss(const struct graph *g) {
+    for (uint32_t t = g->n_tensors; t-- > 0;)
+        if (g->tensors[t].requested)
+            return t;
+    return GRAPH_NONE;
+}
+
+uint32_t model_parameter_layer(const struct graph *g, uint32_t parameter) {
+    for (uint32_t o = 0; o < g->n_ops; o++)
+        for (uint32_t i = 0; i < g->ops[o].n_inputs; i++)
+            if (g->ops[o].inputs[i] == parameter)
+                return g->ops[o].layer;
+    return GRAPH_NONE;
+}
+
+uint64_t model_workload_tokens(const struct workload *w) {
+    return w->model.family == MODEL_VISION ? model_tokens(&w->model) : w->seq_len;
+}

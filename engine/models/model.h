@@ -158,7 +158,8 @@ struct workload {
     uint64_t source_len; /* of the encoder in an encoder-decoder; 0: seq_len, or what the model hears */
     enum dtype dtype;    /* of activations and weights: float32, bfloat16, float16 */
     const struct attn_kernel *attention;
-    double dropout; /* after embedding, attention and feed-forward, and on the weights of attention */
+    uint64_t loss_chunk; /* tokens whose logits are there at once, a multiple of 128: a strategy's; 0: all */
+    double dropout;      /* after embedding, attention and feed-forward, and on the weights of attention */
     const struct optimizer *optimizer;
     unsigned threads;               /* 0: 1; workspace depends on it */
     uint64_t seed;                  /* of dropout */
@@ -189,6 +190,12 @@ uint64_t workload_source_len(const struct workload *w);
 /* The step's graph, optimizer bytes included; g is uninitialised. Its output is the loss. */
 PROBLEM_MUST_CHECK bool model_lower(const struct workload *w, struct arena *arena, struct graph *g,
                                     struct problem *why);
+
+/* Of a lowered graph: its output; the layer a parameter is of (GRAPH_NONE: none). */
+uint32_t model_loss(const struct graph *g);
+uint32_t model_parameter_layer(const struct graph *g, uint32_t parameter);
+/* What one sequence of it counts as, in tokens. */
+uint64_t model_workload_tokens(const struct workload *w);
 
 /* Elements of all parameters of a lowered graph. */
 uint64_t model_parameters(const struct graph *g);
