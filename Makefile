@@ -31,7 +31,7 @@ LAWS   := $(wildcard tests/laws_*.c)
 TESTS  := $(wildcard tests/test_*.c tests/support*.c) $(LAWS) $(if $(filter tsan,$(VARIANT)),tests/tsan/main.c)
 obj     = $(patsubst %.c,$(B)/%.o,$(1))
 
-.PHONY: all run demo test check house bench bench-http fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters
+.PHONY: all run demo test check house bench bench-http fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters record-training
 
 all: bin/rematd bin/rematctl
 
@@ -143,3 +143,5 @@ record-minilm:
 	tests/data/record.sh record_minilm.py
 record-parameters:
 	tests/data/record.sh record_parameters.py
+record-training:
+	tests/data/record.sh record_training.py
