@@ -16,6 +16,10 @@ const struct checkpoint_names *checkpoint_names_find(const char *model_type) {
     return NULL;
 }
 
+const struct checkpoint_names *checkpoint_names_at(unsigned i) {
+    return i < checkpoint_tables_length ? &checkpoint_tables[i] : NULL;
+}
+
 /* ---- the names of the file, sorted ---- */
 
 struct listed {

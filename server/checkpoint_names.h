@@ -34,6 +34,8 @@ struct checkpoint_map {
 struct checkpoint_names;
 /* By model_type; static, or NULL where the names of its files are not known. */
 const struct checkpoint_names *checkpoint_names_find(const char *model_type);
+/* The i-th there is, or NULL: for whoever has to try. */
+const struct checkpoint_names *checkpoint_names_at(unsigned i);
 
 /* Finds every parameter of g among the names. Everything in the arena. PROBLEM_NOT_FOUND names the tensor that is not
  * there. What a file says beside (buffers, heads of other tasks, a tied head once more) is known and left. */
