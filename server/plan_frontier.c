@@ -23,6 +23,8 @@ struct frontier {
 };
 
 static void add(struct frontier *f, struct strategy s, const char *json) {
+    s.loss_chunk = f->q->strategy.strategy.loss_chunk;
+    json = wire_strategy_chunked(json, s.loss_chunk, f->a, f->why);
     if (json && f->n < CANDIDATES_MAX)
         f->list[f->n++] = (struct candidate){.strategy = s, .json = json};
 }
@@ -73,8 +75,7 @@ static bool candidate_plan(const struct frontier *f, struct candidate *c) {
         c->peak_bytes = m.plan.peak_bytes;
         c->slab_bytes = m.plan.slab_bytes;
         c->recompute_flops = m.plan.recompute_flops;
-        c->overhead_pct =
-            100 * (double)m.plan.recompute_flops / ((double)m.plan.forward_flops + (double)m.plan.backward_flops);
+        c->overhead_pct = plan_query_overhead_pct(&m, &m.plan);
         c->step_seconds = q.device ? plan_query_seconds(&q, &m.plan) : 0;
     }
     arena_free(&scratch);
