@@ -27,8 +27,6 @@ static const struct op_case cases[] = {
     {"rotary interleaved", ROTARY(.heads = 2, .interleaved = true), .shapes = {{2, 5, 24}}},
     {"rotary, first numbers", ROTARY(.heads = 2, .dim = 6, .factor = 1.3f), .shapes = {{2, 6, 20}}},
     {"rotary, last numbers", ROTARY(.heads = 2, .dim = 6, .last = true, .interleaved = true), .shapes = {{9, 20}}},
-    {"softcap", {.kind = OP_SOFTCAP, .softcap = {3}}, .shapes = {{3, 111}}, .spread = {4}},
-    {"softcap, small numbers", {.kind = OP_SOFTCAP, .softcap = {1.5f}}, .shapes = {{3, 111}}, .spread = {0.3f}},
     {"prepend", {.kind = OP_PREPEND}, .shapes = {{3, 4, 70}, {70}}},
     {"prepend, a fixed token", {.kind = OP_PREPEND}, .shapes = {{3, 1, 5}, {5}}, .no_grad = {0, 1}},
     {"prepend to what is given", {.kind = OP_PREPEND}, .shapes = {{3, 4, 5}, {5}}, .no_grad = {1, 0}},

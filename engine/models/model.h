@@ -158,7 +158,8 @@ struct workload {
     uint64_t source_len; /* of the encoder in an encoder-decoder; 0: seq_len, or what the model hears */
     enum dtype dtype;    /* of activations and weights: float32, bfloat16, float16 */
     const struct attn_kernel *attention;
-    double dropout; /* after embedding, attention and feed-forward, and on the weights of attention */
+    uint64_t loss_chunk; /* tokens whose logits are there at once, a multiple of 128: a strategy's; 0: all */
+    double dropout;      /* after embedding, attention and feed-forward, and on the weights of attention */
     const struct optimizer *optimizer;
     unsigned threads;               /* 0: 1; workspace depends on it */
     uint64_t seed;                  /* of dropout */
