@@ -103,45 +103,14 @@ static int output_open(struct request *request, struct output *o, struct problem
 /* ---- what the client takes ---- */
 
 enum format { SAFETENSORS, NPY, FORMATS };
-static const struct {
-    const char *type;
-    enum format format;
-} accepted[] = {{"application/vnd.safetensors", SAFETENSORS},
-                {"application/octet-stream", SAFETENSORS},
-                {"application/*", SAFETENSORS},
-                {"*/*", SAFETENSORS},
-                {"application/x-npy", NPY},
-                {"application/npy", NPY}};
+static const struct route_format accepted[] = {{"application/vnd.safetensors", SAFETENSORS},
+                                               {"application/octet-stream", SAFETENSORS},
+                                               {"application/*", SAFETENSORS},
+                                               {"*/*", SAFETENSORS},
+                                               {"application/x-npy", NPY},
+                                               {"application/npy", NPY}};
+#define ACCEPTED ((unsigned)(sizeof accepted / sizeof accepted[0]))
 static const char *const types[FORMATS] = {"application/vnd.safetensors", "application/x-npy"};
-
-/* The weight after a media range: 1 unless it says q=. */
-static double quality(const char *parameters, size_t bytes) {
-    for (size_t i = 0; i + 2 < bytes; i++)
-        if ((i == 0 || strchr("; \t", parameters[i - 1])) && strncasecmp(parameters + i, "q=", 2) == 0)
-            return strtod(parameters + i + 2, NULL);
-    return 1;
-}
-
-/* The format the Accept header likes best; among equals the one it names first. False: none. */
-static bool format_choose(const char *accept, unsigned formats, enum format *out) {
-    double best = 0;
-    *out = SAFETENSORS;
-    if (!accept || !*accept)
-        return true;
-    for (const char *at = accept; *at;) {
-        at += strspn(at, " \t,");
-        size_t item = strcspn(at, ","), type = strcspn(at, ",; \t");
-        double q = quality(at + type, item - type);
-        for (size_t i = 0; i < sizeof accepted / sizeof accepted[0]; i++)
-            if (strlen(accepted[i].type) == type && strncasecmp(accepted[i].type, at, type) == 0 && q > best &&
-                (formats & 1u << accepted[i].format)) {
-                best = q;
-                *out = accepted[i].format;
-            }
-        at += item;
-    }
-    return best > 0;
-}
 
 static bool not_acceptable(const struct request *request, struct response *response, struct problem *why) {
     problem_set(why, PROBLEM_UNSUPPORTED, "", "comes as application/vnd.safetensors%s",
@@ -154,7 +123,7 @@ static bool not_acceptable(const struct request *request, struct response *respo
 
 /* ---- answers ---- */
 
-static bool answer_one(struct request *request, struct response *response, struct output *o, enum format format,
+static bool answer_one(struct request *request, struct response *response, struct output *o, unsigned format,
                        struct problem *why) {
     int fd = output_open(request, o, why);
     if (fd < 0)
@@ -224,10 +193,10 @@ static bool answer_all(struct request *request, struct response *response, struc
 
 static bool all(struct request *request, struct response *response, struct problem *why) {
     struct outputs out;
-    enum format format;
+    unsigned format;
     if (!outputs_read(request, &out, why))
         return false;
-    if (!format_choose(request_header(request, "Accept"), 1u << SAFETENSORS, &format))
+    if (!request_format(request, accepted, ACCEPTED, 1u << SAFETENSORS, &format))
         return not_acceptable(request, response, why);
     return out.n == 1 ? answer_one(request, response, &out.list[0], SAFETENSORS, why)
                       : answer_all(request, response, &out, why);
@@ -235,12 +204,12 @@ static bool all(struct request *request, struct response *response, struct probl
 
 static bool one(struct request *request, struct response *response, struct problem *why) {
     struct outputs out;
-    enum format format;
+    unsigned format;
     if (!outputs_read(request, &out, why))
         return false;
     for (unsigned i = 0; i < out.n; i++)
         if (strcmp(out.list[i].entry.name, request->args[1]) == 0) {
-            if (!format_choose(request_header(request, "Accept"), 1u << SAFETENSORS | 1u << NPY, &format))
+            if (!request_format(request, accepted, ACCEPTED, 1u << SAFETENSORS | 1u << NPY, &format))
                 return not_acceptable(request, response, why);
             return answer_one(request, response, &out.list[i], format, why);
         }

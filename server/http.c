@@ -80,6 +80,7 @@ static void exchange_over(void *http, struct MHD_Connection *mhd, void **context
         return;
     if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
         exchange_log(exchange);
+    http_stream_over(exchange);
     http_phase_set(exchange->connection, PHASE_HEADERS, 0);
     blob_upload_discard(exchange->request.upload);
     if (exchange->request.release)
@@ -164,7 +165,7 @@ static http_result body_arrived(struct http_exchange *exchange, const char *byte
 
 static http_result handled(struct http_exchange *exchange, bool good, struct response *response) {
     if (good)
-        return http_reply(exchange, response);
+        return response->more ? http_stream(exchange, response) : http_reply(exchange, response);
     if (response->fd >= 0)
         close(response->fd);
     if (exchange->problem.kind == PROBLEM_NONE)
@@ -186,6 +187,7 @@ static http_result request_complete(struct http_exchange *exchange) {
     if (!good || response.wait_until_ns == 0)
         return handled(exchange, good, &response);
     exchange->waiting = response;
+    exchange->stage = STAGE_WAITING;
     http_keeper_wait(exchange);
     return MHD_YES;
 }

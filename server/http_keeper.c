@@ -85,7 +85,8 @@ static struct http_exchange *ask_all(struct http_exchange *list, uint64_t now, b
             uint64_t waited = now - exchange->started_ns, tick = waited > WAIT_QUICK_NS ? SLOW_TICK_NS : WAIT_TICK_NS;
             if (now - exchange->asked_ns >= tick) {
                 exchange->asked_ns = now;
-                over = is_left(exchange) || exchange->waiting.ready(&exchange->request);
+                exchange->left = is_left(exchange);
+                over = exchange->left || exchange->waiting.ready(&exchange->request);
             }
         }
         if (over) {
@@ -161,7 +162,6 @@ void http_keeper_stop(struct http *http) {
 
 void http_keeper_wait(struct http_exchange *exchange) {
     struct http *http = exchange->http;
-    exchange->stage = STAGE_WAITING;
     MHD_suspend_connection(exchange->mhd); /* first: once the keeper knows of it, it may resume it at any time */
     pthread_mutex_lock(&http->lock);
     bool open = !http->closing;

@@ -30,6 +30,7 @@ typedef enum MHD_Result http_result;
 #define HTTP_ARENA_MAX     ((uint64_t)64 << 20)
 #define HTTP_URI_MAX       8192u
 #define HTTP_RETRY_SECONDS "1"
+#define HTTP_STREAMS_MAX   200u /* at once, and never more than half of the connections */
 
 /* What a connection is doing, for its deadline. */
 enum http_phase { PHASE_HEADERS, PHASE_BODY, PHASE_HANDLING, PHASE_SENDING };
@@ -73,8 +74,12 @@ struct http_exchange {
     unsigned status;        /* with problem; 0: by its kind */
     const char *allow;      /* with 405 */
     uint64_t started_ns;
-    struct response waiting; /* STAGE_WAITING: wait_until_ns, ready, finish */
-    uint64_t asked_ns;       /* the keeper's: when ready was last asked */
+    struct response waiting;  /* STAGE_WAITING: wait_until_ns, ready, finish; a stream: more, ready, wait_until_ns */
+    struct route_piece piece; /* of a stream, and how much of it is sent */
+    size_t piece_sent;
+    bool streams;      /* counted in http->n_streams */
+    bool left;         /* the keeper's word: the client sends no more */
+    uint64_t asked_ns; /* the keeper's: when ready was last asked */
     struct http_exchange *next_waiting;
 };
 
@@ -87,7 +92,7 @@ struct http {
     pthread_mutex_t lock; /* for all below */
     pthread_cond_t wake;
     struct http_connection *connections;
-    unsigned n_connections;
+    unsigned n_connections, n_streams;
     struct http_exchange *arriving; /* suspended, the keeper has not seen them yet */
     bool closing;
 };
@@ -117,16 +122,26 @@ PROBLEM_MUST_CHECK bool http_body_add(struct http_exchange *exchange, const char
 /* ---- http_reply.c ---- */
 
 http_result http_reply(struct http_exchange *exchange, struct response *response);
+/* Queues a reply of the library (destroyed here) under a response's status and headers. NULL: there is none. */
+http_result http_reply_queue(struct http_exchange *exchange, struct MHD_Response *reply,
+                             const struct response *response, bool closes);
 /* exchange->problem as problem+json. closes: the connection ends after it. */
 http_result http_reply_problem(struct http_exchange *exchange, bool closes);
+
+/* ---- http_stream.c: answers that are sent as they come ---- */
+
+/* Begins one; where there are too many, that is what is answered. */
+http_result http_stream(struct http_exchange *exchange, const struct response *response);
+/* The request is over, whether it was a stream or not. */
+void http_stream_over(struct http_exchange *exchange);
 
 /* ---- http_keeper.c: deadlines and waits ---- */
 
 PROBLEM_MUST_CHECK bool http_keeper_start(struct http *http, struct problem *why);
 /* Resumes all that wait; then the thread ends. */
 void http_keeper_stop(struct http *http);
-/* Suspends the exchange's connection until exchange->waiting is ready, its time is over, or the front closes. The
- * library then calls for an answer again. */
+/* Suspends the exchange's connection until exchange->waiting is ready, its time is over, its client left, or the front
+ * closes. The library then calls for an answer, or for a stream's next bytes, again. */
 void http_keeper_wait(struct http_exchange *exchange);
 void http_keeper_connection(void *http, struct MHD_Connection *mhd, void **socket_context,
                             enum MHD_ConnectionNotificationCode code);

@@ -11,8 +11,8 @@
 
 #define BLOCK_BYTES 65536u
 
-static http_result queue(struct http_exchange *exchange, struct MHD_Response *reply, const struct response *response,
-                         bool closes) {
+http_result http_reply_queue(struct http_exchange *exchange, struct MHD_Response *reply,
+                             const struct response *response, bool closes) {
     if (!reply) {
         return MHD_NO;
     }
@@ -90,7 +90,7 @@ http_result http_reply(struct http_exchange *exchange, struct response *response
             close(response->fd);
         reply = MHD_create_response_from_buffer(response->body_bytes, (void *)response->body, MHD_RESPMEM_PERSISTENT);
     }
-    return queue(exchange, reply, response, false);
+    return http_reply_queue(exchange, reply, response, false);
 }
 
 http_result http_reply_problem(struct http_exchange *exchange, bool closes) {
@@ -114,7 +114,7 @@ http_result http_reply_problem(struct http_exchange *exchange, bool closes) {
         good = good && response_header(&response, "Retry-After", HTTP_RETRY_SECONDS);
     if (!good)
         return MHD_NO;
-    return queue(exchange,
-                 MHD_create_response_from_buffer(response.body_bytes, (void *)response.body, MHD_RESPMEM_PERSISTENT),
-                 &response, closes);
+    return http_reply_queue(
+        exchange, MHD_create_response_from_buffer(response.body_bytes, (void *)response.body, MHD_RESPMEM_PERSISTENT),
+        &response, closes);
 }

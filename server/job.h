@@ -43,6 +43,9 @@ struct job_run {
     struct pool *pool;
     uint64_t idle_rss_bytes; /* of the process, warm, both slabs trimmed */
     void (*progress)(void *user, uint64_t done, uint64_t total);
+    /* A JSON object about what was just done, such as {"step":3,"loss":2.5}: copied, told to who watches, never waited
+     * for. */
+    void (*report)(void *user, const char *object);
     bool (*cancelled)(void *user);                                       /* asked before every step */
     bool (*making)(void *user, const char *digest, struct problem *why); /* before a blob gets its name */
     void *user;
@@ -62,7 +65,7 @@ extern const struct job_kind *const job_table[]; /* NULL at the end */
 const struct job_kind *job_kind_find(const char *name);
 
 /* Rows of job_table, one file each. */
-extern const struct job_kind job_attention, job_sequential, job_memory_savings;
+extern const struct job_kind job_attention, job_sequential, job_memory_savings, job_training;
 
 /* Parses, reads and plans a request body; refuses what cannot fit (PROBLEM_BUDGET with minimum_budget_bytes). */
 PROBLEM_MUST_CHECK bool job_make(struct job *job, const char *text, size_t bytes, const struct job_context *c,

@@ -51,7 +51,9 @@ bool job_admit(struct job *job, uint64_t peak_bytes, const struct job_context *c
 }
 
 struct choice {
-    struct job_program *best;
+    bool found;
+    unsigned candidate;        /* the best */
+    uint64_t flops;            /* in all */
     uint64_t least_peak_bytes; /* of all candidates */
     bool over_budget, over_limit;
 };
@@ -61,26 +63,37 @@ static bool fits_limit(uint64_t peak_bytes, const struct job_context *c) {
     return units_add(peak_bytes, WITNESS_OUTSIDE_BYTES, &with_outside) && with_outside <= c->memory_limit_bytes;
 }
 
-/* Fastest: least recomputed; among equals the first of the table. */
+/* Fastest: fewest FLOPs in all; among equals the first of the table. */
+static void weigh(const struct job_computation *computation, unsigned candidate, const struct plan *plan,
+                  const struct job_context *c, struct choice *choice) {
+    const uint64_t flops = plan->forward_flops + plan->backward_flops + plan->recompute_flops;
+    choice->least_peak_bytes = units_min(choice->least_peak_bytes, plan->peak_bytes);
+    if (computation->budget_bytes && plan->peak_bytes > computation->budget_bytes)
+        choice->over_budget = true;
+    else if (!fits_limit(plan->peak_bytes, c))
+        choice->over_limit = true;
+    else if (!choice->found || flops < choice->flops) {
+        choice->found = true;
+        choice->candidate = candidate;
+        choice->flops = flops;
+    }
+}
+
+/* Plans it in an arena of its own: of many candidates one is kept. */
 static bool consider(const struct job *job, const struct job_computation *computation, unsigned candidate,
                      const struct job_context *c, struct choice *choice, struct problem *why) {
-    struct job_program *p = arena_new(c->arena, struct job_program, 1, why);
-    if (!p)
-        return false;
-    if (!computation->build(job->spec, candidate, c, p, why)) {
-        if (choice->least_peak_bytes == UINT64_MAX || why->kind == PROBLEM_MEMORY)
-            return false;
-        *why = (struct problem){0}; /* the request is sound: this strategy has nothing to do in it */
-        return true;
-    }
-    uint64_t peak = p->plan.peak_bytes;
-    choice->least_peak_bytes = units_min(choice->least_peak_bytes, peak);
-    if (computation->budget_bytes && peak > computation->budget_bytes)
-        choice->over_budget = true;
-    else if (!fits_limit(peak, c))
-        choice->over_limit = true;
-    else if (!choice->best || p->plan.recompute_flops < choice->best->plan.recompute_flops)
-        choice->best = p;
+    struct arena scratch;
+    struct job_context own = *c;
+    struct job_program p = {.n_feeds = 0};
+    arena_init(&scratch, 0);
+    own.arena = &scratch;
+    bool ok = computation->build(job->spec, candidate, &own, &p, why);
+    if (ok)
+        weigh(computation, candidate, &p.plan, c, choice);
+    arena_free(&scratch);
+    if (ok || choice->least_peak_bytes == UINT64_MAX || why->kind == PROBLEM_MEMORY)
+        return ok;
+    *why = (struct problem){0}; /* the request is sound: this strategy has nothing to do in it */
     return true;
 }
 
@@ -132,10 +145,10 @@ bool job_program_plan(struct job *job, const struct job_computation *computation
     for (unsigned i = 0; i < computation->n_candidates; i++)
         if (!consider(job, computation, computation->candidates[i], c, &choice, why))
             return false;
-    if (!choice.best)
+    if (!choice.found)
         return refuse(computation, &choice, c, why);
-    pair->own = *choice.best;
-    pair->own.plan.graph = &pair->own.graph;
+    if (!computation->build(job->spec, choice.candidate, c, &pair->own, why))
+        return false;
     pair->witness = computation->witness;
     pair->compared = computation->compare_candidate >= 0;
     uint64_t peak = pair->own.plan.peak_bytes;

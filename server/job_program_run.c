@@ -1,11 +1,10 @@
 /* job_program_run.c - runs a program and its comparison in a worker; see job_program.h.
  *
  * The outputs become files before the comparison runs, so that the two never need memory at the same time. */
-#include <math.h>
 #include <string.h>
-#include <time.h>
 
 #include "engine/exec/exec.h"
+#include "server/job_report.h"
 #include "server/job_result.h"
 #include "server/witness.h"
 
@@ -16,16 +15,6 @@ struct running {
     struct job_file *made;        /* by feed: what came from a seed, once it has been made */
     uint64_t before_steps, steps; /* of the whole job, for progress */
 };
-
-struct numerics {
-    uint64_t nan, inf;
-};
-
-static uint64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static bool seeded(const struct job_feed *feed) {
     return feed->tensor ? feed->tensor->kind == WIRE_TENSOR_RANDOM : true;
@@ -67,7 +56,7 @@ static struct exec *execute(struct running *r, bool witness, struct exec_report 
     struct exec_options options = {.pool = r->run->pool,
                                    .load = load,
                                    .user = r,
-                                   .now_ns = now_ns,
+                                   .now_ns = job_now_ns,
                                    .cancelled = cancelled,
                                    .progress = progress,
                                    .witness = witness};
@@ -84,13 +73,6 @@ static struct exec *execute(struct running *r, bool witness, struct exec_report 
     }
     exec_free(e);
     return NULL;
-}
-
-static void numerics_count(const float *data, uint64_t n, struct numerics *numerics) {
-    for (uint64_t i = 0; i < n; i++) {
-        numerics->nan += isnan(data[i]) != 0;
-        numerics->inf += isinf(data[i]) != 0;
-    }
 }
 
 static struct job_file *files_for_feeds(const struct job_program *p, struct arena *a, struct problem *why) {
@@ -120,81 +102,17 @@ static uint32_t index_in_group(const struct job_program *p, uint32_t yield) {
 }
 
 static bool outputs_write(const struct running *r, const struct exec *e, struct job_file *files,
-                          struct numerics *numerics, struct problem *why) {
+                          struct job_numerics *numerics, struct problem *why) {
     const struct job_program *p = r->program;
     for (uint32_t i = 0; i < p->n_yields; i++) {
         const float *data = exec_value(e, p->yields[i].value);
         if (!data)
             return problem_set(why, PROBLEM_INTERNAL, "", "output %u is not there at the end", i);
-        numerics_count(data, job_elements(&files[i]), numerics);
+        job_numerics_count(numerics, numbers_float(data), job_elements(&files[i]));
         if (!job_file_write(&files[i], index_in_group(p, i), data, r->c, r->run, why))
             return false;
     }
     return true;
-}
-
-static void seconds_put(struct wire_out *o, const char *key, uint64_t ns) {
-    wire_put_real(o, key, (double)ns * 1e-9);
-}
-
-static void memory_put(struct wire_out *o, const struct job_pair *pair, const struct job_run *run,
-                       const struct exec_report *report, uint64_t rss_bytes) {
-    uint64_t growth = rss_bytes > run->idle_rss_bytes ? rss_bytes - run->idle_rss_bytes : 0;
-    uint64_t pages = slab_page_bytes(run->slab) + slab_page_bytes(run->persistent);
-    wire_open(o, "memory", '{');
-    wire_put_uint(o, "predicted_peak_bytes", pair->own.plan.peak_bytes);
-    wire_put_uint(o, "measured_peak_bytes", report->measured_peak_bytes);
-    wire_put_uint(o, "saved_bytes", report->saved_bytes);
-    wire_put_uint(o, "retained_peak_bytes", report->retained_peak_bytes);
-    wire_put_uint(o, "live_peak_bytes", report->live_peak_bytes);
-    wire_put_uint(o, "slab_bytes", pair->own.plan.slab_bytes);
-    wire_put_uint(o, "persistent_bytes", pair->own.plan.persistent_bytes);
-    if (pair->witness)
-        wire_put_uint(o, "scanned_peak_bytes", pair->own.plan.persistent_bytes + report->touched_bytes);
-    wire_put_uint(o, "outside_slab_bytes", growth > pages ? growth - pages : 0);
-    wire_put_uint(o, "rss_growth_bytes", growth);
-    wire_close(o, '}');
-}
-
-static void report_put(struct wire_out *o, const struct exec_report *report, const struct numerics *numerics) {
-    wire_open(o, "time", '{');
-    seconds_put(o, "forward_seconds", report->forward_ns);
-    seconds_put(o, "recompute_seconds", report->recompute_ns);
-    seconds_put(o, "backward_seconds", report->backward_ns);
-    wire_close(o, '}');
-    wire_open(o, "flops", '{');
-    wire_put_uint(o, "forward", report->forward_flops);
-    wire_put_uint(o, "backward", report->backward_flops);
-    wire_put_uint(o, "recompute", report->recompute_flops);
-    wire_close(o, '}');
-    wire_open(o, "numerics", '{');
-    wire_put_uint(o, "nan", numerics->nan);
-    wire_put_uint(o, "inf", numerics->inf);
-    wire_close(o, '}');
-}
-
-static double saved_pct(uint64_t own, uint64_t other) {
-    return other ? 100.0 * (1.0 - (double)own / (double)other) : 0.0;
-}
-
-static void comparison_put(struct wire_out *o, const struct job_pair *pair, const struct exec_report *own,
-                           const struct exec_report *other, const struct job_difference *difference) {
-    double flops = (double)(other->forward_flops + other->backward_flops);
-    double own_ns = (double)(own->forward_ns + own->recompute_ns + own->backward_ns);
-    double other_ns = (double)(other->forward_ns + other->recompute_ns + other->backward_ns);
-    wire_open(o, "comparison", '{');
-    wire_put_json(o, "strategy", pair->compare.strategy);
-    wire_put_bool(o, "identical", difference->identical);
-    wire_put_real(o, "max_abs_diff", difference->max_abs_diff);
-    wire_put_real(o, "memory_saved_pct", saved_pct(own->measured_peak_bytes, other->measured_peak_bytes));
-    wire_put_real(o, "saved_bytes_saved_pct", saved_pct(own->saved_bytes, other->saved_bytes));
-    wire_put_real(o, "compute_overhead_pct",
-                  flops > 0 ? 100.0 * ((double)own->recompute_flops - (double)other->recompute_flops) / flops : 0.0);
-    wire_put_real(o, "time_overhead_pct", other_ns > 0 ? 100.0 * (own_ns / other_ns - 1.0) : NAN);
-    wire_put_uint(o, "predicted_peak_bytes", pair->compare.plan.peak_bytes);
-    wire_put_uint(o, "measured_peak_bytes", other->measured_peak_bytes);
-    wire_put_uint(o, "saved_bytes", other->saved_bytes);
-    wire_close(o, '}');
 }
 
 static bool compare(struct running *r, const struct job_pair *pair, const struct job_file *outputs,
@@ -210,7 +128,7 @@ static bool compare(struct running *r, const struct job_pair *pair, const struct
         ok = job_file_compare(&outputs[i], exec_value(e, pair->compare.yields[i].value), r->c, &difference, why);
     exec_free(e);
     if (ok)
-        comparison_put(o, pair, own, &report, &difference);
+        job_comparison_put(o, pair, own, &report, &difference);
     return ok;
 }
 
@@ -223,7 +141,7 @@ bool job_program_run(const struct job *job, const struct job_context *c, struct 
                         .made = files_for_feeds(&pair->own, c->arena, why),
                         .steps = pair->own.plan.n_steps + (pair->compared ? pair->compare.plan.n_steps : 0)};
     struct exec_report report;
-    struct numerics numerics = {0};
+    struct job_numerics numerics = {0};
     uint64_t rss_bytes;
     struct wire_out o;
     if (!outputs || !r.made)
@@ -237,8 +155,8 @@ bool job_program_run(const struct job *job, const struct job_context *c, struct 
     wire_open(&o, NULL, '{');
     job_files_put(&o, "outputs", outputs, pair->own.n_yields);
     job_files_put(&o, "inputs", r.made, pair->own.n_feeds);
-    memory_put(&o, pair, run, &report, rss_bytes);
-    report_put(&o, &report, &numerics);
+    job_memory_put(&o, pair, run, &report, rss_bytes);
+    job_report_put(&o, &report, NULL, &numerics);
     if (pair->compared && !compare(&r, pair, outputs, &report, &o, why))
         return false;
     wire_close(&o, '}');

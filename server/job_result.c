@@ -22,12 +22,12 @@ static const char *full_name(const struct job_file *file, uint32_t index, struct
                       : arena_printf(a, why, "%s.%u", file->group, index);
 }
 
-bool job_file_write(struct job_file *file, uint32_t index, const float *data, const struct job_context *c,
+bool job_file_write(struct job_file *file, uint32_t index, const void *data, const struct job_context *c,
                     const struct job_run *run, struct problem *why) {
     struct tensor_entry entry = {.name = full_name(file, index, c->arena, why),
-                                 .dtype = DTYPE_FLOAT32,
+                                 .dtype = file->dtype,
                                  .rank = file->rank,
-                                 .bytes = job_elements(file) * sizeof *data};
+                                 .bytes = job_elements(file) * dtype_bytes(file->dtype)};
     size_t header_bytes;
     memcpy(entry.shape, file->shape, sizeof file->shape);
     char *header = entry.name ? tensor_file_safetensors_header(c->arena, &entry, 1, &header_bytes, why) : NULL;
@@ -49,7 +49,7 @@ static void file_put(struct wire_out *o, const char *key, const struct job_file 
     for (unsigned i = 0; i < file->rank; i++)
         wire_put_uint(o, NULL, file->shape[i]);
     wire_close(o, ']');
-    wire_put_string(o, "dtype", dtype_name(DTYPE_FLOAT32));
+    wire_put_string(o, "dtype", dtype_name(file->dtype));
     wire_put_string(o, "tensor", file->digest);
     snprintf(href, sizeof href, "/v1/tensors/%s", file->digest);
     wire_put_string(o, "href", href);

@@ -8,12 +8,13 @@
 struct job_file {
     const char *group, *name;
     char digest[BLOB_DIGEST_SIZE];
+    enum dtype dtype; /* float32 unless it is said; what is loaded or compared is float32 */
     unsigned rank;
     uint64_t shape[GRAPH_RANK_MAX];
 };
 
 /* Writes file->group.name (or .index, or the name alone) with the numbers at data; sets file->digest. */
-PROBLEM_MUST_CHECK bool job_file_write(struct job_file *file, uint32_t index, const float *data,
+PROBLEM_MUST_CHECK bool job_file_write(struct job_file *file, uint32_t index, const void *data,
                                        const struct job_context *c, const struct job_run *run, struct problem *why);
 /* "key": {name: R, group: {name: R} or [R]} of those that have a digest; neighbours of one group belong together. */
 void job_files_put(struct wire_out *o, const char *key, const struct job_file *files, uint32_t n);

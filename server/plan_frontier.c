@@ -2,10 +2,8 @@
  * others beats in both. The frontier of what is named, not of all plans: an exact one is for the optimal planners. */
 #include <stdlib.h>
 
+#include "server/plan_candidates.h"
 #include "server/plan_query.h"
-
-#define CANDIDATES_MAX 64u
-#define BLOCK_PARTS    16u /* block is tried at this many depths */
 
 struct candidate {
     struct strategy strategy;
@@ -17,50 +15,10 @@ struct candidate {
 struct frontier {
     const struct plan_query *q;
     struct arena *a;
-    struct candidate list[CANDIDATES_MAX];
+    struct candidate list[PLAN_CANDIDATES_MAX];
     unsigned n;
     struct problem *why;
 };
-
-static void add(struct frontier *f, struct strategy s, const char *json) {
-    if (json && f->n < CANDIDATES_MAX)
-        f->list[f->n++] = (struct candidate){.strategy = s, .json = json};
-}
-
-static void add_counted(struct frontier *f, const struct planner *planner, const char *parameter, uint64_t value) {
-    const struct strategy s = {.planner = planner, .n = value, .k = value};
-    add(f, s,
-        arena_printf(f->a, f->why, "{\"name\":\"%s\",\"%s\":%llu}", planner->name, parameter,
-                     (unsigned long long)value));
-}
-
-static void candidates_make(struct frontier *f) {
-    static const struct {
-        unsigned parts;
-        const char *json;
-    } selections[] = {{PART_NORM, "[\"norm\"]"},
-                      {PART_ATTENTION_CORE, "[\"attention_core\"]"},
-                      {PART_ATTENTION, "[\"attention\"]"},
-                      {PART_MLP, "[\"mlp\"]"},
-                      {PART_ATTENTION | PART_MLP, "[\"attention\",\"mlp\"]"}};
-    const uint64_t layers = model_graph_layers(&f->q->w.workload.model);
-    add(f, (struct strategy){.planner = &planner_standard}, "\"standard\"");
-    for (size_t i = 0; i < sizeof selections / sizeof selections[0]; i++)
-        add(f, (struct strategy){.planner = &planner_selective, .selection = {.parts = selections[i].parts}},
-            arena_printf(f->a, f->why, "{\"name\":\"selective\",\"ops\":%s}", selections[i].json));
-    for (uint64_t n = 8; n >= 2; n--)
-        if (n < layers)
-            add_counted(f, &planner_every_n, "n", n);
-    for (uint64_t part = 1, last = 0; part < BLOCK_PARTS; part++) {
-        uint64_t k = layers * part / BLOCK_PARTS;
-        if (k > last)
-            add_counted(f, &planner_block, "k", k);
-        last = k;
-    }
-    add(f, (struct strategy){.planner = &planner_every_layer}, "\"every_layer\"");
-    for (uint64_t k = 2; k <= layers && k <= 16; k += 1 + k / 4)
-        add_counted(f, &planner_uniform, "k", k);
-}
 
 static bool candidate_plan(const struct frontier *f, struct candidate *c) {
     struct plan_query q = *f->q;
@@ -118,26 +76,25 @@ static void put_points(const struct frontier *f, const struct candidate *const *
 static struct frontier *planned(const struct plan_query *q, struct arena *a, const struct candidate **order,
                                 struct problem *why) {
     struct frontier *f = arena_new(a, struct frontier, 1, why);
-    if (!f)
+    struct plan_candidate *named = arena_new(a, struct plan_candidate, PLAN_CANDIDATES_MAX, why);
+    if (!f || !named || !plan_candidates_make(model_graph_layers(&q->w.workload.model), a, named, &f->n, why))
         return NULL;
     f->q = q;
     f->a = a;
     f->why = why;
-    candidates_make(f);
     for (unsigned i = 0; i < f->n; i++) {
+        f->list[i] = (struct candidate){.strategy = named[i].strategy, .json = named[i].json};
         if (!candidate_plan(f, &f->list[i]))
             return NULL;
         order[i] = &f->list[i];
     }
-    if (why->kind != PROBLEM_NONE) /* a name could not be written */
-        return NULL;
     qsort(order, f->n, sizeof order[0], by_cost);
     return f;
 }
 
 bool plan_frontier_pick(const struct plan_query *q, struct arena *a, struct plan_named *cheapest,
                         struct plan_named *lightest, struct problem *why) {
-    const struct candidate *order[CANDIDATES_MAX], *light = NULL, *cheap = NULL;
+    const struct candidate *order[PLAN_CANDIDATES_MAX], *light = NULL, *cheap = NULL;
     const struct frontier *f = planned(q, a, order, why);
     if (!f)
         return false;
@@ -157,7 +114,7 @@ bool plan_frontier_pick(const struct plan_query *q, struct arena *a, struct plan
 }
 
 bool plan_query_frontier(const struct plan_query *q, struct arena *a, struct wire_out *o, struct problem *why) {
-    const struct candidate *order[CANDIDATES_MAX], *points[CANDIDATES_MAX];
+    const struct candidate *order[PLAN_CANDIDATES_MAX], *points[PLAN_CANDIDATES_MAX];
     unsigned n = 0;
     if (q->w.megatron)
         return problem_set(why, PROBLEM_UNSUPPORTED, "/workload/framework",

@@ -168,14 +168,14 @@ bool queue_expire(struct queue *q, struct problem *why) {
     return release(q, NULL, true, false, why);
 }
 
-bool queue_beat(struct queue *q, const struct store_lease *lease, uint64_t done, uint64_t total, bool *cancel,
+bool queue_beat(struct queue *q, const struct store_lease *lease, const struct store_progress *progress, bool *cancel,
                 struct problem *why) {
-    return store_beat(q->store, lease, queue_now_ms() + QUEUE_LEASE_MS, done, total, cancel, why);
+    return store_beat(q->store, lease, queue_now_ms() + QUEUE_LEASE_MS, progress, cancel, why);
 }
 
-bool queue_finish(struct queue *q, const struct store_lease *lease, enum job_state state, uint64_t done, uint64_t total,
-                  const char *result, const char *problem, struct problem *why) {
-    return store_finish(q->store, lease, state, queue_now_ms(), done, total, result, problem, why);
+bool queue_finish(struct queue *q, const struct store_lease *lease, enum job_state state,
+                  const struct store_progress *progress, const char *result, const char *problem, struct problem *why) {
+    return store_finish(q->store, lease, state, queue_now_ms(), progress, result, problem, why);
 }
 
 bool queue_cancel(struct queue *q, const char *id, enum job_state *state, struct problem *why) {

@@ -52,10 +52,10 @@ PROBLEM_MUST_CHECK bool queue_expire(struct queue *q, struct problem *why);
 /* Claims the next job that fits beside the running ones. *claimed: whether there was one. */
 PROBLEM_MUST_CHECK bool queue_claim(struct queue *q, const char *owner, struct arena *a, struct store_job *job,
                                     struct store_lease *lease, bool *claimed, struct problem *why);
-PROBLEM_MUST_CHECK bool queue_beat(struct queue *q, const struct store_lease *lease, uint64_t done, uint64_t total,
-                                   bool *cancel, struct problem *why);
+PROBLEM_MUST_CHECK bool queue_beat(struct queue *q, const struct store_lease *lease,
+                                   const struct store_progress *progress, bool *cancel, struct problem *why);
 PROBLEM_MUST_CHECK bool queue_finish(struct queue *q, const struct store_lease *lease, enum job_state state,
-                                     uint64_t done, uint64_t total, const char *result, const char *problem,
+                                     const struct store_progress *progress, const char *result, const char *problem,
                                      struct problem *why);
 PROBLEM_MUST_CHECK bool queue_cancel(struct queue *q, const char *id, enum job_state *state, struct problem *why);
 

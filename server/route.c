@@ -2,6 +2,7 @@
 #include "server/route.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -39,6 +40,36 @@ const char *request_header(const struct request *request, const char *name) {
         if (strcasecmp(request->headers[i].name, name) == 0)
             return request->headers[i].value;
     return NULL;
+}
+
+/* The weight after a media range: 1 unless it says q=. */
+static double quality(const char *parameters, size_t bytes) {
+    for (size_t i = 0; i + 2 < bytes; i++)
+        if ((i == 0 || strchr("; \t", parameters[i - 1])) && strncasecmp(parameters + i, "q=", 2) == 0)
+            return strtod(parameters + i + 2, NULL);
+    return 1;
+}
+
+bool request_format(const struct request *request, const struct route_format *rows, unsigned n, unsigned formats,
+                    unsigned *out) {
+    const char *accept = request_header(request, "Accept");
+    double best = 0;
+    *out = rows[0].format;
+    if (!accept || !*accept)
+        return true;
+    for (const char *at = accept; *at;) {
+        at += strspn(at, " \t,");
+        size_t item = strcspn(at, ","), type = strcspn(at, ",; \t");
+        double q = quality(at + type, item - type);
+        for (unsigned i = 0; i < n; i++)
+            if (strlen(rows[i].type) == type && strncasecmp(rows[i].type, at, type) == 0 && q > best &&
+                (formats & 1u << rows[i].format)) {
+                best = q;
+                *out = rows[i].format;
+            }
+        at += item;
+    }
+    return best > 0;
 }
 
 bool response_header(struct response *response, const char *name, const char *value) {

@@ -69,6 +69,24 @@ bool request_parameter_unknown(const char *name, struct problem *why);
 /* Any case of name; NULL if absent. */
 const char *request_header(const struct request *request, const char *name);
 
+/* A media type that can be asked for, and what a handler calls it. */
+struct route_format {
+    const char *type;
+    unsigned format;
+};
+/* The format that the Accept header likes best, of those whose bit is set in formats; among equals the one it names
+ * first, without a header the first row's. False: none. */
+bool request_format(const struct request *request, const struct route_format *rows, unsigned n, unsigned formats,
+                    unsigned *out);
+
+/* What a stream sends next. */
+struct route_piece {
+    const char *bytes; /* stay until the next piece is asked for */
+    size_t n;          /* 0: nothing yet; asked again when ready says so, or at wait_until_ns */
+    bool end;          /* nothing comes after these */
+    uint64_t wait_until_ns;
+};
+
 struct response {
     unsigned status;          /* 0 counts as 200 */
     const char *content_type; /* NULL: application/json */
@@ -85,6 +103,11 @@ struct response {
     uint64_t wait_until_ns;
     bool (*ready)(struct request *);
     bool (*finish)(struct request *, struct response *, struct problem *);
+    /* A stream, instead of a body: sent as it comes, piece by piece, with this response's status and headers. http asks
+     * more for the next one (any thread, never two at once, never beside ready), and ready (needed) while there is
+     * none. False: the answer is cut off, so that the client sees it. A stream that its client has left, or that the
+     * front closes on, is not asked again; request->release ends it in any case. */
+    bool (*more)(struct request *, struct route_piece *, struct problem *);
 };
 
 /* name static; value in the arena or static, without control characters. False if there are too many (a defect of

@@ -44,6 +44,23 @@ struct store_query {
     unsigned limit;           /* at most this many, >= 1 */
 };
 
+/* One line of a job's history. Numbers rise from 1; "state" events are written with what changes the state and stay,
+ * of "progress" events the newest STORE_PROGRESS_MAX do. */
+#define STORE_PROGRESS_MAX 2000
+struct store_event {
+    uint64_t number;
+    const char
+        *name; /* "state": {"state", "attempt"}; "progress": {"done", "total"}, and "report" where there is one */
+    const char *data; /* JSON object, one line */
+};
+
+/* How far a job is, and the data of the progress events that led there, oldest first. */
+struct store_progress {
+    uint64_t done, total;
+    const char *const *events;
+    size_t n_events;
+};
+
 /* Who runs a job: every later write is fenced by it. */
 struct store_lease {
     char id[STORE_ID_BYTES], owner[STORE_OWNER_BYTES];
@@ -63,6 +80,9 @@ PROBLEM_MUST_CHECK bool store_check(struct store *s, struct problem *why);
 /* A number that changes when another connection has written: cheap, for polling. */
 PROBLEM_MUST_CHECK bool store_version(struct store *s, uint64_t *version, struct problem *why);
 
+/* The same, of this connection's own writes too. */
+PROBLEM_MUST_CHECK bool store_changes(struct store *s, uint64_t *changes, struct problem *why);
+
 /* Reads every page; for the front, once. PROBLEM_IO where the file is damaged. */
 PROBLEM_MUST_CHECK bool store_verify(struct store *s, struct problem *why);
 
@@ -80,6 +100,14 @@ PROBLEM_MUST_CHECK bool store_state(struct store *s, const char *id, enum job_st
 PROBLEM_MUST_CHECK bool store_list(struct store *s, const struct store_query *q, struct arena *a,
                                    struct store_job **jobs, size_t *n, struct problem *why);
 
+/* The events after a number, oldest first, at most limit; strings live in a. *last: no other will follow these (the job
+ * has finished, or is gone). No problem where there is no such job. */
+PROBLEM_MUST_CHECK bool store_events(struct store *s, const char *id, uint64_t after, unsigned limit, struct arena *a,
+                                     struct store_event **events, size_t *n, bool *last, struct problem *why);
+/* Whether store_events would say anything: an event, or that it was the last. */
+PROBLEM_MUST_CHECK bool store_events_any(struct store *s, const char *id, uint64_t after, bool *any,
+                                         struct problem *why);
+
 struct store_claim {
     const char *owner;
     int64_t now_ms, lease_ms;
@@ -93,8 +121,8 @@ PROBLEM_MUST_CHECK bool store_claim(struct store *s, const struct store_claim *c
 
 /* The next three are the claimant's, fenced: PROBLEM_STATE if the job is no longer this lease's. */
 /* Extends the lease, stores progress; *cancel: somebody asked to stop. */
-PROBLEM_MUST_CHECK bool store_beat(struct store *s, const struct store_lease *lease, int64_t until_ms, uint64_t done,
-                                   uint64_t total, bool *cancel, struct problem *why);
+PROBLEM_MUST_CHECK bool store_beat(struct store *s, const struct store_lease *lease, int64_t until_ms,
+                                   const struct store_progress *progress, bool *cancel, struct problem *why);
 /* Whether somebody asked to stop; reads only. */
 PROBLEM_MUST_CHECK bool store_cancelled(struct store *s, const struct store_lease *lease, bool *cancel,
                                         struct problem *why);
@@ -105,9 +133,10 @@ PROBLEM_MUST_CHECK bool store_held(struct store *s, const char *owner, bool *can
 /* Says that the job is about to make this blob; before the file gets its name, so that nobody removes it in between. */
 PROBLEM_MUST_CHECK bool store_make(struct store *s, const struct store_lease *lease, const char *digest,
                                    struct problem *why);
-/* state is a finished one; done and total are the last progress; result and problem are JSON or NULL. */
+/* state is a finished one; progress is the last, its events come before the state's; result and problem are JSON or
+ * NULL. */
 PROBLEM_MUST_CHECK bool store_finish(struct store *s, const struct store_lease *lease, enum job_state state,
-                                     int64_t now_ms, uint64_t done, uint64_t total, const char *result,
+                                     int64_t now_ms, const struct store_progress *progress, const char *result,
                                      const char *problem, struct problem *why);
 
 /* Queued: cancelled at once. Running: flagged. Finished: nothing. *state is what it is afterwards. */

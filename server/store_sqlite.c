@@ -8,6 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A state's event: whatever changes a state has told of it in the same transaction. */
+#define EVENT_OF_STATE(job)                                                                                            \
+    "printf('{\"state\":\"%s\",\"attempt\":%d}', CASE " job ".state WHEN 0 THEN 'queued' WHEN 1 THEN 'running'"        \
+    " WHEN 2 THEN 'succeeded' WHEN 3 THEN 'failed' ELSE 'cancelled' END, " job ".attempts)"
+#define EVENT_ADD                                                                                                      \
+    "INSERT INTO job_events (job_id, number, name, data) SELECT NEW.id, coalesce(max(number), 0) + 1, "                \
+    "'state', " EVENT_OF_STATE("NEW") " FROM job_events WHERE job_id = NEW.id; END;"
+
 /* jobs.state follows enum job_state: 0 queued, 1 running, 2 succeeded, 3 failed, 4 cancelled. */
 static const char *const layouts[] = {
     "CREATE TABLE jobs (id TEXT NOT NULL PRIMARY KEY, kind TEXT NOT NULL, state INTEGER NOT NULL,"
@@ -24,6 +32,13 @@ static const char *const layouts[] = {
     "CREATE TABLE keys (key TEXT NOT NULL PRIMARY KEY, created_ms INTEGER NOT NULL,"
     " job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE) STRICT, WITHOUT ROWID;"
     "CREATE INDEX keys_by_job ON keys (job_id);",
+    "CREATE TABLE job_events (job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE, number INTEGER NOT NULL,"
+    " name TEXT NOT NULL, data TEXT NOT NULL, PRIMARY KEY (job_id, number)) STRICT, WITHOUT ROWID;"
+    "INSERT INTO job_events (job_id, number, name, data) SELECT id, 1, 'state', " EVENT_OF_STATE(
+        "jobs") " FROM jobs;"
+                "CREATE TRIGGER job_events_new AFTER INSERT ON jobs BEGIN " EVENT_ADD
+                "CREATE TRIGGER job_events_state AFTER UPDATE OF state ON jobs WHEN NEW.state <> OLD.state "
+                "BEGIN " EVENT_ADD,
 };
 #define LAYOUTS ((int)(sizeof layouts / sizeof layouts[0]))
 
@@ -39,6 +54,7 @@ static const char *const statements[] = {
     [SQL_ROLLBACK] = "ROLLBACK",
     [SQL_PING] = "SELECT count(*) FROM uploads",
     [SQL_VERSION] = "PRAGMA data_version",
+    [SQL_CHANGES] = "SELECT total_changes()",
     [SQL_VERIFY] = "PRAGMA quick_check(1)",
     [SQL_ADD] = "INSERT INTO jobs (id, kind, state, created_ms, planned_peak_bytes, request, planned)"
                 " VALUES (?, ?, 0, ?, ?, ?, ?)",
@@ -79,6 +95,13 @@ static const char *const statements[] = {
         "UPDATE jobs SET state = 3, owner = NULL, finished_ms = ?3, problem = ?4" ENDED " AND attempts >= ?5",
     [SQL_RELEASE_QUEUED] = "UPDATE jobs SET state = 0, owner = NULL, started_ms = 0, attempts = attempts - ?3" ENDED,
     [SQL_REFUSE] = "UPDATE jobs SET state = 3, finished_ms = ?, problem = ? WHERE state = 0 AND planned_peak_bytes > ?",
+    [SQL_EVENT_ADD] = "INSERT INTO job_events (job_id, number, name, data)"
+                      " SELECT ?1, coalesce(max(number), 0) + 1, 'progress', ?2 FROM job_events WHERE job_id = ?1",
+    [SQL_EVENT_FORGET] = "DELETE FROM job_events WHERE job_id = ?1 AND name = 'progress' AND number <="
+                         " (SELECT max(number) FROM job_events WHERE job_id = ?1) - ?2",
+    [SQL_EVENTS] = "SELECT number, name, data FROM job_events WHERE job_id = ? AND number > ? ORDER BY number LIMIT ?",
+    [SQL_EVENTS_ANY] = "SELECT EXISTS (SELECT 1 FROM job_events WHERE job_id = ?1 AND number > ?2)"
+                       " OR NOT EXISTS (SELECT 1 FROM jobs WHERE id = ?1 AND state < 2)",
 };
 _Static_assert(sizeof statements / sizeof statements[0] == SQL_COUNT, "one row per statement");
 
@@ -218,7 +241,7 @@ void store_close(struct store *s) {
     free(s);
 }
 
-static bool number(struct store *s, enum store_sql sql, uint64_t *out, struct problem *why) {
+bool store_number(struct store *s, enum store_sql sql, uint64_t *out, struct problem *why) {
     if (!store_enter(s, false, why))
         return false;
     sqlite3_stmt *statement = store_bind(s, sql, "");
@@ -231,11 +254,11 @@ static bool number(struct store *s, enum store_sql sql, uint64_t *out, struct pr
 
 bool store_check(struct store *s, struct problem *why) {
     uint64_t uploads;
-    return number(s, SQL_PING, &uploads, why);
+    return store_number(s, SQL_PING, &uploads, why);
 }
 
 bool store_version(struct store *s, uint64_t *version, struct problem *why) {
-    return number(s, SQL_VERSION, version, why);
+    return store_number(s, SQL_VERSION, version, why);
 }
 
 bool store_verify(struct store *s, struct problem *why) {

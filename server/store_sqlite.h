@@ -15,6 +15,7 @@ enum store_sql {
     SQL_ROLLBACK,
     SQL_PING,
     SQL_VERSION,
+    SQL_CHANGES,
     SQL_VERIFY,
     SQL_ADD,
     SQL_GET,
@@ -43,6 +44,10 @@ enum store_sql {
     SQL_RELEASE_FAILED,
     SQL_RELEASE_QUEUED,
     SQL_REFUSE,
+    SQL_EVENT_ADD,
+    SQL_EVENT_FORGET,
+    SQL_EVENTS,
+    SQL_EVENTS_ANY,
     SQL_COUNT
 };
 
@@ -65,6 +70,15 @@ int store_step(struct store *s, sqlite3_stmt *statement, struct problem *why);
 PROBLEM_MUST_CHECK bool store_run(struct store *s, sqlite3_stmt *statement, unsigned *changed, struct problem *why);
 bool store_fail(struct store *s, const char *what, struct problem *why);
 
+/* One number of a statement without parameters. */
+PROBLEM_MUST_CHECK bool store_number(struct store *s, enum store_sql sql, uint64_t *out, struct problem *why);
+/* Adds progress events, and forgets the oldest beyond the bound. Within a transaction. */
+PROBLEM_MUST_CHECK bool store_events_add(struct store *s, const char *id, const struct store_progress *progress,
+                                         struct problem *why);
+
+/* A text column, copied to a; *out is NULL where it is null. */
+PROBLEM_MUST_CHECK bool store_text(sqlite3_stmt *statement, int column, struct arena *a, const char **out,
+                                   struct problem *why);
 /* The columns of SQL_GET and SQL_LIST as a job; strings are copied to a. */
 PROBLEM_MUST_CHECK bool store_row(sqlite3_stmt *statement, struct arena *a, struct store_job *out, struct problem *why);
 

@@ -26,7 +26,7 @@ bool store_state_finished(enum job_state state) {
     return state >= JOB_SUCCEEDED;
 }
 
-static bool text_column(sqlite3_stmt *statement, int column, struct arena *a, const char **out, struct problem *why) {
+bool store_text(sqlite3_stmt *statement, int column, struct arena *a, const char **out, struct problem *why) {
     const char *text = (const char *)sqlite3_column_text(statement, column);
     *out = text ? arena_copy(a, text, (size_t)sqlite3_column_bytes(statement, column) + 1, why) : NULL;
     return *out || !text;
@@ -45,9 +45,9 @@ bool store_row(sqlite3_stmt *statement, struct arena *a, struct store_job *out, 
         .cancel = sqlite3_column_int(statement, 10) != 0,
     };
     sqlite3_snprintf(sizeof out->id, out->id, "%s", sqlite3_column_text(statement, 0));
-    return text_column(statement, 1, a, &out->kind, why) && text_column(statement, 11, a, &out->planned, why) &&
-           text_column(statement, 12, a, &out->result, why) && text_column(statement, 13, a, &out->problem, why) &&
-           text_column(statement, 14, a, &out->request, why);
+    return store_text(statement, 1, a, &out->kind, why) && store_text(statement, 11, a, &out->planned, why) &&
+           store_text(statement, 12, a, &out->result, why) && store_text(statement, 13, a, &out->problem, why) &&
+           store_text(statement, 14, a, &out->request, why);
 }
 
 /* With a key of this day: nothing more to do, *first_id and *how say so. */

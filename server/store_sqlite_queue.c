@@ -84,17 +84,17 @@ static bool lost(const struct store_lease *lease, struct problem *why) {
     return problem_set(why, PROBLEM_STATE, "", "job %s is no longer this worker's", lease->id);
 }
 
-bool store_beat(struct store *s, const struct store_lease *lease, int64_t until_ms, uint64_t done, uint64_t total,
-                bool *cancel, struct problem *why) {
+bool store_beat(struct store *s, const struct store_lease *lease, int64_t until_ms,
+                const struct store_progress *progress, bool *cancel, struct problem *why) {
     if (!store_enter(s, true, why))
         return false;
-    sqlite3_stmt *statement = store_bind(s, SQL_BEAT, "iiitti", until_ms, (int64_t)done, (int64_t)total, lease->id,
-                                         lease->owner, (int64_t)lease->attempt);
+    sqlite3_stmt *statement = store_bind(s, SQL_BEAT, "iiitti", until_ms, (int64_t)progress->done,
+                                         (int64_t)progress->total, lease->id, lease->owner, (int64_t)lease->attempt);
     int step = store_step(s, statement, why);
     bool ok = step == 1 || (step == 0 && lost(lease, why));
     if (ok) {
         *cancel = sqlite3_column_int(statement, 0) != 0;
-        ok = store_run(s, statement, NULL, why);
+        ok = store_run(s, statement, NULL, why) && store_events_add(s, lease->id, progress, why);
     }
     return store_leave(s, true, ok, why);
 }
@@ -133,15 +133,17 @@ bool store_make(struct store *s, const struct store_lease *lease, const char *di
     return store_leave(s, true, ok, why);
 }
 
-bool store_finish(struct store *s, const struct store_lease *lease, enum job_state state, int64_t now_ms, uint64_t done,
-                  uint64_t total, const char *result, const char *problem, struct problem *why) {
+bool store_finish(struct store *s, const struct store_lease *lease, enum job_state state, int64_t now_ms,
+                  const struct store_progress *progress, const char *result, const char *problem, struct problem *why) {
     unsigned changed = 0;
+    bool cancel;
     if (!store_enter(s, true, why))
         return false;
+    bool ok = fenced(s, lease, &cancel, why) && store_events_add(s, lease->id, progress, why);
     sqlite3_stmt *statement =
-        store_bind(s, SQL_FINISH, "iittiitti", (int64_t)state, now_ms, result, problem, (int64_t)done, (int64_t)total,
-                   lease->id, lease->owner, (int64_t)lease->attempt);
-    bool ok = store_run(s, statement, &changed, why) && (changed == 1 || lost(lease, why));
+        store_bind(s, SQL_FINISH, "iittiitti", (int64_t)state, now_ms, result, problem, (int64_t)progress->done,
+                   (int64_t)progress->total, lease->id, lease->owner, (int64_t)lease->attempt);
+    ok = ok && store_run(s, statement, &changed, why) && (changed == 1 || lost(lease, why));
     return store_leave(s, true, ok, why);
 }
 

@@ -6,7 +6,7 @@
 
 #include "server/wire_model.h"
 
-enum wire_config_kind { SIZE, FLAG, REAL };
+enum wire_config_kind { SIZE, FLAG, REAL, POSITIVE /* a REAL that is not 0 */ };
 
 /* One field of the file, as the framework's class reads it. */
 struct wire_config_row {
@@ -30,6 +30,16 @@ struct wire_config_type {
     bool (*more)(const struct wire_value *config, struct model *m, struct problem *why);
 };
 
+/* In wire_config_rope.c: how positions turn, as any of the types says it, before `more`. */
+bool wire_config_rope_key(const struct wire_config_type *type, const char *key);
+PROBLEM_MUST_CHECK bool wire_config_rope(const struct wire_config_type *type, const struct wire_value *config,
+                                         struct model *m, struct problem *why);
+
+/* What a config says that is planned the same, but that no op knows to run: m->missing. In wire_config_unrun.c. */
+bool wire_config_unrun_key(const struct wire_config_type *type, const char *key);
+PROBLEM_MUST_CHECK bool wire_config_unrun(const struct wire_config_type *type, const struct wire_value *config,
+                                          struct model *m, struct problem *why);
+
 extern const struct wire_config_type wire_config_types[];
 extern const unsigned wire_config_types_length;
 
@@ -50,17 +60,20 @@ PROBLEM_MUST_CHECK bool wire_config_activation(const struct wire_value *v, const
 
 /* The `more` of the types; in wire_config_more.c. */
 typedef bool wire_config_more(const struct wire_value *config, struct model *m, struct problem *why);
-extern const char *const wire_config_qwen_keys[], *const wire_config_layers_keys[],
-                                                      *const wire_config_gemma3_keys[],
-                                                          *const wire_config_moe_keys[],
-                                                              *const wire_config_t5_keys[],
-                                                                  *const wire_config_vit_keys[],
-                                                                      *const wire_config_gpt_neo_keys[],
-                                                                          *const wire_config_opt_keys[],
-                                                                              *const wire_config_falcon_keys[],
-                                                                                  *const wire_config_deepseek_keys[],
-                                                                                      *const wire_config_bart_keys[];
-wire_config_more wire_config_qwen, wire_config_layers, wire_config_gemma3, wire_config_moe, wire_config_t5,
-    wire_config_vit, wire_config_gpt_neo, wire_config_opt, wire_config_falcon, wire_config_deepseek, wire_config_bart;
+extern const char *const wire_config_gpt2_keys[],
+    *const wire_config_roberta_keys[], *const wire_config_qwen_keys[],
+                                           *const wire_config_layers_keys[],
+                                               *const wire_config_gemma3_keys[],
+                                                   *const wire_config_moe_keys[],
+                                                       *const wire_config_t5_keys[],
+                                                           *const wire_config_vit_keys[],
+                                                               *const wire_config_gpt_neo_keys[],
+                                                                   *const wire_config_opt_keys[],
+                                                                       *const wire_config_falcon_keys[],
+                                                                           *const wire_config_deepseek_keys[],
+                                                                               *const wire_config_bart_keys[];
+wire_config_more wire_config_gpt2, wire_config_gemma, wire_config_roberta, wire_config_qwen, wire_config_layers,
+    wire_config_gemma3, wire_config_moe, wire_config_t5, wire_config_vit, wire_config_gpt_neo, wire_config_opt,
+    wire_config_falcon, wire_config_deepseek, wire_config_bart;
 
 #endif

@@ -1,5 +1,6 @@
 /* wire_config_more.c - what rows cannot say of a config.json: which layers have a window or experts, fields that mean
  * several things. */
+#include <math.h>
 #include <string.h>
 
 #include "server/wire_config.h"
@@ -189,6 +190,9 @@ bool wire_config_deepseek(const struct wire_value *config, struct model *m, stru
     m->shared_gate = false;
     m->head_dim = own + m->latent.rope_dim;
     m->kv_heads = m->heads;
+    if (m->rope.scaling != MODEL_ROPE_PLAIN && m->rope.magnitude_all > 0)
+        m->attention_divisor =
+            (double)m->head_dim / pow(model_rope_magnitude(m->rope.factor, m->rope.magnitude_all), 4);
     m->shared_d_ff = shared * m->expert_d_ff; /* both at most 2^24 */
     for (uint32_t i = 0; i < dense && i < MODEL_LAYERS_MAX; i++)
         layer_set_add(&m->dense_layers, i);
@@ -196,6 +200,39 @@ bool wire_config_deepseek(const struct wire_value *config, struct model *m, stru
 }
 
 /* ---- words and shapes of single types ---- */
+
+const char *const wire_config_gpt2_keys[] = {"scale_attn_weights", "scale_attn_by_inverse_layer_idx", NULL};
+
+bool wire_config_gpt2(const struct wire_value *config, struct model *m, struct problem *why) {
+    bool scaled = true;
+    if (!wire_bool_of(config, "scale_attn_weights", &scaled, why) ||
+        !wire_bool_of(config, "scale_attn_by_inverse_layer_idx", &m->attention_by_depth, why))
+        return false;
+    m->attention_divisor = scaled ? 0 : 1;
+    return true;
+}
+
+/* Its class reads "gelu" as the tanh form, which older files mean by it. */
+bool wire_config_gemma(const struct wire_value *config, struct model *m, struct problem *why) {
+    (void)config;
+    (void)why;
+    if (m->mlp == MODEL_GEGLU)
+        m->mlp = MODEL_GEGLU_TANH;
+    return true;
+}
+
+const char *const wire_config_roberta_keys[] = {"pad_token_id", NULL};
+
+/* Positions begin behind the padding's. */
+bool wire_config_roberta(const struct wire_value *config, struct model *m, struct problem *why) {
+    struct wire_value v;
+    uint64_t padding = 1;
+    if (wire_get(config, "pad_token_id", &v) && wire_type(&v) != WIRE_NULL &&
+        !wire_uint(&v, 0, MODEL_SIZE_MAX, &padding, why))
+        return false;
+    m->reserved_positions = padding + 1;
+    return true;
+}
 
 const char *const wire_config_opt_keys[] = {"do_layer_norm_before", "enable_bias", "layer_norm_elementwise_affine",
                                             "word_embed_proj_dim", NULL};
@@ -250,7 +287,7 @@ bool wire_config_falcon(const struct wire_value *config, struct model *m, struct
         !null_or_uint(config, "num_kv_heads", MODEL_SIZE_MAX, &kv_heads, why) ||
         !null_or_uint(config, "num_ln_in_parallel_attn", 2, &norms, why))
         return false;
-    m->positions = alibi ? MODEL_NO_POSITIONS : MODEL_ROTARY;
+    m->positions = alibi ? MODEL_ALIBI : MODEL_ROTARY;
     m->bias_qkv = m->bias_out = m->bias_mlp = bias;
     m->kv_heads = new ? kv_heads : one_key ? 1 : m->heads;
     m->parallel = parallel;

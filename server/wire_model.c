@@ -17,10 +17,14 @@ static const struct word mlp_words[] = {{"gelu", MODEL_GELU},
                                         {"silu", MODEL_SILU},
                                         {"swiglu", MODEL_SWIGLU},
                                         {"geglu", MODEL_GEGLU},
+                                        {"geglu_tanh", MODEL_GEGLU_TANH},
                                         {NULL, 0}};
 static const struct word norm_words[] = {{"layernorm", MODEL_LAYERNORM}, {"rmsnorm", MODEL_RMSNORM}, {NULL, 0}};
-static const struct word position_words[] = {
-    {"learned", MODEL_LEARNED}, {"rotary", MODEL_ROTARY}, {"none", MODEL_NO_POSITIONS}, {NULL, 0}};
+static const struct word position_words[] = {{"learned", MODEL_LEARNED},
+                                             {"rotary", MODEL_ROTARY},
+                                             {"none", MODEL_NO_POSITIONS},
+                                             {"alibi", MODEL_ALIBI},
+                                             {NULL, 0}};
 
 /* *out keeps its value where the field is absent. */
 static bool word_of(const struct wire_value *object, const char *key, const struct word *words, int *out,
@@ -67,20 +71,40 @@ static const struct {
     {"experts", AT(experts), 0, MODEL_SIZE_MAX, false},
     {"experts_per_token", AT(experts_per_token), 1, MODEL_SIZE_MAX, false},
     {"expert_d_ff", AT(expert_d_ff), 1, MODEL_SIZE_MAX, false},
+    {"rotary_dim", AT(rotary_dim), 2, 65536, false},
+};
+static const struct {
+    const char *name;
+    size_t offset;
+    double least, most;
+} reals[] = {
+    {"attention_softcap", AT(attention_softcap), 0, 1e6},
+    {"final_softcap", AT(final_softcap), 0, 1e6},
+    {"norm_epsilon", AT(norm_epsilon), 1e-30, 1},
+    {"norm_offset", AT(norm_offset), 0, 1},
+    {"rope_theta", AT(rope.theta), 1, 1e15},
+    {"attention_divisor", AT(attention_divisor), 1e-6, 1e6},
 };
 static const struct {
     const char *name;
     size_t offset;
 } flags[] = {
-    {"bias_qkv", AT(bias_qkv)}, {"bias_out", AT(bias_out)},
-    {"bias_mlp", AT(bias_mlp)}, {"tied_embeddings", AT(tied_embeddings)},
-    {"qk_norm", AT(qk_norm)},   {"sandwich_norm", AT(sandwich_norm)},
-    {"parallel", AT(parallel)}, {"embedding_scale", AT(embedding_scale)},
+    {"bias_qkv", AT(bias_qkv)},
+    {"bias_out", AT(bias_out)},
+    {"bias_mlp", AT(bias_mlp)},
+    {"tied_embeddings", AT(tied_embeddings)},
+    {"qk_norm", AT(qk_norm)},
+    {"sandwich_norm", AT(sandwich_norm)},
+    {"parallel", AT(parallel)},
+    {"embedding_scale", AT(embedding_scale)},
+    {"rotary_interleaved", AT(rotary_interleaved)},
+    {"router_normalise", AT(route.normalise)},
 };
 #define SIZES (sizeof sizes / sizeof sizes[0])
 #define FLAGS (sizeof flags / sizeof flags[0])
+#define REALS (sizeof reals / sizeof reals[0])
 
-static bool numbers_read(const struct wire_value *v, struct model *m, struct problem *why) {
+static bool counts_read(const struct wire_value *v, struct model *m, struct problem *why) {
     struct wire_value field;
     bool bias = true;
     for (size_t i = 0; i < SIZES; i++) {
@@ -93,12 +117,15 @@ static bool numbers_read(const struct wire_value *v, struct model *m, struct pro
     if (!wire_bool_of(v, "bias", &bias, why))
         return false;
     m->bias_qkv = m->bias_out = m->bias_mlp = bias;
-    m->tied_embeddings = true;
+    m->tied_embeddings = m->route.normalise = true;
     for (size_t i = 0; i < FLAGS; i++)
         if (!wire_bool_of(v, flags[i].name, (bool *)((char *)m + flags[i].offset), why))
             return false;
-    return wire_real_of(v, "attention_softcap", 0, 1e6, &m->attention_softcap, why) &&
-           wire_real_of(v, "final_softcap", 0, 1e6, &m->final_softcap, why);
+    for (size_t i = 0; i < REALS; i++)
+        if (!wire_real_of(v, reals[i].name, reals[i].least, reals[i].most, (double *)((char *)m + reals[i].offset),
+                          why))
+            return false;
+    return true;
 }
 
 static bool words_read(const struct wire_value *v, struct model *m, struct problem *why) {
@@ -124,13 +151,15 @@ static bool family_read(const struct wire_value *v, struct problem *why) {
 }
 
 static bool explicit_read(const struct wire_value *v, struct model *m, struct problem *why) {
-    const char *fields[SIZES + FLAGS + 9] = {"family",        "mlp", "norm", "positions", "attention_softcap",
-                                             "final_softcap", "bias"};
+    const char *fields[5 + SIZES + FLAGS + REALS + 1] = {"family", "mlp", "norm", "positions", "bias"};
+    size_t n = 5;
     for (size_t i = 0; i < SIZES; i++)
-        fields[7 + i] = sizes[i].name;
+        fields[n++] = sizes[i].name;
     for (size_t i = 0; i < FLAGS; i++)
-        fields[7 + SIZES + i] = flags[i].name;
-    if (!wire_object(v, fields, why) || !family_read(v, why) || !numbers_read(v, m, why) || !words_read(v, m, why))
+        fields[n++] = flags[i].name;
+    for (size_t i = 0; i < REALS; i++)
+        fields[n++] = reals[i].name;
+    if (!wire_object(v, fields, why) || !family_read(v, why) || !counts_read(v, m, why) || !words_read(v, m, why))
         return false;
     if (m->head_dim == 0 && m->d_model % m->heads) {
         problem_set(why, PROBLEM_SHAPE, "/heads", "is %llu, which does not divide d_model, %llu; give head_dim",

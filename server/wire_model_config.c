@@ -1,5 +1,6 @@
 /* wire_model_config.c - Hugging Face config.json as models: the rows of wire_config_types.c, read as transformers' own
  * classes do. Numbers as strings and nulls where the class has none are refused by name. */
+#include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,9 +15,9 @@ static const struct {
 } activations[] = {{"silu", MODEL_SILU, MODEL_SWIGLU},
                    {"swish", MODEL_SILU, MODEL_SWIGLU},
                    {"gelu", MODEL_GELU, MODEL_GEGLU},
-                   {"gelu_new", MODEL_GELU_TANH, MODEL_GEGLU},
-                   {"gelu_fast", MODEL_GELU_TANH, MODEL_GEGLU},
-                   {"gelu_pytorch_tanh", MODEL_GELU_TANH, MODEL_GEGLU},
+                   {"gelu_new", MODEL_GELU_TANH, MODEL_GEGLU_TANH},
+                   {"gelu_fast", MODEL_GELU_TANH, MODEL_GEGLU_TANH},
+                   {"gelu_pytorch_tanh", MODEL_GELU_TANH, MODEL_GEGLU_TANH},
                    {"relu", MODEL_RELU, MODEL_REGLU}};
 
 static bool type_read(const struct wire_value *config, const struct wire_config_type **out, struct problem *why) {
@@ -46,9 +47,9 @@ static bool row_read(const struct wire_value *config, const struct wire_config_r
         *(bool *)to = !null && row->fallback != 0;
         return !there || null || wire_bool(&v, to, why);
     }
-    if (row->kind == REAL) {
+    if (row->kind == REAL || row->kind == POSITIVE) {
         *(double *)to = null ? 0 : row->fallback;
-        return !there || null || wire_real(&v, 0, 1e6, to, why);
+        return !there || null || wire_real(&v, row->kind == REAL ? 0 : DBL_MIN, 1e6, to, why);
     }
     *(uint64_t *)to = null ? 0 : (uint64_t)row->fallback;
     return !there || null || wire_uint(&v, 1, row->most, to, why);
@@ -120,6 +121,8 @@ static bool key_used(const struct wire_config_type *type, const char *key) {
     for (const char *const *w = type->more_keys; w && *w; w++)
         if (strcmp(*w, key) == 0)
             return true;
+    if (wire_config_rope_key(type, key) || wire_config_unrun_key(type, key))
+        return true;
     return strcmp(key, "model_type") == 0 || (type->activation_key && strcmp(key, type->activation_key) == 0);
 }
 
@@ -159,7 +162,8 @@ bool wire_model_config_read(const struct wire_value *v, struct arena *a, struct 
     for (const struct wire_config_row *row = type->rows; row->key; row++)
         if (!row_read(v, row, m, why))
             return false;
-    if (!activation_read(v, type, m, why) || (type->more && !type->more(v, m, why)))
+    if (!activation_read(v, type, m, why) || !wire_config_rope(type, v, m, why) ||
+        (type->more && !type->more(v, m, why)) || !wire_config_unrun(type, v, m, why))
         return false;
     if (!divides_check(type, m, why))
         return model_problem(v, type, why);

@@ -21,12 +21,14 @@
 #include "server/queue.h"
 #include "server/route.h"
 #include "server/witness.h"
+#include "server/worker_reports.h"
 
 #define POLL_MS     20
 #define KEEPER_MS   50
 #define CLAIM_MS    1000  /* asked even if nobody has written: memory may have become free */
 #define EXPIRE_MS   10000 /* other workers' leases are looked after this often */
 #define PROGRESS_MS 1000
+#define REPORT_MS   250  /* between two beats of a job that reports */
 #define CANCEL_MS   1500 /* after this long a job does not stop by itself */
 
 struct worker {
@@ -44,11 +46,14 @@ struct worker {
     pthread_mutex_t lock; /* of what follows */
     bool busy, ending;
     struct store_lease lease;
-    int64_t beat_ms, cancel_ms; /* last beat; when the cancel was seen, 0: not */
-    uint64_t told;              /* progress at the last beat */
+    int64_t beat_ms, cancel_ms;              /* last beat; when the cancel was seen, 0: not */
+    uint64_t told;                           /* progress at the last beat */
+    const char *sending[2 * WORKER_REPORTS]; /* taken from reports, not stored yet; malloc */
+    unsigned n_sending;
 
     atomic_bool cancel, lost; /* lost: the job is somebody else's now */
     _Atomic uint64_t done, total;
+    struct worker_reports reports; /* has a lock of its own */
 };
 
 static volatile sig_atomic_t terminated;
@@ -68,12 +73,31 @@ static int64_t clock_ms(void) {
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* ---- what a job says ---- */
+
+/* What is to be stored with the next write, behind what an earlier one could not store. With the lock held, or no
+ * keeper at work. */
+static struct store_progress progress_take(struct worker *w) {
+    uint64_t done = w->done, total = w->total;
+    if (done != w->told && worker_reports_count(&w->reports) == 0)
+        worker_reports_add(&w->reports, done, total, NULL);
+    w->told = done;
+    w->n_sending += worker_reports_take(&w->reports, w->sending + w->n_sending, 2 * WORKER_REPORTS - w->n_sending);
+    return (struct store_progress){.done = done, .total = total, .events = w->sending, .n_events = w->n_sending};
+}
+
+static void progress_stored(struct worker *w) {
+    while (w->n_sending > 0)
+        free((void *)w->sending[--w->n_sending]);
+}
+
 /* ---- the keeper ---- */
 
 /* A kernel that runs longer than a cancel may take can only be stopped with its process. */
 static void give_up(struct worker *w) {
     struct problem why = {0};
-    if (!queue_finish(w->queue, &w->lease, JOB_CANCELLED, w->done, w->total, NULL, NULL, &why))
+    struct store_progress progress = progress_take(w);
+    if (!queue_finish(w->queue, &w->lease, JOB_CANCELLED, &progress, NULL, NULL, &why))
         log_event(LOG_WARNING, "worker.cancel", "job %s: %s", w->lease.id, why.detail);
     _exit(WORKER_EXIT_CANCELLED);
 }
@@ -83,12 +107,15 @@ static void keep(struct worker *w, bool changed) {
     struct problem why = {0};
     bool cancel = false, ok = true;
     int64_t now = clock_ms();
-    uint64_t done = w->done;
-    bool progress = done != w->told && now - w->beat_ms >= PROGRESS_MS;
-    if (progress || now - w->beat_ms >= QUEUE_BEAT_MS) {
+    int64_t past = now - w->beat_ms;
+    bool moved = w->done != w->told && past >= PROGRESS_MS;
+    bool reported = past >= REPORT_MS && worker_reports_count(&w->reports) > 0;
+    if (moved || reported || past >= QUEUE_BEAT_MS) {
+        struct store_progress progress = progress_take(w);
         w->beat_ms = now;
-        w->told = done;
-        ok = queue_beat(w->queue, &w->lease, done, w->total, &cancel, &why);
+        ok = queue_beat(w->queue, &w->lease, &progress, &cancel, &why);
+        if (ok)
+            progress_stored(w);
     } else if (changed) {
         ok = store_cancelled(w->store, &w->lease, &cancel, &why);
     }
@@ -129,6 +156,11 @@ static void on_progress(void *user, uint64_t done, uint64_t total) {
     w->done = done;
 }
 
+static void on_report(void *user, const char *object) {
+    struct worker *w = user;
+    worker_reports_add(&w->reports, w->done, w->total, object);
+}
+
 static bool on_cancelled(void *user) {
     struct worker *w = user;
     return w->cancel;
@@ -145,6 +177,8 @@ static void begin(struct worker *w, const struct store_lease *lease) {
     w->beat_ms = clock_ms();
     w->cancel_ms = 0;
     w->told = 0;
+    progress_stored(w); /* of the job before */
+    worker_reports_clear(&w->reports);
     w->cancel = w->lost = false;
     w->done = w->total = 0;
     w->busy = true;
@@ -169,6 +203,7 @@ static bool run(struct worker *w, const struct store_job *stored, struct arena *
                         .pool = w->pool,
                         .idle_rss_bytes = w->idle_rss_bytes,
                         .progress = on_progress,
+                        .report = on_report,
                         .cancelled = on_cancelled,
                         .making = on_making,
                         .user = w};
@@ -185,9 +220,10 @@ static bool finish(struct worker *w, struct arena *a, const char *result, const 
     size_t bytes;
     enum job_state state = result ? JOB_SUCCEEDED : p->kind == PROBLEM_CANCELLED ? JOB_CANCELLED : JOB_FAILED;
     const char *problem = state == JOB_FAILED ? route_problem_body(p, 0, a, &bytes) : NULL;
+    struct store_progress progress = progress_take(w);
     for (unsigned attempt = 0; attempt < 3; attempt++) {
         *why = (struct problem){0};
-        if (queue_finish(w->queue, &w->lease, state, w->done, w->total, result, problem, why))
+        if (queue_finish(w->queue, &w->lease, state, &progress, result, problem, why))
             return true;
         if (why->kind == PROBLEM_STATE)
             return true; /* it is somebody else's: what we have made stays unsaid */
@@ -302,6 +338,9 @@ static void worker_close(struct worker *w) {
     pthread_mutex_unlock(&w->lock);
     if (w->has_keeper)
         pthread_join(w->keeper, NULL);
+    progress_stored(w);
+    worker_reports_clear(&w->reports);
+    pthread_mutex_destroy(&w->reports.lock);
     slab_free(w->slab);
     slab_free(w->persistent);
     pool_free(w->pool);
@@ -313,7 +352,8 @@ static void worker_close(struct worker *w) {
 
 int worker_run(const struct worker_options *options) {
     struct problem why = {0};
-    struct worker w = {.options = options, .lock = PTHREAD_MUTEX_INITIALIZER};
+    struct worker w = {
+        .options = options, .lock = PTHREAD_MUTEX_INITIALIZER, .reports.lock = PTHREAD_MUTEX_INITIALIZER};
     signal(SIGINT, SIG_IGN); /* a terminal's Ctrl-C is for the daemon; it tells us */
     sigaction(SIGTERM, &(struct sigaction){.sa_handler = on_term}, NULL);
     bool ok = worker_open(&w, &why) && loop(&w, &why);

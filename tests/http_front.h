@@ -30,6 +30,7 @@ static struct http *http;
 static char *answer;
 static atomic_bool is_ready;
 static bool is_draining;
+static atomic_uint told, streams; /* pieces there are for each stream; streams that are not over */
 
 static inline uint64_t now_ns(void) {
     struct timespec now;
@@ -115,6 +116,49 @@ static inline bool slow(struct request *request, struct response *response, stru
     return true;
 }
 
+/* Pieces as they are told of, three in all; ?big: of 8 MiB; ?ping=ms: something else when there is none for so long;
+ * ?broken: no second one. */
+static inline bool stream_more(struct request *request, struct route_piece *piece, struct problem *why) {
+    static char big[8u << 20];
+    unsigned *sent = request->state;
+    const char *ping = request_query(request, "ping");
+    if (*sent == 1 && request_query(request, "broken"))
+        return problem_set(why, PROBLEM_IO, "", "nothing more");
+    if (*sent < told) {
+        bool large = request_query(request, "big") != NULL;
+        piece->bytes = large ? memset(big, 'x', sizeof big) : arena_printf(request->arena, why, "piece %u\n", ++*sent);
+        piece->n = large ? sizeof big : strlen(piece->bytes);
+        piece->end = *sent == 3;
+    } else if (ping && ++*sent > 0) {
+        piece->bytes = "ping\n";
+        piece->n = 5;
+    }
+    piece->wait_until_ns = now_ns() + (ping ? strtoull(ping, NULL, 10) : 60000) * 1000000u;
+    return true;
+}
+
+static inline bool stream_ready(struct request *request) {
+    return *(unsigned *)request->state < told;
+}
+
+static inline void stream_release(const void *kept) {
+    (void)kept;
+    streams--;
+}
+
+static inline bool stream(struct request *request, struct response *response, struct problem *why) {
+    request->state = arena_new(request->arena, unsigned, 1, why);
+    if (!request->state)
+        return false;
+    request->kept = request->state;
+    request->release = stream_release;
+    streams++;
+    response->content_type = "text/plain";
+    response->more = stream_more;
+    response->ready = stream_ready;
+    return true;
+}
+
 static const struct route first_routes[] = {
     {"GET", "/healthz", BODY_NONE, hello},
     {"GET", "/hello", BODY_NONE, hello},
@@ -123,11 +167,9 @@ static const struct route first_routes[] = {
     {NULL, NULL, BODY_NONE, NULL},
 };
 static const struct route second_routes[] = {
-    {"POST", "/files", BODY_STREAM, store},
-    {"GET", "/files/{digest}", BODY_NONE, fetch},
-    {"GET", "/budget", BODY_NONE, full_problem},
-    {"GET", "/slow", BODY_NONE, slow},
-    {NULL, NULL, BODY_NONE, NULL},
+    {"POST", "/files", BODY_STREAM, store},      {"GET", "/files/{digest}", BODY_NONE, fetch},
+    {"GET", "/budget", BODY_NONE, full_problem}, {"GET", "/slow", BODY_NONE, slow},
+    {"GET", "/stream", BODY_NONE, stream},       {NULL, NULL, BODY_NONE, NULL},
 };
 static const struct route *const tables[] = {first_routes, second_routes, NULL};
 
@@ -143,6 +185,7 @@ static inline void front_start(struct http_options options) {
     log_least(LOG_ERROR);
     snprintf(directory, sizeof directory, "/tmp/rematd-http-XXXXXX");
     is_ready = is_draining = false;
+    told = streams = 0;
     cr_assert_not_null(mkdtemp(directory));
     service.blobs = blob_open(directory, &why);
     service.draining = draining;

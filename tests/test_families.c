@@ -142,7 +142,7 @@ Test(families, what_has_no_kernel_is_refused_by_name) {
          4,
          "a gradient"},
         {{.kind = OP_LAYER_NORM}, {{1, 4, 8}}, 1, "weight and bias"},
-        {{.kind = OP_PREPEND}, {{1, 4, 8}, {8}}, 2, "prepend"},
+        {{.kind = OP_ROTARY}, {{1, 4, 8}}, 1, "rotary"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct arena a;

@@ -206,11 +206,14 @@ Test(ops, large_ops_too) {
     static const struct op_case large[] = {
         {"linear", {.kind = OP_LINEAR}, {{700, 130}, {190, 130}, {190}}, .no_grad = {0}},
         {"linear, few rows", {.kind = OP_LINEAR}, {{3, 130}, {900, 130}, {900}}, .no_grad = {0}},
+        {"linear, deep", {.kind = OP_LINEAR}, {{300, 1100}, {520, 1100}, {520}}, .tolerance = 4e-4f},
         {"gelu", {.kind = OP_GELU}, {{5, 10001}}, .no_grad = {0}},
         {"silu", {.kind = OP_SILU}, {{5, 10001}}, .no_grad = {0}},
         {"relu", {.kind = OP_RELU}, {{5, 10001}}, .no_grad = {0}},
         {"layer_norm", {.kind = OP_LAYER_NORM, .norm = {1e-5f}}, {{301, 200}, {200}, {200}}, .no_grad = {0}},
         {"rms_norm", {.kind = OP_RMS_NORM, .norm = {1e-5f}}, {{301, 200}, {200}}, .no_grad = {0}},
+        {"layer_norm, wide", {.kind = OP_LAYER_NORM, .norm = {1e-5f}}, {{40, 700}, {700}, {700}}, .no_grad = {0}},
+        {"rms_norm of heads", {.kind = OP_RMS_NORM, .norm = {1e-5f, 1}}, {{60, 3, 300}, {3, 300}}, .no_grad = {0}},
         {"dropout", {.kind = OP_DROPOUT, .dropout = {0.4, 12}}, {{5, 10001}}, .no_grad = {0}},
         {"add", {.kind = OP_ADD}, {{5, 10001}, {5, 10001}}, .no_grad = {0}},
         {"scale", {.kind = OP_SCALE, .scale = {3}}, {{5, 10001}}, .no_grad = {0}},
@@ -218,10 +221,12 @@ Test(ops, large_ops_too) {
     for (unsigned i = 0; i < sizeof large / sizeof large[0]; i++) {
         struct op_run r;
         same_bits(&large[i]);
+        narrow_check(&large[i]);
         op_run_init(&large[i], DTYPE_FLOAT32, false, 2, 0, &r);
         struct op_reference d = op_reference_new(&large[i], &r);
         for (uint64_t e = 0; e < r.g.tensors[r.op->outputs[0]].elements; e++)
-            cr_assert_float_eq(((float *)r.out[0])[e], d.out[0][e], 1e-4, "%s", large[i].name);
+            cr_assert_float_eq(((float *)r.out[0])[e], d.out[0][e],
+                               large[i].tolerance != 0 ? large[i].tolerance : 1e-4f, "%s", large[i].name);
         op_reference_free(&large[i], &r, &d);
         op_run_free(&large[i], &r);
     }
@@ -300,6 +305,9 @@ Test(ops, saved_sets) {
                  {"silu", 1, 0},
                  {"layer_norm", 3, 6},
                  {"rms_norm", 3, 2},
+                 {"rms_norm without weight", 1, 2},
+                 {"rms_norm of heads", 3, 2},
+                 {"layer_norm without bias", 3, 6},
                  {"dropout", 0, 0},
                  {"add", 0, 0},
                  {"scale", 0, 0}};
@@ -391,6 +399,8 @@ Test(ops, what_is_refused) {
         {{"n", {.kind = OP_RMS_NORM}, {{4, 5}, {5}, {5}}, .no_grad = {0}}, PROBLEM_SHAPE, "/inputs"},
         {{"n", {.kind = OP_LAYER_NORM}, {{4, 5}, {5}, {4}}, .no_grad = {0}}, PROBLEM_SHAPE, "/inputs/2"},
         {{"n", {.kind = OP_RMS_NORM}, {{4, 5}, {1, 5}}, .no_grad = {0}}, PROBLEM_SHAPE, "/inputs/1"},
+        {{"n", {.kind = OP_RMS_NORM}, {{4, 3, 5}, {2, 5}}, .no_grad = {0}}, PROBLEM_SHAPE, "/inputs/1"},
+        {{"n", {.kind = OP_RMS_NORM, .norm = {0, INFINITY}}, {{4, 5}, {5}}, .no_grad = {0}}, PROBLEM_LIMIT, "/offset"},
         {{"n", {.kind = OP_RMS_NORM, .norm = {-1}}, {{4, 5}, {5}}, .no_grad = {0}}, PROBLEM_LIMIT, "/epsilon"},
         {{"d", {.kind = OP_DROPOUT, .dropout = {-0.1, 1}}, {{4}}, .no_grad = {0}}, PROBLEM_LIMIT, "/p"},
         {{"d", {.kind = OP_DROPOUT, .dropout = {NAN, 1}}, {{4}}, .no_grad = {0}}, PROBLEM_LIMIT, "/p"},

@@ -137,13 +137,15 @@ Test(Queue, beats_keep_a_lease_and_silence_loses_it, .init = start, .fini = stop
     struct store_lease lease;
     bool cancel;
     cr_assert(claim("w", &job, &lease));
-    OK(queue_beat(queue, &lease, 1, 2, &cancel, &why));
+    OK(queue_beat(queue, &lease, &(struct store_progress){.done = 1, .total = 2}, &cancel, &why));
     OK(queue_expire(queue, &why));
     cr_expect_eq(stored(first.id).state, JOB_RUNNING);
-    OK(store_beat(store, &lease, queue_now_ms() - 1, 1, 2, &cancel, &why)); /* as if the last beat were long ago */
+    OK(store_beat(store, &lease, queue_now_ms() - 1, &(struct store_progress){.done = 1, .total = 2}, &cancel,
+                  &why)); /* as if the last beat were long ago */
     OK(queue_expire(queue, &why));
     cr_expect_eq(stored(first.id).state, JOB_QUEUED);
     why = (struct problem){0};
-    cr_expect_not(queue_finish(queue, &lease, JOB_SUCCEEDED, 2, 2, "{}", NULL, &why));
+    cr_expect_not(
+        queue_finish(queue, &lease, JOB_SUCCEEDED, &(struct store_progress){.done = 2, .total = 2}, "{}", NULL, &why));
     cr_expect_eq(why.kind, PROBLEM_STATE);
 }

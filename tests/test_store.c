@@ -81,7 +81,8 @@ static enum job_state state_of(const char *id) {
 }
 
 static void finish(const struct store_lease *lease, enum job_state state) {
-    OK(store_finish(store, lease, state, 3000, 5, 5, state == JOB_SUCCEEDED ? "{}" : NULL, NULL, &why));
+    OK(store_finish(store, lease, state, 3000, &(struct store_progress){.done = 5, .total = 5},
+                    state == JOB_SUCCEEDED ? "{}" : NULL, NULL, &why));
 }
 
 static void release(const char *owner, bool expired_only, bool keep, int64_t now, unsigned wanted) {
@@ -119,11 +120,12 @@ Test(Store, a_job_runs_through_its_states, .init = start, .fini = stop) {
     add("a", 1);
     cr_assert_str_eq(claim("w", 10, &lease), "a");
     cr_expect_eq(state_of("a"), JOB_RUNNING);
-    OK(store_beat(store, &lease, 90000, 2, 5, &cancel, &why));
+    OK(store_beat(store, &lease, 90000, &(struct store_progress){.done = 2, .total = 5}, &cancel, &why));
     cr_expect_not(cancel);
     OK(store_get(store, "a", &arena, &got, &why));
     cr_expect(got.progress_done == 2 && got.progress_total == 5 && got.started_ms == 2000 && got.attempts == 1);
-    OK(store_finish(store, &lease, JOB_SUCCEEDED, 3000, 5, 5, "{\"x\":1}", NULL, &why));
+    OK(store_finish(store, &lease, JOB_SUCCEEDED, 3000, &(struct store_progress){.done = 5, .total = 5}, "{\"x\":1}",
+                    NULL, &why));
     OK(store_get(store, "a", &arena, &got, &why));
     cr_expect(got.state == JOB_SUCCEEDED && got.finished_ms == 3000 && got.progress_done == 5);
     cr_expect_str_eq(got.result, "{\"x\":1}");
@@ -160,16 +162,23 @@ Test(Store, a_lost_lease_can_write_nothing, .init = start, .fini = stop) {
     release("w", false, false, 2500, 1);
     cr_assert_str_eq(claim("w", 10, &second), "a"); /* the same owner: the attempt tells them apart */
     cr_assert_eq(second.attempt, 2);
-    REFUSED(store_beat(store, &first, 90000, 1, 2, &cancel, &why), PROBLEM_STATE);
+    REFUSED(store_beat(store, &first, 90000, &(struct store_progress){.done = 1, .total = 2}, &cancel, &why),
+            PROBLEM_STATE);
     REFUSED(store_cancelled(store, &first, &cancel, &why), PROBLEM_STATE);
     REFUSED(store_make(store, &first, "sha256:1", &why), PROBLEM_STATE);
-    REFUSED(store_finish(store, &first, JOB_SUCCEEDED, 1, 0, 0, "{}", NULL, &why), PROBLEM_STATE);
+    REFUSED(store_finish(store, &first, JOB_SUCCEEDED, 1, &(struct store_progress){.done = 0, .total = 0}, "{}", NULL,
+                         &why),
+            PROBLEM_STATE);
     cr_expect_eq(state_of("a"), JOB_RUNNING);
     struct store_lease other = second;
     strcpy(other.owner, "x");
-    REFUSED(store_finish(store, &other, JOB_SUCCEEDED, 1, 0, 0, "{}", NULL, &why), PROBLEM_STATE);
+    REFUSED(store_finish(store, &other, JOB_SUCCEEDED, 1, &(struct store_progress){.done = 0, .total = 0}, "{}", NULL,
+                         &why),
+            PROBLEM_STATE);
     finish(&second, JOB_SUCCEEDED);
-    REFUSED(store_finish(store, &second, JOB_FAILED, 1, 0, 0, NULL, NULL, &why), PROBLEM_STATE);
+    REFUSED(
+        store_finish(store, &second, JOB_FAILED, 1, &(struct store_progress){.done = 0, .total = 0}, NULL, NULL, &why),
+        PROBLEM_STATE);
 }
 
 Test(Store, cancel_is_for_queued_and_running_and_can_be_repeated, .init = start, .fini = stop) {
@@ -434,4 +443,165 @@ Test(Store, a_file_that_is_no_database_is_refused, .init = start, .fini = stop) 
     store = NULL;
     REFUSED((store = store_open(directory, &why)) != NULL, PROBLEM_IO);
     REFUSED((store = store_open("/nowhere/at/all", &why)) != NULL, PROBLEM_IO);
+}
+
+/* ---- events ---- */
+
+/* "1 state {...}\n2 progress {...}\n" after a number. */
+static const char *events_after(struct store *s, const char *id, uint64_t after, bool last_wanted) {
+    struct store_event *events;
+    size_t n;
+    bool last;
+    const char *text = "";
+    OK(store_events(s, id, after, 100, &arena, &events, &n, &last, &why));
+    for (size_t i = 0; i < n; i++)
+        text = arena_printf(&arena, &why, "%s%llu %s %s\n", text, (unsigned long long)events[i].number, events[i].name,
+                            events[i].data);
+    cr_expect_eq(last, last_wanted, "%s", text);
+    return text;
+}
+
+static void beat(const struct store_lease *lease, const char *first, const char *second) {
+    const char *const texts[] = {first, second};
+    bool cancel;
+    OK(store_beat(store, lease, 90000,
+                  &(struct store_progress){.done = 1, .total = 2, .events = texts, .n_events = second ? 2 : 1}, &cancel,
+                  &why));
+}
+
+Test(Store, a_jobs_events_are_its_history, .init = start, .fini = stop) {
+    static const char *const ending[] = {"{\"c\":3}"};
+    struct store_lease lease;
+    add("b", 1);
+    add("a", 1);
+    claim("w", 10, &lease);
+    beat(&lease, "{\"a\":1}", "{\"b\":2}");
+    release("w", false, true, 2500, 1);
+    claim("w", 10, &lease);
+    OK(store_finish(store, &lease, JOB_SUCCEEDED, 3000,
+                    &(struct store_progress){.done = 2, .total = 2, .events = ending, .n_events = 1}, "{}", NULL,
+                    &why));
+    cr_expect_str_eq(events_after(store, "a", 0, true), "1 state {\"state\":\"queued\",\"attempt\":0}\n"
+                                                        "2 state {\"state\":\"running\",\"attempt\":1}\n"
+                                                        "3 progress {\"a\":1}\n"
+                                                        "4 progress {\"b\":2}\n"
+                                                        "5 state {\"state\":\"queued\",\"attempt\":0}\n"
+                                                        "6 state {\"state\":\"running\",\"attempt\":1}\n"
+                                                        "7 progress {\"c\":3}\n"
+                                                        "8 state {\"state\":\"succeeded\",\"attempt\":1}\n");
+    cr_expect_str_eq(events_after(store, "a", 6, true), "7 progress {\"c\":3}\n"
+                                                        "8 state {\"state\":\"succeeded\",\"attempt\":1}\n");
+    cr_expect_str_eq(events_after(store, "a", 8, true), "");
+    cr_expect_str_eq(events_after(store, "a", UINT64_MAX, true), "");
+    cr_expect_str_eq(events_after(store, "b", 0, false), "1 state {\"state\":\"queued\",\"attempt\":0}\n");
+    cr_expect_str_eq(events_after(store, "nobody", 0, true), "");
+    OK(store_remove(store, "a", gone, NULL, &why));
+    cr_expect_str_eq(events_after(store, "a", 0, true), "");
+}
+
+Test(Store, every_way_a_job_ends_is_an_event, .init = start, .fini = stop) {
+    struct store_lease lease;
+    enum job_state state;
+    add("a", 1), add("b", 500), add("c", 1), add("d", 1);
+    OK(store_cancel(store, "a", 5, &state, &why));
+    OK(store_cancel(store, "a", 5, &state, &why)); /* no second one */
+    OK(store_refuse(store, 100, 9, "{\"no\":1}", &why));
+    claim("w", 100, &lease);
+    OK(store_cancel(store, "c", 5, &state, &why)); /* a flag alone */
+    release("w", false, false, 3000, 1);
+    for (int i = 0; i < 2; i++) {
+        claim("w", 100, &lease);
+        release("w", false, false, 3000, 1);
+    }
+    cr_expect_str_eq(events_after(store, "a", 1, true), "2 state {\"state\":\"cancelled\",\"attempt\":0}\n");
+    cr_expect_str_eq(events_after(store, "b", 1, true), "2 state {\"state\":\"failed\",\"attempt\":0}\n");
+    cr_expect_str_eq(events_after(store, "c", 2, true), "3 state {\"state\":\"cancelled\",\"attempt\":1}\n");
+    cr_expect_str_eq(events_after(store, "d", 2, true), "3 state {\"state\":\"queued\",\"attempt\":1}\n"
+                                                        "4 state {\"state\":\"running\",\"attempt\":2}\n"
+                                                        "5 state {\"state\":\"failed\",\"attempt\":2}\n");
+}
+
+Test(Store, a_lost_lease_says_nothing, .init = start, .fini = stop) {
+    static const char *const late[] = {"{\"late\":1}"};
+    struct store_progress progress = {.done = 1, .total = 2, .events = late, .n_events = 1};
+    struct store_lease lease;
+    bool cancel, any;
+    add("a", 1);
+    claim("w", 10, &lease);
+    release("w", false, false, 2500, 1);
+    REFUSED(store_beat(store, &lease, 90000, &progress, &cancel, &why), PROBLEM_STATE);
+    REFUSED(store_finish(store, &lease, JOB_FAILED, 1, &progress, NULL, NULL, &why), PROBLEM_STATE);
+    OK(store_events_any(store, "a", 3, &any, &why));
+    cr_expect_not(any);
+    OK(store_events_any(store, "a", 2, &any, &why));
+    cr_expect(any);
+    OK(store_events_any(store, "nobody", 0, &any, &why));
+    cr_expect(any, "that it ended is something to say");
+}
+
+Test(Store, old_progress_is_forgotten_states_are_not, .init = start, .fini = stop) {
+    struct store_lease lease;
+    struct store_event *events;
+    size_t n, states = 0;
+    bool last;
+    char texts[100][16];
+    const char *list[100];
+    add("a", 1);
+    claim("w", 10, &lease);
+    for (int round = 0; round < 25; round++) {
+        bool cancel;
+        for (int i = 0; i < 100; i++) {
+            snprintf(texts[i], sizeof texts[i], "[%d]", round * 100 + i);
+            list[i] = texts[i];
+        }
+        OK(store_beat(store, &lease, 90000, &(struct store_progress){.events = list, .n_events = 100}, &cancel, &why));
+    }
+    finish(&lease, JOB_SUCCEEDED);
+    OK(store_events(store, "a", 0, 5000, &arena, &events, &n, &last, &why));
+    cr_assert_eq(n, 3 + STORE_PROGRESS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        states += strcmp(events[i].name, "state") == 0;
+        cr_assert(i == 0 || events[i].number > events[i - 1].number);
+    }
+    cr_expect_eq(states, 3);
+    cr_expect_str_eq(events[2].data, "[500]");
+    cr_expect_str_eq(events[n - 2].data, "[2499]");
+    cr_expect(last);
+    OK(store_events(store, "a", 0, 10, &arena, &events, &n, &last, &why));
+    cr_expect(n == 10 && !last, "there is more");
+}
+
+Test(Store, a_store_without_events_gets_them, .init = start, .fini = stop) {
+    struct store_lease lease;
+    add("a", 1), add("b", 1);
+    claim("w", 10, &lease);
+    finish(&lease, JOB_FAILED);
+    store_close(store);
+    spoil("DROP TRIGGER job_events_new; DROP TRIGGER job_events_state; DROP TABLE job_events;"
+          "PRAGMA user_version = 1");
+    why = (struct problem){0};
+    store = store_open(directory, &why);
+    cr_assert(store, "%s", why.detail);
+    cr_expect_str_eq(events_after(store, "a", 0, true), "1 state {\"state\":\"failed\",\"attempt\":1}\n");
+    cr_expect_str_eq(events_after(store, "b", 0, false), "1 state {\"state\":\"queued\",\"attempt\":0}\n");
+    claim("w", 10, &lease);
+    cr_expect_str_eq(events_after(store, "b", 1, false), "2 state {\"state\":\"running\",\"attempt\":1}\n");
+}
+
+Test(Store, own_changes_are_changes_too, .init = start, .fini = stop) {
+    uint64_t before, after;
+    OK(store_changes(store, &before, &why));
+    OK(store_changes(store, &after, &why));
+    cr_expect_eq(before, after);
+    add("a", 1);
+    OK(store_changes(store, &after, &why));
+    cr_expect_neq(before, after);
+    struct store *other = store_open(directory, &why);
+    enum job_state state;
+    cr_assert(other);
+    before = after;
+    OK(store_cancel(other, "a", 5, &state, &why));
+    OK(store_changes(store, &after, &why));
+    cr_expect_neq(before, after);
+    store_close(other);
 }

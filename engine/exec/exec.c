@@ -44,10 +44,12 @@ static bool value_load(struct exec *e, uint32_t value, void *dst, struct problem
     return e->options.load(e->options.user, value, dst, why);
 }
 
-/* Parameters one after another, then their gradients, which start at zero. */
+/* What the optimizer keeps, which is floats, then parameters one after another, then their gradients; what is not
+ * loaded starts at zero. */
 static bool persistent_place(struct exec *e, struct problem *why) {
     const struct graph *g = e->graph;
-    unsigned char *next = e->persistent;
+    unsigned char *next = e->persistent + g->optimizer_bytes;
+    memset(e->persistent, 0, g->optimizer_bytes);
     for (uint32_t t = 0; t < g->n_tensors; t++)
         if (persists(e, t)) {
             e->address[t] = next;
@@ -214,10 +216,43 @@ void *exec_value(const struct exec *e, uint32_t value) {
     return e->address[value];
 }
 
+uint64_t exec_peak_bytes(const struct exec *e) {
+    return graph_persistent_bytes(e->graph) + e->highest;
+}
+
+void *exec_optimizer(const struct exec *e) {
+    return e->persistent;
+}
+
+void exec_clear_gradients(struct exec *e) {
+    const struct graph *g = e->graph;
+    for (uint32_t t = 0; t < g->n_tensors; t++)
+        if (persists(e, t) && g->tensors[t].needs_grad)
+            memset(e->address[g->n_tensors + t], 0, g->tensors[t].bytes);
+}
+
+bool exec_rewind(struct exec *e, struct problem *why) {
+    const struct graph *g = e->graph;
+    if (e->broken || e->step < e->plan->n_steps)
+        return problem_set(why, PROBLEM_STATE, "", "the run is not complete");
+    observe_free(e->observe);
+    e->observe = observe_new(e->plan);
+    if (!e->observe)
+        return problem_set(why, PROBLEM_MEMORY, "", "there is no memory for the executor's tables");
+    for (uint32_t t = 0; t < g->n_tensors; t++)
+        if (!persists(e, t))
+            e->address[t] = e->address[g->n_tensors + t] = NULL;
+    memset(e->runs, 0, g->n_ops);
+    POISON(e->slab, e->plan->slab_bytes);
+    e->live_bytes = 0;
+    e->step = e->next_extent = 0;
+    return true;
+}
+
 bool exec_finish(struct exec *e, struct exec_report *report, struct problem *why) {
     if (e->broken || e->step < e->plan->n_steps)
         return problem_set(why, PROBLEM_STATE, "", "the run is not complete");
-    e->report.measured_peak_bytes = graph_persistent_bytes(e->graph) + e->highest;
+    e->report.measured_peak_bytes = exec_peak_bytes(e);
     observe_sum(e->observe, &e->report.retained_peak_bytes, &e->report.saved_bytes);
     if (e->options.witness) {
         UNPOISON(e->slab, e->plan->slab_bytes);
@@ -280,7 +315,7 @@ static bool op_runs(const struct graph *g, const struct op *op, struct problem *
     return !row->runs || row->runs(g, op, why);
 }
 
-static bool runnable(const struct graph *g, struct problem *why) {
+bool exec_runs(const struct graph *g, struct problem *why) {
     for (uint32_t o = 0; o < g->n_ops; o++)
         if (!op_runs(g, &g->ops[o], why))
             return false;
@@ -301,7 +336,7 @@ struct exec *exec_new(const struct plan *plan, struct slab *slab, struct slab *p
     e->persistent_owner = persistent;
     if (pool_threads(options->pool) > plan->graph->threads)
         problem_set(why, PROBLEM_INTERNAL, "/threads", "the pool has more threads than the plan has workspace for");
-    else if (runnable(plan->graph, why) && exec_room(e, why) && exec_place(e, why))
+    else if (exec_runs(plan->graph, why) && exec_room(e, why) && exec_place(e, why))
         return e;
     exec_free(e);
     return NULL;

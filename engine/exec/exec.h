@@ -1,7 +1,8 @@
 /* exec.h - runs a plan: every tensor at the place the layout gave it, in a slab of exactly the planned bytes.
  *
  * One executor belongs to one thread (its kernels use the pool). It can stop at the turn, between forward and backward,
- * and go on later. What it reports it has counted itself while running; the planner's figures are not consulted. */
+ * and go on later; it can run its plan again on other inputs. What it reports it has counted itself while running; the
+ * planner's figures are not consulted. */
 #ifndef REMATD_EXEC_EXEC_H
 #define REMATD_EXEC_EXEC_H
 
@@ -36,6 +37,9 @@ struct exec_report {
 
 struct exec;
 
+/* Whether there are kernels for every op of the graph and its tensors; exec_new asks too. */
+PROBLEM_MUST_CHECK bool exec_runs(const struct graph *g, struct problem *why);
+
 /* Reserves slab and persistent memory, loads parameters and inputs. The plan, both slabs and the options' user outlive
  * it. */
 PROBLEM_MUST_CHECK struct exec *exec_new(const struct plan *plan, struct slab *slab, struct slab *persistent,
@@ -50,7 +54,21 @@ PROBLEM_MUST_CHECK bool exec_run(struct exec *e, uint32_t until, struct problem 
  * freed. */
 void *exec_value(const struct exec *e, uint32_t value);
 
-/* After the last step: fills the report and, with witness, checks the bytes around the slab (PROBLEM_WITNESS). */
+/* After the last step: back to the first. What is in the slab goes; parameters and their gradients, which go on adding
+ * up, stay. Inputs and the outputs' gradients are loaded afresh. */
+PROBLEM_MUST_CHECK bool exec_rewind(struct exec *e, struct problem *why);
+
+/* Sets the gradients of all parameters to zero, as they are when the executor is made. */
+void exec_clear_gradients(struct exec *e);
+
+/* Persistent bytes and the end of the highest extent that was in use so far. */
+uint64_t exec_peak_bytes(const struct exec *e);
+
+/* graph.optimizer_bytes of persistent memory, aligned for floats; zero when the executor is made. */
+void *exec_optimizer(const struct exec *e);
+
+/* After the last step: fills the report (times and FLOPs are sums over all runs) and, with witness, checks the bytes
+ * around the slab (PROBLEM_WITNESS). */
 PROBLEM_MUST_CHECK bool exec_finish(struct exec *e, struct exec_report *report, struct problem *why);
 
 #endif

@@ -9,7 +9,7 @@
 
 #include "engine/base/units.h"
 #include "engine/graph/graph.h"
-#include "engine/kernels/numbers.h"
+#include "engine/kernels/eltwise.h"
 
 static const struct {
     const char *name;
@@ -58,19 +58,6 @@ bool op_forward(const struct op_call *c, struct problem *why) {
     return op_table[c->op->kind]->forward(c, why);
 }
 
-/* sum += part */
-static void add(struct numbers sum, struct numbers part, uint64_t n) {
-    float sums[NUMBERS_BLOCK], parts[NUMBERS_BLOCK];
-    for (uint64_t from = 0; from < n; from += NUMBERS_BLOCK) {
-        const uint64_t many = units_min(NUMBERS_BLOCK, n - from);
-        float *to = numbers_open_sum(sum, from, many, sums);
-        const float *x = numbers_read(part, from, many, parts);
-        for (uint64_t e = 0; e < many; e++)
-            to[e] += x[e];
-        numbers_close(sum, from, many, sums);
-    }
-}
-
 bool op_backward(const struct op_call *c, struct problem *why) {
     const struct op *op = c->op;
     uint64_t repeat_bytes;
@@ -95,8 +82,9 @@ bool op_backward(const struct op_call *c, struct problem *why) {
     for (uint32_t i = 0; i < op->n_inputs; i++) {
         const struct tensor *t = &c->graph->tensors[op->inputs[i]];
         const bool narrow = t->dtype == DTYPE_BFLOAT16;
-        if (c->d_inputs[i] != d_inputs[i])
-            add((struct numbers){c->d_inputs[i], narrow}, (struct numbers){d_inputs[i], narrow}, t->elements);
+        if (d_inputs[i] != c->d_inputs[i])
+            eltwise_accumulate(c->pool, t->elements, 1, (struct numbers){d_inputs[i], narrow},
+                               (struct numbers){c->d_inputs[i], narrow});
     }
     return true;
 }

@@ -32,20 +32,20 @@ enum op_kind {
     OP_GELU,      /* x -> gelu(x), erf or tanh form */
     OP_RELU,
     OP_SILU,
-    /* Norms with no bias, no weight, or a weight [H, n] for x [.., H, n] are planned, not run yet. */
-    OP_LAYER_NORM, /* x [.., n] [, weight [n] [, bias [n]]] -> [.., n]; aux mean, rstd [..] */
-    OP_RMS_NORM,   /* x [.., n] [, weight [n]] -> [.., n]; aux rstd [..] */
+    /* weight [n], or [H, n] for x [.., H, n]; the factor is norm.offset + weight, 1 without a weight */
+    OP_LAYER_NORM, /* x [.., n] [, weight [, bias [n]]] -> [.., n]; aux mean, rstd [..] */
+    OP_RMS_NORM,   /* x [.., n] [, weight] -> [.., n]; aux rstd [..] */
     OP_DROPOUT,    /* x -> x keep / (1 - p): Philox, key = seed, counter (i / 4 low, i / 4 high, 0, RNG_DROPOUT), lane i
                       mod 4 */
     OP_ADD,        /* a, b (same shape) -> a + b */
     OP_SCALE,      /* x -> factor x */
     /* Planned, not run yet: rows without kernels. */
-    OP_EMBEDDING,     /* ids [..] int32, table [V, d] -> [.., d] */
-    OP_POSITIONS,     /* x [.., N, d], table [P, d] with P >= N -> x + table[0..N) */
-    OP_ROTARY,        /* x [.., d] -> x rotated by position */
-    OP_GATED,         /* gate, up (same shape) -> activation(gate) up */
-    OP_SOFTCAP,       /* x -> cap tanh(x / cap); saves the result */
-    OP_CROSS_ENTROPY, /* logits [.., V], targets [..] int32 -> mean loss [1]; aux log_sum_exp [..] */
+    OP_EMBEDDING,            /* ids [..] int32, table [V, d] -> [.., d] */
+    OP_POSITIONS,            /* x [.., N, d], table [P, d] with P >= N -> x + table[0..N) */
+    OP_ROTARY,               /* x [.., d] -> x rotated by position */
+    OP_GATED,                /* gate, up (same shape) -> activation(gate) up */
+    OP_LINEAR_CROSS_ENTROPY, /* x [.., d], weight [V, d], targets [..] int32 [, bias [V]] -> mean loss [1] float32 over
+                                targets in [0, V); aux log_sum_exp [..], and with chunk 0 logits [.., V] */
     OP_ROUTE,    /* logits [.., E] -> weights [T, k] float32, experts [T, k] int32; aux probabilities [T, E] float32 */
     OP_DISPATCH, /* x [.., d], experts [T, k] -> [T k, d]: each token once per expert it goes to */
     OP_EXPERT_LINEAR, /* x [T k, in], experts, weight [E, out, in] [, bias [E, out]] -> [T k, out] */
@@ -168,6 +168,10 @@ struct op {
         struct {
             uint64_t heads, value_dim;
         } latent_keys;
+        struct {
+            uint64_t chunk; /* a multiple of 128; 0: logits are whole */
+            float cap;      /* logits become cap tanh(logit / cap); 0: none */
+        } linear_cross_entropy;
         struct op_function function;
     };
     /* filled in by graph_op: */
@@ -214,9 +218,9 @@ extern const struct op_row *const op_table[OP_KINDS];
 /* Rows of op_table, one file each. */
 extern const struct op_row op_attention_row, op_linear_row, op_gelu_row, op_relu_row, op_silu_row, op_layer_norm_row,
     op_rms_norm_row, op_dropout_row, op_add_row, op_scale_row, op_embedding_row, op_positions_row, op_rotary_row,
-    op_gated_row, op_softcap_row, op_cross_entropy_row, op_route_row, op_dispatch_row, op_expert_linear_row,
-    op_combine_row, op_token_gate_row, op_convolution_row, op_prepend_row, op_take_token_row, op_relative_bias_row,
-    op_split_row, op_latent_keys_row, op_function_row;
+    op_gated_row, op_linear_cross_entropy_row, op_route_row, op_dispatch_row, op_expert_linear_row, op_combine_row,
+    op_token_gate_row, op_convolution_row, op_prepend_row, op_take_token_row, op_relative_bias_row, op_split_row,
+    op_latent_keys_row, op_function_row;
 
 /* An op that reads one tensor more than once has at most this many inputs. */
 #define OP_INPUTS_REPEATING 64u

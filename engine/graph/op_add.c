@@ -18,7 +18,8 @@ static bool shape(struct graph *g, struct op *op, struct problem *why) {
 
 static bool forward(const struct op_call *c, struct problem *why) {
     (void)why;
-    eltwise_add(c->pool, op_elements(c->graph, c->op, 0), op_in(c, 0), op_in(c, 1), op_out(c, 0));
+    eltwise_add(c->pool, op_elements(c->graph, c->op, 0), op_numbers_in(c, 0), op_numbers_in(c, 1),
+                op_numbers_out(c, 0));
     return true;
 }
 
@@ -26,7 +27,8 @@ static bool backward(const struct op_call *c, struct problem *why) {
     (void)why;
     for (uint32_t i = 0; i < 2; i++)
         if (c->d_inputs[i])
-            eltwise_accumulate(c->pool, op_elements(c->graph, c->op, 0), 1, op_d_out(c, 0), op_d_in(c, i));
+            eltwise_accumulate(c->pool, op_elements(c->graph, c->op, 0), 1, op_numbers_d_out(c, 0),
+                               op_numbers_d_in(c, i));
     return true;
 }
 
@@ -38,4 +40,4 @@ static void reference(const struct graph *g, const struct op *op, const double *
 }
 
 const struct op_row op_add_row = {
-    .name = "add", .shape = shape, .forward = forward, .backward = backward, .reference = reference};
+    .name = "add", .narrow = true, .shape = shape, .forward = forward, .backward = backward, .reference = reference};

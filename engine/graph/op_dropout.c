@@ -11,8 +11,8 @@ static bool shape(struct graph *g, struct op *op, struct problem *why) {
 
 static bool forward(const struct op_call *c, struct problem *why) {
     (void)why;
-    dropout_forward(c->pool, op_elements(c->graph, c->op, 0), c->op->dropout.p, c->op->dropout.seed, op_in(c, 0),
-                    op_out(c, 0));
+    dropout_forward(c->pool, op_elements(c->graph, c->op, 0), c->op->dropout.p, c->op->dropout.seed,
+                    op_numbers_in(c, 0), op_numbers_out(c, 0));
     return true;
 }
 
@@ -20,7 +20,7 @@ static bool backward(const struct op_call *c, struct problem *why) {
     (void)why;
     if (c->d_inputs[0])
         dropout_backward(c->pool, op_elements(c->graph, c->op, 0), c->op->dropout.p, c->op->dropout.seed,
-                         op_d_out(c, 0), op_d_in(c, 0));
+                         op_numbers_d_out(c, 0), op_numbers_d_in(c, 0));
     return true;
 }
 
@@ -34,5 +34,9 @@ static void reference(const struct graph *g, const struct op *op, const double *
     }
 }
 
-const struct op_row op_dropout_row = {
-    .name = "dropout", .shape = shape, .forward = forward, .backward = backward, .reference = reference};
+const struct op_row op_dropout_row = {.name = "dropout",
+                                      .narrow = true,
+                                      .shape = shape,
+                                      .forward = forward,
+                                      .backward = backward,
+                                      .reference = reference};

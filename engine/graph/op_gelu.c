@@ -10,15 +10,16 @@ static bool shape(struct graph *g, struct op *op, struct problem *why) {
 
 static bool forward(const struct op_call *c, struct problem *why) {
     (void)why;
-    act_gelu(c->pool, op_elements(c->graph, c->op, 0), c->op->gelu.tanh_form, op_in(c, 0), op_out(c, 0));
+    act_gelu(c->pool, op_elements(c->graph, c->op, 0), c->op->gelu.tanh_form, op_numbers_in(c, 0),
+             op_numbers_out(c, 0));
     return true;
 }
 
 static bool backward(const struct op_call *c, struct problem *why) {
     (void)why;
     if (c->d_inputs[0])
-        act_gelu_backward(c->pool, op_elements(c->graph, c->op, 0), c->op->gelu.tanh_form, op_in(c, 0), op_d_out(c, 0),
-                          op_d_in(c, 0));
+        act_gelu_backward(c->pool, op_elements(c->graph, c->op, 0), c->op->gelu.tanh_form, op_numbers_in(c, 0),
+                          op_numbers_d_out(c, 0), op_numbers_d_in(c, 0));
     return true;
 }
 
@@ -33,4 +34,4 @@ static void reference(const struct graph *g, const struct op *op, const double *
 }
 
 const struct op_row op_gelu_row = {
-    .name = "gelu", .shape = shape, .forward = forward, .backward = backward, .reference = reference};
+    .name = "gelu", .narrow = true, .shape = shape, .forward = forward, .backward = backward, .reference = reference};

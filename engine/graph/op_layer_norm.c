@@ -5,10 +5,6 @@ static bool shape(struct graph *g, struct op *op, struct problem *why) {
     return op_norm_shape(g, op, true, why);
 }
 
-static bool runs(const struct graph *g, const struct op *op, struct problem *why) {
-    return op_norm_runs(g, op, true, why);
-}
-
 static bool forward(const struct op_call *c, struct problem *why) {
     (void)why;
     op_norm_forward(c, true);
@@ -29,7 +25,7 @@ static void reference(const struct graph *g, const struct op *op, const double *
 
 const struct op_row op_layer_norm_row = {.name = "layer_norm",
                                          .shape = shape,
-                                         .runs = runs,
+                                         .narrow = true,
                                          .forward = forward,
                                          .backward = backward,
                                          .reference = reference};

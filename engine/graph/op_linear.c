@@ -42,13 +42,24 @@ static bool flops_set(const struct graph *g, struct op *op, struct problem *why)
         return op_too_large(op, 0, "FLOPs", why);
     op->forward_flops = product + bias;
     op->backward_flops = wanted * product + bias;
-    op->forward_work_bytes = op->backward_work_bytes = 0;
     return true;
+}
+
+/* Panels of what is not float32 are widened. */
+static void work_set(const struct graph *g, struct op *op) {
+    const struct sizes s = sizes_of(g, op);
+    const struct tensor *x = op_input(g, op, 0), *w = op_input(g, op, 1);
+    op->forward_work_bytes = op->backward_work_bytes = 0;
+    if (x->dtype == DTYPE_FLOAT32 && w->dtype == DTYPE_FLOAT32)
+        return;
+    op->forward_work_bytes = linear_forward_bytes(s.rows, s.in, s.out, g->threads);
+    op->backward_work_bytes = linear_backward_bytes(s.rows, s.in, s.out, x->needs_grad, w->needs_grad, g->threads);
 }
 
 static bool shape(struct graph *g, struct op *op, struct problem *why) {
     if (!inputs_check(g, op, why) || !flops_set(g, op, why))
         return false;
+    work_set(g, op);
     struct tensor y = *op_input(g, op, 0);
     const bool x_grad = y.needs_grad, weight_grad = op_input(g, op, 1)->needs_grad;
     y.shape[y.rank - 1] = sizes_of(g, op).out;
@@ -59,15 +70,21 @@ static bool shape(struct graph *g, struct op *op, struct problem *why) {
 
 static struct linear linear_of(const struct op_call *c) {
     const struct sizes s = sizes_of(c->graph, c->op);
-    return (struct linear){
-        .rows = s.rows, .in = s.in, .out = s.out, .pool = c->pool, .x = op_in(c, 0), .weight = op_in(c, 1)};
+    return (struct linear){.rows = s.rows,
+                           .in = s.in,
+                           .out = s.out,
+                           .pool = c->pool,
+                           .work = c->work,
+                           .x = op_numbers_in(c, 0),
+                           .weight = op_numbers_in(c, 1)};
 }
 
 static bool forward(const struct op_call *c, struct problem *why) {
     struct linear l = linear_of(c);
     (void)why;
-    l.bias = c->op->n_inputs == 3 ? op_in(c, 2) : NULL;
-    l.y = op_out(c, 0);
+    if (c->op->n_inputs == 3)
+        l.bias = op_numbers_in(c, 2);
+    l.y = op_numbers_out(c, 0);
     linear_forward(&l);
     return true;
 }
@@ -75,10 +92,11 @@ static bool forward(const struct op_call *c, struct problem *why) {
 static bool backward(const struct op_call *c, struct problem *why) {
     struct linear l = linear_of(c);
     (void)why;
-    l.d_y = op_d_out(c, 0);
-    l.d_x = op_d_in(c, 0);
-    l.d_weight = op_d_in(c, 1);
-    l.d_bias = c->op->n_inputs == 3 ? op_d_in(c, 2) : NULL;
+    l.d_y = op_numbers_d_out(c, 0);
+    l.d_x = op_numbers_d_in(c, 0);
+    l.d_weight = op_numbers_d_in(c, 1);
+    if (c->op->n_inputs == 3)
+        l.d_bias = op_numbers_d_in(c, 2);
     linear_backward(&l);
     return true;
 }
@@ -97,4 +115,4 @@ static void reference(const struct graph *g, const struct op *op, const double *
 }
 
 const struct op_row op_linear_row = {
-    .name = "linear", .shape = shape, .forward = forward, .backward = backward, .reference = reference};
+    .name = "linear", .narrow = true, .shape = shape, .forward = forward, .backward = backward, .reference = reference};

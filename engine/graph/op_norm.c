@@ -12,6 +12,11 @@ static uint64_t width(const struct graph *g, const struct op *op) {
     return x->shape[x->rank - 1];
 }
 
+static uint64_t heads(const struct graph *g, const struct op *op) {
+    const struct tensor *w = op->n_inputs > 1 ? op_input(g, op, 1) : NULL;
+    return w && w->rank == 2 ? w->shape[0] : 1;
+}
+
 /* One number per row, made for the backward alone. */
 static bool row_output(struct graph *g, struct op *op, const char *suffix, struct problem *why) {
     const struct tensor x = *op_input(g, op, 0);
@@ -35,6 +40,8 @@ bool op_norm_shape(struct graph *g, struct op *op, bool centred, struct problem 
         return problem_set(why, PROBLEM_SHAPE, "/inputs/0", "needs a dimension to normalise over");
     if (!(op->norm.epsilon >= 0) || !isfinite(op->norm.epsilon))
         return problem_set(why, PROBLEM_LIMIT, "/epsilon", "must be a finite number, at least 0");
+    if (!isfinite(op->norm.offset))
+        return problem_set(why, PROBLEM_LIMIT, "/offset", "must be a finite number");
     if (!weight_check(g, op, why) || (op->n_inputs > 2 && !op_vector_check(g, op, 2, width(g, op), why)))
         return false;
     uint64_t elements = op_elements(g, op, 0);
@@ -46,40 +53,37 @@ bool op_norm_shape(struct graph *g, struct op *op, bool centred, struct problem 
     return (!centred || row_output(g, op, "mean", why)) && row_output(g, op, "rstd", why);
 }
 
-bool op_norm_runs(const struct graph *g, const struct op *op, bool centred, struct problem *why) {
-    if (op->n_inputs == (centred ? 3 : 2) && op_input(g, op, 1)->rank == 1)
-        return true;
-    return problem_set(why, PROBLEM_UNSUPPORTED, "",
-                       "%s, without a weight and bias for the whole row, is planned and "
-                       "not run yet",
-                       op->name);
-}
-
 static struct norm norm_of(const struct op_call *c, bool centred) {
-    const uint64_t n = width(c->graph, c->op);
-    return (struct norm){.rows = op_elements(c->graph, c->op, 0) / n,
+    const struct op *op = c->op;
+    const uint64_t n = width(c->graph, op);
+    return (struct norm){.rows = op_elements(c->graph, op, 0) / n,
                          .n = n,
-                         .epsilon = c->op->norm.epsilon,
+                         .heads = heads(c->graph, op),
+                         .epsilon = op->norm.epsilon,
+                         .offset = op->norm.offset,
                          .pool = c->pool,
-                         .x = op_in(c, 0),
-                         .weight = op_in(c, 1),
+                         .x = op_numbers_in(c, 0),
+                         .weight = op->n_inputs > 1 ? op_numbers_in(c, 1) : (struct numbers){NULL, false},
                          .mean = centred ? op_out(c, 1) : NULL,
                          .rstd = op_out(c, centred ? 2 : 1)};
 }
 
 void op_norm_forward(const struct op_call *c, bool centred) {
     struct norm f = norm_of(c, centred);
-    f.bias = centred ? op_in(c, 2) : NULL;
-    f.y = op_out(c, 0);
+    if (c->op->n_inputs > 2)
+        f.bias = op_numbers_in(c, 2);
+    f.y = op_numbers_out(c, 0);
     norm_forward(&f);
 }
 
 void op_norm_backward(const struct op_call *c, bool centred) {
     struct norm f = norm_of(c, centred);
-    f.d_y = op_d_out(c, 0);
-    f.d_x = op_d_in(c, 0);
-    f.d_weight = op_d_in(c, 1);
-    f.d_bias = centred ? op_d_in(c, 2) : NULL;
+    f.d_y = op_numbers_d_out(c, 0);
+    f.d_x = op_numbers_d_in(c, 0);
+    if (c->op->n_inputs > 1)
+        f.d_weight = op_numbers_d_in(c, 1);
+    if (c->op->n_inputs > 2)
+        f.d_bias = op_numbers_d_in(c, 2);
     norm_backward(&f);
 }
 
@@ -94,7 +98,9 @@ void op_norm_reference(const struct graph *g, const struct op *op, bool centred,
         for (uint64_t c = 0; c < n; c++)
             spread += (x[c] - mean) * (x[c] - mean) / (double)n;
         double rstd = 1 / sqrt(spread + (double)op->norm.epsilon);
+        const double *weight = op->n_inputs > 1 ? in[1] + r % heads(g, op) * n : NULL;
         for (uint64_t c = 0; c < n; c++)
-            out[0][r * n + c] = (x[c] - mean) * rstd * in[1][c] + (centred ? in[2][c] : 0);
+            out[0][r * n + c] = (x[c] - mean) * rstd * (weight ? (double)op->norm.offset + weight[c] : 1) +
+                                (op->n_inputs > 2 ? in[2][c] : 0);
     }
 }

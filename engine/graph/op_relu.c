@@ -8,14 +8,15 @@ static bool shape(struct graph *g, struct op *op, struct problem *why) {
 
 static bool forward(const struct op_call *c, struct problem *why) {
     (void)why;
-    act_relu(c->pool, op_elements(c->graph, c->op, 0), op_in(c, 0), op_out(c, 0));
+    act_relu(c->pool, op_elements(c->graph, c->op, 0), op_numbers_in(c, 0), op_numbers_out(c, 0));
     return true;
 }
 
 static bool backward(const struct op_call *c, struct problem *why) {
     (void)why;
     if (c->d_inputs[0])
-        act_relu_backward(c->pool, op_elements(c->graph, c->op, 0), op_out(c, 0), op_d_out(c, 0), op_d_in(c, 0));
+        act_relu_backward(c->pool, op_elements(c->graph, c->op, 0), op_numbers_out(c, 0), op_numbers_d_out(c, 0),
+                          op_numbers_d_in(c, 0));
     return true;
 }
 
@@ -27,4 +28,4 @@ static void reference(const struct graph *g, const struct op *op, const double *
 }
 
 const struct op_row op_relu_row = {
-    .name = "relu", .shape = shape, .forward = forward, .backward = backward, .reference = reference};
+    .name = "relu", .narrow = true, .shape = shape, .forward = forward, .backward = backward, .reference = reference};

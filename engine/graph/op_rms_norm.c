@@ -5,10 +5,6 @@ static bool shape(struct graph *g, struct op *op, struct problem *why) {
     return op_norm_shape(g, op, false, why);
 }
 
-static bool runs(const struct graph *g, const struct op *op, struct problem *why) {
-    return op_norm_runs(g, op, false, why);
-}
-
 static bool forward(const struct op_call *c, struct problem *why) {
     (void)why;
     op_norm_forward(c, false);
@@ -27,5 +23,9 @@ static void reference(const struct graph *g, const struct op *op, const double *
     op_norm_reference(g, op, false, in, out);
 }
 
-const struct op_row op_rms_norm_row = {
-    .name = "rms_norm", .shape = shape, .runs = runs, .forward = forward, .backward = backward, .reference = reference};
+const struct op_row op_rms_norm_row = {.name = "rms_norm",
+                                       .shape = shape,
+                                       .narrow = true,
+                                       .forward = forward,
+                                       .backward = backward,
+                                       .reference = reference};

@@ -12,15 +12,16 @@ static bool shape(struct graph *g, struct op *op, struct problem *why) {
 
 static bool forward(const struct op_call *c, struct problem *why) {
     (void)why;
-    eltwise_scale(c->pool, op_elements(c->graph, c->op, 0), c->op->scale.factor, op_in(c, 0), op_out(c, 0));
+    eltwise_scale(c->pool, op_elements(c->graph, c->op, 0), c->op->scale.factor, op_numbers_in(c, 0),
+                  op_numbers_out(c, 0));
     return true;
 }
 
 static bool backward(const struct op_call *c, struct problem *why) {
     (void)why;
     if (c->d_inputs[0])
-        eltwise_accumulate(c->pool, op_elements(c->graph, c->op, 0), c->op->scale.factor, op_d_out(c, 0),
-                           op_d_in(c, 0));
+        eltwise_accumulate(c->pool, op_elements(c->graph, c->op, 0), c->op->scale.factor, op_numbers_d_out(c, 0),
+                           op_numbers_d_in(c, 0));
     return true;
 }
 
@@ -32,4 +33,4 @@ static void reference(const struct graph *g, const struct op *op, const double *
 }
 
 const struct op_row op_scale_row = {
-    .name = "scale", .shape = shape, .forward = forward, .backward = backward, .reference = reference};
+    .name = "scale", .narrow = true, .shape = shape, .forward = forward, .backward = backward, .reference = reference};

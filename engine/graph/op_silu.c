@@ -10,14 +10,15 @@ static bool shape(struct graph *g, struct op *op, struct problem *why) {
 
 static bool forward(const struct op_call *c, struct problem *why) {
     (void)why;
-    act_silu(c->pool, op_elements(c->graph, c->op, 0), op_in(c, 0), op_out(c, 0));
+    act_silu(c->pool, op_elements(c->graph, c->op, 0), op_numbers_in(c, 0), op_numbers_out(c, 0));
     return true;
 }
 
 static bool backward(const struct op_call *c, struct problem *why) {
     (void)why;
     if (c->d_inputs[0])
-        act_silu_backward(c->pool, op_elements(c->graph, c->op, 0), op_in(c, 0), op_d_out(c, 0), op_d_in(c, 0));
+        act_silu_backward(c->pool, op_elements(c->graph, c->op, 0), op_numbers_in(c, 0), op_numbers_d_out(c, 0),
+                          op_numbers_d_in(c, 0));
     return true;
 }
 
@@ -29,4 +30,4 @@ static void reference(const struct graph *g, const struct op *op, const double *
 }
 
 const struct op_row op_silu_row = {
-    .name = "silu", .shape = shape, .forward = forward, .backward = backward, .reference = reference};
+    .name = "silu", .narrow = true, .shape = shape, .forward = forward, .backward = backward, .reference = reference};

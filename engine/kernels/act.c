@@ -1,9 +1,8 @@
-/* act.c - see act.h. Exponentials come from struct tile, BLOCK numbers at a time: libm's take ten times as long.
+/* act.c - see act.h. Exponentials come from struct tile, NUMBERS_BLOCK numbers at a time: libm's take ten times as
+ * long.
  *
  * gelu by tanh is x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3), since (1 + tanh u) / 2 = sigmoid(2 u). */
 #include "engine/kernels/act.h"
-
-#include <stddef.h>
 
 #include "engine/base/units.h"
 #include "engine/kernels/eltwise.h"
@@ -12,13 +11,11 @@
 #define TWICE_SQRT_2_PI 1.595769121605730711f /* 2 sqrt(2 / pi) */
 #define GELU_CUBIC      0.044715f
 
-enum { BLOCK = 256 };
-
 /* One block: x, d_y (backward) and y or d_x from there on. */
 typedef void (*block_body)(const struct tile *tile, uint64_t n, const float *x, const float *d_y, float *y);
 
 static void gelu_erf(const struct tile *tile, uint64_t n, const float *x, const float *d_y, float *y) {
-    float below[BLOCK], density[BLOCK];
+    float below[NUMBERS_BLOCK], density[NUMBERS_BLOCK];
     (void)d_y;
     tile->normal(n, x, below, density);
     for (uint64_t i = 0; i < n; i++)
@@ -26,7 +23,7 @@ static void gelu_erf(const struct tile *tile, uint64_t n, const float *x, const 
 }
 
 static void gelu_erf_backward(const struct tile *tile, uint64_t n, const float *x, const float *d_y, float *d_x) {
-    float below[BLOCK], density[BLOCK];
+    float below[NUMBERS_BLOCK], density[NUMBERS_BLOCK];
     tile->normal(n, x, below, density);
     for (uint64_t i = 0; i < n; i++)
         d_x[i] += d_y[i] * (below[i] + x[i] * density[i]);
@@ -38,7 +35,7 @@ static void twice_u(uint64_t n, const float *x, float *u) {
 }
 
 static void gelu_tanh(const struct tile *tile, uint64_t n, const float *x, const float *d_y, float *y) {
-    float u[BLOCK] = {0}, share[BLOCK], rest[BLOCK];
+    float u[NUMBERS_BLOCK] = {0}, share[NUMBERS_BLOCK], rest[NUMBERS_BLOCK];
     (void)d_y;
     twice_u(n, x, u);
     tile->sigmoid(n, u, share, rest);
@@ -47,7 +44,7 @@ static void gelu_tanh(const struct tile *tile, uint64_t n, const float *x, const
 }
 
 static void gelu_tanh_backward(const struct tile *tile, uint64_t n, const float *x, const float *d_y, float *d_x) {
-    float u[BLOCK] = {0}, share[BLOCK], rest[BLOCK];
+    float u[NUMBERS_BLOCK] = {0}, share[NUMBERS_BLOCK], rest[NUMBERS_BLOCK];
     twice_u(n, x, u);
     tile->sigmoid(n, u, share, rest);
     for (uint64_t i = 0; i < n; i++) {
@@ -58,7 +55,7 @@ static void gelu_tanh_backward(const struct tile *tile, uint64_t n, const float 
 }
 
 static void silu(const struct tile *tile, uint64_t n, const float *x, const float *d_y, float *y) {
-    float share[BLOCK], rest[BLOCK];
+    float share[NUMBERS_BLOCK], rest[NUMBERS_BLOCK];
     (void)d_y;
     tile->sigmoid(n, x, share, rest);
     for (uint64_t i = 0; i < n; i++)
@@ -66,7 +63,7 @@ static void silu(const struct tile *tile, uint64_t n, const float *x, const floa
 }
 
 static void silu_backward(const struct tile *tile, uint64_t n, const float *x, const float *d_y, float *d_x) {
-    float share[BLOCK], rest[BLOCK];
+    float share[NUMBERS_BLOCK], rest[NUMBERS_BLOCK];
     tile->sigmoid(n, x, share, rest);
     for (uint64_t i = 0; i < n; i++)
         d_x[i] += d_y[i] * share[i] * (1 + x[i] * rest[i]);
@@ -88,40 +85,52 @@ static void relu_backward(const struct tile *tile, uint64_t n, const float *y, c
 struct blocks {
     const struct tile *tile;
     block_body body;
-    const float *x, *d_y;
-    float *y;
+    struct numbers x, d_y, y; /* d_y: of a backward, which adds into y */
 };
 
 static void blocks_run(void *arg, uint64_t from, uint64_t to) {
     const struct blocks *b = arg;
-    for (; from < to; from += BLOCK)
-        b->body(b->tile, units_min(BLOCK, to - from), b->x + from, b->d_y ? b->d_y + from : NULL, b->y + from);
+    float x_block[NUMBERS_BLOCK], d_y_block[NUMBERS_BLOCK], y_block[NUMBERS_BLOCK];
+    for (; from < to; from += NUMBERS_BLOCK) {
+        const uint64_t n = units_min(NUMBERS_BLOCK, to - from);
+        const bool backward = b->d_y.at;
+        float *y = backward ? numbers_open_sum(b->y, from, n, y_block) : numbers_open(b->y, from, y_block);
+        b->body(b->tile, n, numbers_read(b->x, from, n, x_block),
+                backward ? numbers_read(b->d_y, from, n, d_y_block) : NULL, y);
+        numbers_close(b->y, from, n, y_block);
+    }
 }
 
-static void run(struct pool *pool, uint64_t n, block_body body, const float *x, const float *d_y, float *y) {
-    eltwise_run(pool, n, blocks_run, &(struct blocks){tile_best(), body, x, d_y, y});
+static void forward_run(struct pool *pool, uint64_t n, block_body body, struct numbers x, struct numbers y) {
+    eltwise_run(pool, n, blocks_run, &(struct blocks){.tile = tile_best(), .body = body, .x = x, .y = y});
 }
 
-void act_gelu(struct pool *pool, uint64_t n, bool tanh_form, const float *x, float *y) {
-    run(pool, n, tanh_form ? gelu_tanh : gelu_erf, x, NULL, y);
+static void backward_run(struct pool *pool, uint64_t n, block_body body, struct numbers x, struct numbers d_y,
+                         struct numbers d_x) {
+    eltwise_run(pool, n, blocks_run, &(struct blocks){tile_best(), body, x, d_y, d_x});
 }
 
-void act_gelu_backward(struct pool *pool, uint64_t n, bool tanh_form, const float *x, const float *d_y, float *d_x) {
-    run(pool, n, tanh_form ? gelu_tanh_backward : gelu_erf_backward, x, d_y, d_x);
+void act_gelu(struct pool *pool, uint64_t n, bool tanh_form, struct numbers x, struct numbers y) {
+    forward_run(pool, n, tanh_form ? gelu_tanh : gelu_erf, x, y);
 }
 
-void act_relu(struct pool *pool, uint64_t n, const float *x, float *y) {
-    run(pool, n, relu, x, NULL, y);
+void act_gelu_backward(struct pool *pool, uint64_t n, bool tanh_form, struct numbers x, struct numbers d_y,
+                       struct numbers d_x) {
+    backward_run(pool, n, tanh_form ? gelu_tanh_backward : gelu_erf_backward, x, d_y, d_x);
 }
 
-void act_relu_backward(struct pool *pool, uint64_t n, const float *y, const float *d_y, float *d_x) {
-    run(pool, n, relu_backward, y, d_y, d_x);
+void act_relu(struct pool *pool, uint64_t n, struct numbers x, struct numbers y) {
+    forward_run(pool, n, relu, x, y);
 }
 
-void act_silu(struct pool *pool, uint64_t n, const float *x, float *y) {
-    run(pool, n, silu, x, NULL, y);
+void act_relu_backward(struct pool *pool, uint64_t n, struct numbers y, struct numbers d_y, struct numbers d_x) {
+    backward_run(pool, n, relu_backward, y, d_y, d_x);
 }
 
-void act_silu_backward(struct pool *pool, uint64_t n, const float *x, const float *d_y, float *d_x) {
-    run(pool, n, silu_backward, x, d_y, d_x);
+void act_silu(struct pool *pool, uint64_t n, struct numbers x, struct numbers y) {
+    forward_run(pool, n, silu, x, y);
+}
+
+void act_silu_backward(struct pool *pool, uint64_t n, struct numbers x, struct numbers d_y, struct numbers d_x) {
+    backward_run(pool, n, silu_backward, x, d_y, d_x);
 }

@@ -1,12 +1,10 @@
 /* eltwise.c - see eltwise.h */
 #include "engine/kernels/eltwise.h"
 
-#include <stddef.h>
-
 #include "engine/base/pool.h"
 #include "engine/base/units.h"
 
-enum { PIECE = 8192 };
+enum { PIECE = 32 * NUMBERS_BLOCK };
 
 struct cut {
     uint64_t n;
@@ -27,36 +25,56 @@ void eltwise_run(struct pool *pool, uint64_t n, void (*body)(void *arg, uint64_t
 
 struct operands {
     float factor;
-    const float *a, *b;
-    float *y;
+    struct numbers a, b, y;
 };
 
 static void add_body(void *arg, uint64_t from, uint64_t to) {
     const struct operands *o = arg;
-    for (uint64_t i = from; i < to; i++)
-        o->y[i] = o->a[i] + o->b[i];
+    float a_block[NUMBERS_BLOCK], b_block[NUMBERS_BLOCK], y_block[NUMBERS_BLOCK];
+    for (; from < to; from += NUMBERS_BLOCK) {
+        const uint64_t n = units_min(NUMBERS_BLOCK, to - from);
+        const float *a = numbers_read(o->a, from, n, a_block), *b = numbers_read(o->b, from, n, b_block);
+        float *y = numbers_open(o->y, from, y_block);
+        for (uint64_t i = 0; i < n; i++)
+            y[i] = a[i] + b[i];
+        numbers_close(o->y, from, n, y_block);
+    }
 }
 
 static void scale_body(void *arg, uint64_t from, uint64_t to) {
     const struct operands *o = arg;
-    for (uint64_t i = from; i < to; i++)
-        o->y[i] = o->factor * o->a[i];
+    float a_block[NUMBERS_BLOCK], y_block[NUMBERS_BLOCK];
+    for (; from < to; from += NUMBERS_BLOCK) {
+        const uint64_t n = units_min(NUMBERS_BLOCK, to - from);
+        const float *a = numbers_read(o->a, from, n, a_block);
+        float *y = numbers_open(o->y, from, y_block);
+        for (uint64_t i = 0; i < n; i++)
+            y[i] = o->factor * a[i];
+        numbers_close(o->y, from, n, y_block);
+    }
 }
 
 static void accumulate_body(void *arg, uint64_t from, uint64_t to) {
     const struct operands *o = arg;
-    for (uint64_t i = from; i < to; i++)
-        o->y[i] += o->factor * o->a[i];
+    float a_block[NUMBERS_BLOCK], y_block[NUMBERS_BLOCK];
+    for (; from < to; from += NUMBERS_BLOCK) {
+        const uint64_t n = units_min(NUMBERS_BLOCK, to - from);
+        const float *a = numbers_read(o->a, from, n, a_block);
+        float *y = numbers_open_sum(o->y, from, n, y_block);
+        for (uint64_t i = 0; i < n; i++)
+            y[i] += o->factor * a[i];
+        numbers_close(o->y, from, n, y_block);
+    }
 }
 
-void eltwise_add(struct pool *pool, uint64_t n, const float *a, const float *b, float *y) {
+void eltwise_add(struct pool *pool, uint64_t n, struct numbers a, struct numbers b, struct numbers y) {
     eltwise_run(pool, n, add_body, &(struct operands){1, a, b, y});
 }
 
-void eltwise_scale(struct pool *pool, uint64_t n, float factor, const float *x, float *y) {
-    eltwise_run(pool, n, scale_body, &(struct operands){factor, x, NULL, y});
+void eltwise_scale(struct pool *pool, uint64_t n, float factor, struct numbers x, struct numbers y) {
+    eltwise_run(pool, n, scale_body, &(struct operands){.factor = factor, .a = x, .y = y});
 }
 
-void eltwise_accumulate(struct pool *pool, uint64_t n, float factor, const float *x, float *y) {
-    eltwise_run(pool, n, accumulate_body, &(struct operands){factor, x, NULL, y});
+void eltwise_accumulate(struct pool *pool, uint64_t n, float factor, struct numbers x, struct numbers y) {
+    eltwise_run(pool, n, accumulate_body, &(struct operands){.factor = factor, .a = x, .y = y});
 }

@@ -2,18 +2,18 @@
 #ifndef REMATD_KERNELS_ELTWISE_H
 #define REMATD_KERNELS_ELTWISE_H
 
-#include <stdint.h>
+#include "engine/kernels/numbers.h"
 
 struct pool;
 
-/* body(arg, from, to) for consecutive pieces of [0, n), a multiple of 16 long except the last; pieces depend on n
- * alone. */
+/* body(arg, from, to) for consecutive pieces of [0, n), a multiple of NUMBERS_BLOCK long except the last; pieces depend
+ * on n alone. */
 void eltwise_run(struct pool *pool, uint64_t n, void (*body)(void *arg, uint64_t from, uint64_t to), void *arg);
 
-/* All of n floats; y may be a or b. */
-void eltwise_add(struct pool *pool, uint64_t n, const float *a, const float *b, float *y);
-void eltwise_scale(struct pool *pool, uint64_t n, float factor, const float *x, float *y);
+/* All of n numbers; y may be a or b. */
+void eltwise_add(struct pool *pool, uint64_t n, struct numbers a, struct numbers b, struct numbers y);
+void eltwise_scale(struct pool *pool, uint64_t n, float factor, struct numbers x, struct numbers y);
 /* y += factor x */
-void eltwise_accumulate(struct pool *pool, uint64_t n, float factor, const float *x, float *y);
+void eltwise_accumulate(struct pool *pool, uint64_t n, float factor, struct numbers x, struct numbers y);
 
 #endif

@@ -1,91 +1,71 @@
-/* linear.c - see linear.h. Each product is cut into a grid of blocks of its result by its shape alone: a sum over the
- * inner dimension stays within one OpenBLAS call on one thread, so it runs in one order. */
+/* linear.c - see linear.h. Three products, and the sum of a bias's gradient. */
 #include "engine/kernels/linear.h"
-
-#include <stdbool.h>
-#include <stddef.h>
 
 #include "engine/base/pool.h"
 #include "engine/base/units.h"
-#include "engine/kernels/gemm.h"
+#include "engine/kernels/product.h"
 
-enum { BLOCK = 256, BLOCKS_WANTED = 8, COLUMNS = 64 };
+enum { COLUMNS = 64 };
 
-struct product {
-    uint64_t m, n, k, rows, columns; /* rows, columns: of a block */
-    struct gemm_matrix a, b;
-    float beta, *c;
-    const float *bias; /* c[r][] = bias first, where given */
-};
-
-static const float *element(const struct gemm_matrix *a, uint64_t r, uint64_t c) {
-    return a->turned ? a->at + c * a->row + r : a->at + r * a->row + c;
+uint64_t linear_forward_bytes(uint64_t rows, uint64_t in, uint64_t out, unsigned threads) {
+    return product_work_bytes(rows, out, in, threads);
 }
 
-static void product_task(void *arg, uint64_t index, unsigned slot) {
-    const struct product *p = arg;
-    const uint64_t across = units_ceil_div(p->n, p->columns);
-    const uint64_t r = index / across * p->rows, c = index % across * p->columns;
-    const uint64_t m = units_min(p->rows, p->m - r), n = units_min(p->columns, p->n - c);
-    float *to = p->c + r * p->n + c;
-    struct gemm_matrix a = p->a, b = p->b;
-    (void)slot;
-    a.at = element(&p->a, r, 0);
-    b.at = element(&p->b, 0, c);
-    for (uint64_t i = 0; p->bias && i < m; i++)
-        for (uint64_t j = 0; j < n; j++)
-            to[i * p->n + j] = p->bias[c + j];
-    gemm(m, n, p->k, 1, a, b, p->bias ? 1 : p->beta, to, p->n);
-}
-
-static void product_run(struct pool *pool, struct product p) {
-    p.rows = units_min(BLOCK, p.m);
-    p.columns = p.n;
-    uint64_t down = units_ceil_div(p.m, p.rows);
-    if (down < BLOCKS_WANTED) /* few rows: cut the columns too, into whole vectors */
-        p.columns = units_max(64, units_ceil_div(units_ceil_div(p.n, BLOCKS_WANTED / down), 16) * 16);
-    pool_run(pool, down * units_ceil_div(p.n, p.columns), product_task, &p);
+uint64_t linear_backward_bytes(uint64_t rows, uint64_t in, uint64_t out, bool d_x, bool d_weight, unsigned threads) {
+    return units_max(d_x ? product_work_bytes(rows, in, out, threads) : 0,
+                     d_weight ? product_work_bytes(out, in, rows, threads) : 0);
 }
 
 void linear_forward(const struct linear *l) {
-    product_run(l->pool, (struct product){.m = l->rows,
-                                          .n = l->out,
-                                          .k = l->in,
-                                          .a = {l->x, l->in, 0},
-                                          .b = {l->weight, l->in, 1},
-                                          .c = l->y,
-                                          .bias = l->bias});
+    const struct product y = {.m = l->rows,
+                              .n = l->out,
+                              .k = l->in,
+                              .a = {l->x, l->in, false},
+                              .b = {l->weight, l->in, true},
+                              .c = l->y,
+                              .c_row = l->out,
+                              .bias = l->bias};
+    product_run(l->pool, &y, l->work);
 }
 
 static void bias_task(void *arg, uint64_t index, unsigned slot) {
     const struct linear *l = arg;
     const uint64_t from = index * COLUMNS, n = units_min(COLUMNS, l->out - from);
     double sum[COLUMNS] = {0};
+    float row[COLUMNS];
     (void)slot;
-    for (uint64_t r = 0; r < l->rows; r++)
+    for (uint64_t r = 0; r < l->rows; r++) {
+        const float *d_y = numbers_read(l->d_y, r * l->out + from, n, row);
         for (uint64_t c = 0; c < n; c++)
-            sum[c] += l->d_y[r * l->out + from + c];
+            sum[c] += d_y[c];
+    }
+    float *d_bias = numbers_open_sum(l->d_bias, from, n, row);
     for (uint64_t c = 0; c < n; c++)
-        l->d_bias[from + c] += (float)sum[c];
+        d_bias[c] += (float)sum[c];
+    numbers_close(l->d_bias, from, n, row);
 }
 
 void linear_backward(const struct linear *l) {
-    if (l->d_x)
-        product_run(l->pool, (struct product){.m = l->rows,
-                                              .n = l->in,
-                                              .k = l->out,
-                                              .a = {l->d_y, l->out, 0},
-                                              .b = {l->weight, l->in, 0},
-                                              .c = l->d_x,
-                                              .beta = 1});
-    if (l->d_weight)
-        product_run(l->pool, (struct product){.m = l->out,
-                                              .n = l->in,
-                                              .k = l->rows,
-                                              .a = {l->d_y, l->out, 1},
-                                              .b = {l->x, l->in, 0},
-                                              .c = l->d_weight,
-                                              .beta = 1});
-    if (l->d_bias)
+    const struct product d_x = {.m = l->rows,
+                                .n = l->in,
+                                .k = l->out,
+                                .a = {l->d_y, l->out, false},
+                                .b = {l->weight, l->in, false},
+                                .c = l->d_x,
+                                .c_row = l->in,
+                                .sum = true};
+    const struct product d_weight = {.m = l->out,
+                                     .n = l->in,
+                                     .k = l->rows,
+                                     .a = {l->d_y, l->out, true},
+                                     .b = {l->x, l->in, false},
+                                     .c = l->d_weight,
+                                     .c_row = l->in,
+                                     .sum = true};
+    if (l->d_x.at)
+        product_run(l->pool, &d_x, l->work);
+    if (l->d_weight.at)
+        product_run(l->pool, &d_weight, l->work);
+    if (l->d_bias.at)
         pool_run(l->pool, units_ceil_div(l->out, COLUMNS), bias_task, (void *)l);
 }

@@ -1,23 +1,24 @@
 /* norm.h - layer norm and RMS norm over the last dimension: x[rows][n], contiguous.
  *
- *   layer norm: y = (x - mean) rstd weight + bias, rstd = 1 / sqrt(mean of (x - mean)^2 + epsilon)
- *   RMS norm:   y = x rstd weight,                 rstd = 1 / sqrt(mean of x^2 + epsilon) */
+ *   layer norm: y = (x - mean) rstd (offset + weight) + bias, rstd = 1 / sqrt(mean of (x - mean)^2 + epsilon)
+ *   RMS norm:   y = x rstd (offset + weight) + bias,          rstd = 1 / sqrt(mean of x^2 + epsilon)
+ *
+ * No weight: a factor of 1. A weight may be [heads][n], row r multiplied by that of head r mod heads; a bias is [n]. */
 #ifndef REMATD_KERNELS_NORM_H
 #define REMATD_KERNELS_NORM_H
 
-#include <stdint.h>
+#include "engine/kernels/numbers.h"
 
 struct pool;
 
-/* mean and bias NULL: RMS norm. */
 struct norm {
-    uint64_t rows, n;
-    float epsilon;
+    uint64_t rows, n, heads; /* heads >= 1 divides rows */
+    float epsilon, offset;
     struct pool *pool;
-    const float *x, *weight, *bias;
-    float *y, *mean, *rstd; /* forward: written; backward: mean and rstd are read */
-    const float *d_y;
-    float *d_x, *d_weight, *d_bias; /* added into; NULL where not wanted */
+    struct numbers x, weight, bias, y;
+    float *mean, *rstd; /* forward: written; backward: read. mean NULL: RMS norm */
+    struct numbers d_y;
+    struct numbers d_x, d_weight, d_bias; /* added into; none where not wanted */
 };
 
 void norm_forward(const struct norm *f);

@@ -8,6 +8,7 @@
 #define REMATD_KERNELS_NUMBERS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum { NUMBERS_BLOCK = 256 };
@@ -19,6 +20,11 @@ struct numbers {
 
 static inline struct numbers numbers_float(const float *at) {
     return (struct numbers){(void *)at, false};
+}
+
+/* x from element `from` on. */
+static inline struct numbers numbers_from(struct numbers x, uint64_t from) {
+    return (struct numbers){x.at ? (char *)x.at + from * (x.narrow ? 2 : 4) : NULL, x.narrow};
 }
 
 /* Conversions of whole pieces; bfloat16 to float is exact, NaN stays NaN. */

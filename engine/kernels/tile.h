@@ -53,6 +53,14 @@ struct tile {
     /* below = (1 + erf(x / sqrt 2)) / 2, density = e^(-x^2 / 2) / sqrt(2 pi); x[n] */
     void (*normal)(uint64_t n, const float *x, float *below, float *density);
 
+    /* the largest of x[n], 0 where all are -inf; the sum of e^(x - top); y = factor e^(x - top), y may be x */
+    float (*top)(uint64_t n, const float *x);
+    float (*powers_sum)(uint64_t n, const float *x, float top);
+    void (*powers_of)(uint64_t n, const float *x, float top, float factor, float *y);
+
+    /* y[n] = tanh(x[n]), y may be x */
+    void (*tanh)(uint64_t n, const float *x, float *y);
+
     /* p[n] = softmax of s[n] (natural scores), all 0 where every s is -inf; p may be s */
     void (*softmax)(uint64_t n, const float *s, float *p);
 };

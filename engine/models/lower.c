@@ -36,40 +36,70 @@ uint32_t lower_linear(struct lowering *l, const char *const names[3], uint32_t x
     return lower_op(l, names[0], (struct op){.kind = OP_LINEAR}, inputs, bias ? 3 : 2);
 }
 
+struct op lower_norm_op(const struct model *m) {
+    return (struct op){
+        .kind = m->norm == MODEL_RMSNORM ? OP_RMS_NORM : OP_LAYER_NORM,
+        .parts = PART_NORM,
+        .norm = {.epsilon = m->norm_epsilon > 0 ? (float)m->norm_epsilon : 1e-5f, .offset = (float)m->norm_offset}};
+}
+
 uint32_t lower_norm(struct lowering *l, const char *const names[3], uint32_t x, uint64_t width) {
     static const unsigned inputs_of[] = {
         [MODEL_LAYERNORM] = 3, [MODEL_RMSNORM] = 2, [MODEL_LAYERNORM_NO_BIAS] = 2, [MODEL_LAYERNORM_PLAIN] = 1};
     const unsigned n = inputs_of[l->m->norm];
     const uint32_t inputs[] = {x, n > 1 ? lower_parameter(l, names[1], 1, &width) : GRAPH_NONE,
                                n > 2 ? lower_parameter(l, names[2], 1, &width) : GRAPH_NONE};
-    const struct op op = {.kind = l->m->norm == MODEL_RMSNORM ? OP_RMS_NORM : OP_LAYER_NORM,
-                          .parts = PART_NORM,
-                          .norm = {.epsilon = 1e-5f}};
-    return lower_op(l, names[0], op, inputs, n);
+    return lower_op(l, names[0], lower_norm_op(l->m), inputs, n);
+}
+
+/* SplitMix64's output function (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014). */
+static uint64_t mixed(uint64_t z) {
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+uint64_t lower_seed(const struct lowering *l) {
+    const uint64_t step = 0x9e3779b97f4a7c15u;
+    return mixed(mixed(l->w->seed + step) + (l->g->n_ops + (uint64_t)1) * step);
 }
 
 uint32_t lower_dropout(struct lowering *l, const char *name, uint32_t x) {
     if (l->w->dropout == 0)
         return x;
-    return lower_op(l, name, (struct op){.kind = OP_DROPOUT, .dropout = {.p = l->w->dropout, .seed = l->g->n_ops}}, &x,
-                    1);
+    return lower_op(l, name, (struct op){.kind = OP_DROPOUT, .dropout = {.p = l->w->dropout, .seed = lower_seed(l)}},
+                    &x, 1);
 }
 
 uint32_t lower_add(struct lowering *l, const char *name, uint32_t a, uint32_t b) {
     return lower_op(l, name, (struct op){.kind = OP_ADD}, (uint32_t[]){a, b}, 2);
 }
 
+/* What a feed-forward does between its linear layers. */
+static const struct {
+    enum op_kind kind;
+    bool tanh_form;
+    enum gate gate;
+} activations[] = {
+    [MODEL_GELU] = {OP_GELU, false, 0},
+    [MODEL_GELU_TANH] = {OP_GELU, true, 0},
+    [MODEL_RELU] = {OP_RELU, false, 0},
+    [MODEL_SILU] = {OP_SILU, false, 0},
+    [MODEL_SWIGLU] = {OP_GATED, false, GATE_SILU},
+    [MODEL_GEGLU] = {OP_GATED, false, GATE_GELU},
+    [MODEL_GEGLU_TANH] = {OP_GATED, false, GATE_GELU_TANH},
+    [MODEL_REGLU] = {OP_GATED, false, GATE_RELU},
+};
+
 bool lower_is_gated(const struct model *m) {
-    return m->mlp == MODEL_SWIGLU || m->mlp == MODEL_GEGLU || m->mlp == MODEL_REGLU;
+    return activations[m->mlp].kind == OP_GATED;
 }
 
-struct op lower_activation(const struct model *m) {
-    static const enum op_kind kinds[] = {
-        [MODEL_GELU] = OP_GELU,    [MODEL_GELU_TANH] = OP_GELU, [MODEL_RELU] = OP_RELU,   [MODEL_SILU] = OP_SILU,
-        [MODEL_SWIGLU] = OP_GATED, [MODEL_GEGLU] = OP_GATED,    [MODEL_REGLU] = OP_GATED,
-    };
-    struct op op = {.kind = kinds[m->mlp]};
+struct op lower_activation(enum model_mlp mlp) {
+    struct op op = {.kind = activations[mlp].kind};
     if (op.kind == OP_GELU)
-        op.gelu.tanh_form = m->mlp == MODEL_GELU_TANH;
+        op.gelu.tanh_form = activations[mlp].tanh_form;
+    if (op.kind == OP_GATED)
+        op.gated.gate = activations[mlp].gate;
     return op;
 }

@@ -19,7 +19,7 @@ static uint32_t dense(struct lowering *l, const struct mlp_names *names, uint32_
     uint32_t inner[2];
     inner[0] = gated ? lower_linear(l, names->gate, x, m->d_model, d_ff, m->bias_mlp) : GRAPH_NONE;
     inner[gated] = lower_linear(l, names->up, x, m->d_model, d_ff, m->bias_mlp);
-    uint32_t a = lower_op(l, names->activation, lower_activation(m), inner, gated ? 2 : 1);
+    uint32_t a = lower_op(l, names->activation, lower_activation(m->mlp), inner, gated ? 2 : 1);
     return lower_linear(l, names->down, a, d_ff, m->d_model, m->bias_mlp);
 }
 
@@ -48,14 +48,18 @@ static uint32_t mixture(struct lowering *l, uint32_t x) {
     const struct mlp_names *names = &expert_names;
     uint32_t tokens = lower_view(l, x, 2, flat);
     uint32_t scores = lower_linear(l, LOWER_NAMES("experts.router"), tokens, m->d_model, m->experts, m->router_bias);
-    uint32_t route =
-        lower_ops(l, "experts.route", (struct op){.kind = OP_ROUTE, .route = {m->experts_per_token}}, &scores, 1);
+    const struct op choice = {.kind = OP_ROUTE,
+                              .route = {.per_token = m->experts_per_token,
+                                        .normalise = m->route.normalise,
+                                        .sigmoid = m->route.sigmoid,
+                                        .factor = (float)m->route.factor}};
+    uint32_t route = lower_ops(l, "experts.route", choice, &scores, 1);
     uint32_t weights = lower_result(l, route, 0), experts = lower_result(l, route, 1);
     uint32_t sent = lower_op(l, "experts.dispatch", (struct op){.kind = OP_DISPATCH}, (uint32_t[]){tokens, experts}, 2);
     uint32_t inner[2];
     inner[0] = gated ? expert_linear(l, names->gate, sent, experts, m->d_model, m->expert_d_ff) : GRAPH_NONE;
     inner[gated] = expert_linear(l, names->up, sent, experts, m->d_model, m->expert_d_ff);
-    uint32_t a = lower_op(l, names->activation, lower_activation(m), inner, gated ? 2 : 1);
+    uint32_t a = lower_op(l, names->activation, lower_activation(m->mlp), inner, gated ? 2 : 1);
     uint32_t y = expert_linear(l, names->down, a, experts, m->expert_d_ff, m->d_model);
     y = lower_op(l, "experts.combine", (struct op){.kind = OP_COMBINE}, (uint32_t[]){y, weights, experts}, 3);
     y = lower_view(l, y, 3, full);

@@ -1,6 +1,8 @@
 /* model.c - model descriptions: defaults, bounds, what lives across steps; lowering is in model_lower.c. */
 #include "engine/models/model.h"
 
+#include <math.h>
+
 const char *model_family_name(enum model_family f) {
     static const char *const names[] = {[MODEL_DECODER] = "decoder",
                                         [MODEL_ENCODER] = "encoder",
@@ -124,6 +126,24 @@ bool model_check(const struct model *m, struct problem *why) {
     return true;
 }
 
+uint64_t model_rotary_dim(const struct model *m) {
+    const uint64_t whole = m->latent.kv_rank ? m->latent.rope_dim : m->head_dim;
+    const double share = m->rotary_share > 0 && m->rotary_share < 1 ? m->rotary_share : 1;
+    const uint64_t dim = m->rotary_dim ? m->rotary_dim : (uint64_t)((double)whole * share);
+    return (dim < whole ? dim : whole) & ~(uint64_t)1;
+}
+
+double model_rope_magnitude(double factor, double magnitude) {
+    return factor > 1 ? 0.1 * magnitude * log(factor) + 1 : 1;
+}
+
+bool model_runs(const struct model *m, struct problem *why) {
+    const char *missing = m->missing;
+    if (!missing && m->positions == MODEL_ROTARY && model_rotary_dim(m) == 0)
+        missing = "a model whose heads are too narrow to turn";
+    return !missing || problem_set(why, PROBLEM_UNSUPPORTED, "/model", "%s is planned and not run yet", missing);
+}
+
 bool workload_check(const struct workload *w, struct problem *why) {
     if (!model_check(&w->model, why))
         return problem_nest(why, "/model");
@@ -173,4 +193,23 @@ struct model_persistent model_persistent(const struct graph *g) {
             p.gradients_bytes += g->tensors[t].needs_grad ? g->tensors[t].bytes : 0;
         }
     return p;
+}
+
+uint32_t model_loss(const struct graph *g) {
+    for (uint32_t t = g->n_tensors; t-- > 0;)
+        if (g->tensors[t].requested)
+            return t;
+    return GRAPH_NONE;
+}
+
+uint32_t model_parameter_layer(const struct graph *g, uint32_t parameter) {
+    for (uint32_t o = 0; o < g->n_ops; o++)
+        for (uint32_t i = 0; i < g->ops[o].n_inputs; i++)
+            if (g->ops[o].inputs[i] == parameter)
+                return g->ops[o].layer;
+    return GRAPH_NONE;
+}
+
+uint64_t model_workload_tokens(const struct workload *w) {
+    return w->model.family == MODEL_VISION ? model_tokens(&w->model) : w->seq_len;
 }

@@ -11,7 +11,16 @@
 
 enum model_family { MODEL_DECODER, MODEL_ENCODER, MODEL_VISION, MODEL_ENCODER_DECODER };
 const char *model_family_name(enum model_family f);
-enum model_mlp { MODEL_GELU, MODEL_GELU_TANH, MODEL_RELU, MODEL_SILU, MODEL_SWIGLU, MODEL_GEGLU, MODEL_REGLU };
+enum model_mlp {
+    MODEL_GELU,
+    MODEL_GELU_TANH,
+    MODEL_RELU,
+    MODEL_SILU,
+    MODEL_SWIGLU,
+    MODEL_GEGLU,
+    MODEL_GEGLU_TANH,
+    MODEL_REGLU
+};
 enum model_norm {
     MODEL_LAYERNORM,
     MODEL_RMSNORM,
@@ -21,8 +30,9 @@ enum model_norm {
 enum model_positions {
     MODEL_LEARNED,
     MODEL_ROTARY,
-    MODEL_NO_POSITIONS, /* also ALiBi: slopes are no tensor */
-    MODEL_RELATIVE      /* a table of biases by distance, of the first layer's attention, used in all (T5) */
+    MODEL_NO_POSITIONS,
+    MODEL_ALIBI,   /* no tensor: slopes of the heads by distance (arXiv 2108.12409) */
+    MODEL_RELATIVE /* a table of biases by distance, of the first layer's attention, used in all (T5) */
 };
 /* What a norm of queries and keys runs over: each head with one weight for all, the whole row, or each head with a
  * weight of its own and no bias. */
@@ -32,6 +42,26 @@ enum model_qk_norm { MODEL_OVER_HEAD, MODEL_OVER_ROW, MODEL_OVER_EACH_HEAD };
 #define MODEL_SIZE_MAX   ((uint64_t)1 << 24) /* of every width, head count, vocabulary, expert count */
 #define MODEL_SEQ_MAX    ((uint64_t)1 << 31)
 #define MODEL_BATCH_MAX  ((uint64_t)1 << 24)
+
+/* How fast the pairs of a head turn (arXiv 2104.09864): pair i of dim / 2 by theta ^ (-2 i / dim) a position, and what
+ * was done to that for sequences longer than those first trained on. */
+enum model_rope_scaling {
+    MODEL_ROPE_PLAIN,
+    MODEL_ROPE_LINEAR, /* all slower by factor */
+    MODEL_ROPE_LLAMA3, /* slow ones by factor, fast ones not, a ramp between */
+    MODEL_ROPE_YARN    /* the same with another ramp, and longer vectors (arXiv 2309.00071) */
+};
+struct model_rope {
+    double theta; /* 0: 10000 */
+    enum model_rope_scaling scaling;
+    double factor;
+    double original_positions; /* of the first training; 0: max_positions */
+    double low, high;          /* LLAMA3: turns in that many positions between which the ramp is; YARN: beta_slow and
+                                  beta_fast, 0: 1 and 32 */
+    bool exact_ramp;           /* YARN: its ends are not rounded to pairs */
+    double attention_factor;   /* YARN: of cosine and sine; 0: by magnitude, or 0.1 ln factor + 1 */
+    double magnitude, magnitude_all;
+};
 
 /* Which layers. */
 struct layer_set {
@@ -70,7 +100,7 @@ struct model {
     struct {
         uint64_t q_rank; /* 0: queries are projected from x */
         uint64_t kv_rank, rope_dim, value_dim;
-    } latent;   /* kv_rank 0: none. head_dim counts rope_dim */
+    } latent;   /* kv_rank 0: none. head_dim counts rope_dim; its own norms have an epsilon of 1e-6 */
     bool sinks; /* one more logit a head (gpt-oss) */
     /* encoders */
     bool bidirectional;   /* every token sees every token */
@@ -101,6 +131,24 @@ struct model {
     uint64_t relative_buckets;
     uint64_t mel_bins, source_positions; /* the encoder hears: two frames of so many bins a position, all positions
                                             (Whisper); 0: it reads tokens */
+    /* What changes numbers alone, no shape. */
+    double norm_epsilon;         /* 0: 1e-5 */
+    double norm_offset;          /* added to the weights of norms (gemma: 1) */
+    double attention_divisor;    /* scores are divided by its root; 0: head_dim */
+    bool attention_by_depth;     /* and by the layer's number, from 1 */
+    bool head_gelu;              /* the activation of mlm_head is gelu whatever mlp is (RoBERTa, ELECTRA) */
+    double logit_scale;          /* of the logits; 0: 1 */
+    struct model_rope rope;      /* where positions are MODEL_ROTARY */
+    struct model_rope rope_near; /* of layers with a window; theta 0: as the others */
+    uint64_t rotary_dim;         /* numbers of a head that turn; 0: rotary_share of them */
+    double rotary_share;         /* 0: 1 */
+    bool rotary_interleaved;     /* pairs are neighbours, not half a head apart */
+    struct {
+        bool normalise, sigmoid; /* as in struct op_route */
+        double factor;           /* of the weights; 0: 1 */
+    } route;
+    uint64_t relative_distance; /* past it all distances share a bucket; 0: 128 */
+    const char *missing;        /* a static string: what of its arithmetic no op has; NULL: nothing */
 };
 
 /* One training step of it. */
@@ -110,9 +158,11 @@ struct workload {
     uint64_t source_len; /* of the encoder in an encoder-decoder; 0: seq_len, or what the model hears */
     enum dtype dtype;    /* of activations and weights: float32, bfloat16, float16 */
     const struct attn_kernel *attention;
-    double dropout; /* after embedding, attention and feed-forward, and on the weights of attention */
+    uint64_t loss_chunk; /* tokens whose logits are there at once, a multiple of 128: a strategy's; 0: all */
+    double dropout;      /* after embedding, attention and feed-forward, and on the weights of attention */
     const struct optimizer *optimizer;
     unsigned threads;               /* 0: 1; workspace depends on it */
+    uint64_t seed;                  /* of dropout */
     uint64_t gradient_accumulation; /* microbatches of `batch` a step; 0: 1. The graph is of one */
 };
 
@@ -120,6 +170,13 @@ struct workload {
 void model_defaults(struct model *m);
 /* Every bound and contradiction, by the name of the field: "/kv_heads". */
 PROBLEM_MUST_CHECK bool model_check(const struct model *m, struct problem *why);
+/* Whether its arithmetic is known to the ops, beside their shapes: "/model" and what is missing. Ops refuse what they
+ * cannot do themselves. */
+PROBLEM_MUST_CHECK bool model_runs(const struct model *m, struct problem *why);
+/* Numbers of a head that turn by position; even. */
+uint64_t model_rotary_dim(const struct model *m);
+/* Of cosine and sine, by MODEL_ROPE_YARN's rule for a factor. */
+double model_rope_magnitude(double factor, double magnitude);
 /* Of the graph: an encoder-decoder's are both stacks', the encoder's first. */
 uint64_t model_graph_layers(const struct model *m);
 /* What a sequence of it is long: seq_len for all but vision, which has its patches and a token. */
@@ -133,6 +190,12 @@ uint64_t workload_source_len(const struct workload *w);
 /* The step's graph, optimizer bytes included; g is uninitialised. Its output is the loss. */
 PROBLEM_MUST_CHECK bool model_lower(const struct workload *w, struct arena *arena, struct graph *g,
                                     struct problem *why);
+
+/* Of a lowered graph: its output; the layer a parameter is of (GRAPH_NONE: none). */
+uint32_t model_loss(const struct graph *g);
+uint32_t model_parameter_layer(const struct graph *g, uint32_t parameter);
+/* What one sequence of it counts as, in tokens. */
+uint64_t model_workload_tokens(const struct workload *w);
 
 /* Elements of all parameters of a lowered graph. */
 uint64_t model_parameters(const struct graph *g);

@@ -85,7 +85,8 @@ static uint32_t ids(struct lowering *l, const char *name) {
 
 static uint32_t positions(struct lowering *l, uint32_t x, const char *name, uint64_t width) {
     const uint32_t table = lower_parameter(l, name, 2, (uint64_t[]){l->m->max_positions, width});
-    return lower_op(l, "positions", (struct op){.kind = OP_POSITIONS}, (uint32_t[]){x, table}, 2);
+    const struct op op = {.kind = OP_POSITIONS, .positions = {.first = l->m->reserved_positions}};
+    return lower_op(l, "positions", op, (uint32_t[]){x, table}, 2);
 }
 
 static uint32_t types(struct lowering *l, uint32_t x, uint32_t type_ids, uint64_t width) {
@@ -137,7 +138,7 @@ static uint32_t listen(struct lowering *l, const char *const names[3], uint32_t 
     const uint32_t inputs[] = {x, lower_parameter(l, names[1], 3, (uint64_t[]){width, 3, in}),
                                lower_parameter(l, names[2], 1, &width)};
     x = lower_op(l, names[0], (struct op){.kind = OP_CONVOLUTION, .convolution = {{stride}, {1}}}, inputs, 3);
-    return lower_op(l, "sound.activation", lower_activation(l->m), &x, 1);
+    return lower_op(l, "sound.activation", lower_activation(l->m->mlp), &x, 1);
 }
 
 /* Two convolutions, the second over every other frame; positions that are not trained. */
@@ -173,18 +174,22 @@ static uint32_t final_norm(struct lowering *l, const char *const names[3], uint3
 static uint32_t transform(struct lowering *l, uint32_t x, uint64_t width) {
     const struct model *m = l->m;
     x = lower_linear(l, LOWER_NAMES("head.dense"), x, m->d_model, width, true);
-    x = lower_op(l, "head.activation", lower_activation(m), &x, 1);
+    x = lower_op(l, "head.activation", lower_activation(m->head_gelu ? MODEL_GELU : m->mlp), &x, 1);
     return lower_norm(l, LOWER_NAMES("head.norm"), x, width);
 }
 
-static uint32_t cross_entropy(struct lowering *l, uint32_t logits, uint32_t targets) {
-    return lower_op(l, "loss", (struct op){.kind = OP_CROSS_ENTROPY}, (uint32_t[]){logits, targets}, 2);
+/* The head and the loss are one op, so that logits need not be whole. */
+static uint32_t cross_entropy(struct lowering *l, uint32_t x, uint32_t table, uint32_t targets, uint64_t outputs,
+                              bool bias) {
+    const uint32_t inputs[] = {x, table, targets, bias ? lower_parameter(l, "head.bias", 1, &outputs) : GRAPH_NONE};
+    const struct op spec = {.kind = OP_LINEAR_CROSS_ENTROPY,
+                            .linear_cross_entropy = {l->w->loss_chunk, (float)l->m->final_softcap}};
+    return lower_op(l, "loss", spec, inputs, bias ? 4 : 3);
 }
 
 static uint32_t loss(struct lowering *l, uint32_t x, uint32_t table, uint32_t targets) {
     const struct model *m = l->m;
     const uint64_t width = m->embedding_width ? m->embedding_width : m->d_model;
-    const bool bias = m->mlm_head || m->head_bias;
     if (m->mlm_head)
         x = transform(l, x, width);
     else if (m->embedding_width)
@@ -196,11 +201,7 @@ static uint32_t loss(struct lowering *l, uint32_t x, uint32_t table, uint32_t ta
         return GRAPH_NONE;
     if (!m->tied_embeddings)
         table = lower_parameter(l, "head.weight", 2, (uint64_t[]){m->vocab, width});
-    const uint32_t inputs[] = {x, table, bias ? lower_parameter(l, "head.bias", 1, &m->vocab) : GRAPH_NONE};
-    uint32_t logits = lower_op(l, "head", (struct op){.kind = OP_LINEAR}, inputs, bias ? 3 : 2);
-    if (m->final_softcap > 0)
-        logits = lower_op(l, "head.softcap", (struct op){.kind = OP_SOFTCAP}, &logits, 1);
-    return cross_entropy(l, logits, targets);
+    return cross_entropy(l, x, table, targets, m->vocab, m->mlm_head || m->head_bias);
 }
 
 /* ---- families ---- */
@@ -230,7 +231,8 @@ static uint32_t vision_step(struct lowering *l) {
     uint32_t x = stack(l, embed_image(l, pixels), m->layers, 0);
     x = final_norm(l, LOWER_NAMES("final_norm"), x);
     x = lower_op(l, "class_token.take", (struct op){.kind = OP_TAKE_TOKEN}, &x, 1);
-    return cross_entropy(l, lower_linear(l, LOWER_NAMES("head"), x, m->d_model, m->classes, true), targets);
+    const uint32_t table = lower_parameter(l, "head.weight", 2, (uint64_t[]){m->classes, m->d_model});
+    return cross_entropy(l, x, table, targets, m->classes, true);
 }
 
 /* The encoder's output stays: every layer of the decoder reads it. */

@@ -32,15 +32,25 @@ static uint64_t momentum_of_matrices(const struct tensor *t) {
                                                                                                    : two_floats(t);
 }
 
+/* A row that only keeps, and one that steps: by what, and by which rule unless another is given. */
+#define KEEPS(name, description, bytes, steps)                                                                         \
+    {                                                                                                                  \
+        name, description, bytes, steps, NULL, {                                                                       \
+            0, 0, 0, 0, 0, 0                                                                                           \
+        }                                                                                                              \
+    }
+#define STEPS(name, description, bytes, update, ...)                                                                   \
+    { name, description, bytes, true, update, __VA_ARGS__ }
+
 const struct optimizer optimizer_table[] = {
-    {"none", "no optimizer: forward and backward alone", nothing, false},
-    {"sgd", "no state", nothing, true},
-    {"sgd_momentum", "momentum", one_float, true},
-    {"adamw", "two moments", two_floats, true},
-    {"adamw_8bit", "two moments of 8 bits, a scale for each 2048", two_bytes, true},
-    {"adafactor", "row and column sums of the second moment", factored, true},
-    {"lion", "momentum", one_float, true},
-    {"muon", "momentum of hidden matrices, two moments of the rest", momentum_of_matrices, true},
+    KEEPS("none", "no optimizer: forward and backward alone", nothing, false),
+    STEPS("sgd", "no state", nothing, update_sgd, {1e-2f, 0, 0, 0, 0, 0}),
+    STEPS("sgd_momentum", "momentum", one_float, update_sgd_momentum, {1e-2f, 0, 0, 0, 0, 0.9f}),
+    STEPS("adamw", "two moments", two_floats, update_adamw, {1e-3f, 0.9f, 0.999f, 1e-8f, 0.01f, 0}),
+    KEEPS("adamw_8bit", "two moments of 8 bits, a scale for each 2048", two_bytes, true),
+    KEEPS("adafactor", "row and column sums of the second moment", factored, true),
+    STEPS("lion", "momentum", one_float, update_lion, {1e-4f, 0.9f, 0.99f, 0, 0, 0}),
+    KEEPS("muon", "momentum of hidden matrices, two moments of the rest", momentum_of_matrices, true),
 };
 const unsigned optimizer_table_length = sizeof optimizer_table / sizeof optimizer_table[0];
 

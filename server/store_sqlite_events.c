@@ -1,0 +1,70 @@
+/* store_sqlite_events.c - what happened to a job, line by line; see store.h. States are written by triggers (the layout
+ * in store_sqlite.c): no statement can change one and forget to say so. */
+#include "server/store_sqlite.h"
+
+bool store_changes(struct store *s, uint64_t *changes, struct problem *why) {
+    uint64_t theirs, ours;
+    if (!store_number(s, SQL_VERSION, &theirs, why) || !store_number(s, SQL_CHANGES, &ours, why))
+        return false;
+    *changes = theirs << 32 ^ ours;
+    return true;
+}
+
+bool store_events_add(struct store *s, const char *id, const struct store_progress *progress, struct problem *why) {
+    for (size_t i = 0; i < progress->n_events; i++)
+        if (!store_run(s, store_bind(s, SQL_EVENT_ADD, "tt", id, progress->events[i]), NULL, why))
+            return false;
+    return progress->n_events == 0 ||
+           store_run(s, store_bind(s, SQL_EVENT_FORGET, "ti", id, (int64_t)STORE_PROGRESS_MAX), NULL, why);
+}
+
+static bool read_all(struct store *s, sqlite3_stmt *statement, struct arena *a, struct store_event *events, size_t *n,
+                     struct problem *why) {
+    int step;
+    bool ok = true;
+    while (ok && (step = store_step(s, statement, why)) != 0) {
+        ok = step == 1 && store_text(statement, 1, a, &events[*n].name, why) &&
+             store_text(statement, 2, a, &events[*n].data, why);
+        if (ok)
+            events[(*n)++].number = (uint64_t)sqlite3_column_int64(statement, 0);
+    }
+    sqlite3_reset(statement);
+    return ok;
+}
+
+/* Whether a job has an end behind it. Asked before its events are read, so that none comes in between. */
+static bool finished(struct store *s, const char *id, bool *out, struct problem *why) {
+    sqlite3_stmt *statement = store_bind(s, SQL_STATE, "t", id);
+    int step = store_step(s, statement, why);
+    *out = step == 0 || (step == 1 && store_state_finished((enum job_state)sqlite3_column_int(statement, 0)));
+    sqlite3_reset(statement);
+    return step >= 0;
+}
+
+static int64_t number_of(uint64_t after) {
+    return after > INT64_MAX ? INT64_MAX : (int64_t)after;
+}
+
+bool store_events(struct store *s, const char *id, uint64_t after, unsigned limit, struct arena *a,
+                  struct store_event **events, size_t *n, bool *last, struct problem *why) {
+    *n = 0;
+    *last = false;
+    *events = arena_new(a, struct store_event, limit, why);
+    if (!*events || !store_enter(s, false, why))
+        return false;
+    bool over = false, ok = finished(s, id, &over, why);
+    if (ok)
+        ok = read_all(s, store_bind(s, SQL_EVENTS, "tii", id, number_of(after), (int64_t)limit), a, *events, n, why);
+    *last = ok && over && *n < limit;
+    return store_leave(s, false, ok, why);
+}
+
+bool store_events_any(struct store *s, const char *id, uint64_t after, bool *any, struct problem *why) {
+    if (!store_enter(s, false, why))
+        return false;
+    sqlite3_stmt *statement = store_bind(s, SQL_EVENTS_ANY, "ti", id, number_of(after));
+    bool ok = store_step(s, statement, why) == 1;
+    *any = ok && sqlite3_column_int(statement, 0);
+    sqlite3_reset(statement);
+    return store_leave(s, false, ok, why);
+}
