@@ -101,10 +101,10 @@ static bool strategies_read(const struct wire_value *request, struct arena *a, s
 }
 
 static bool read(struct job *job, const struct wire_value *request, const struct job_context *c, struct problem *why) {
-    static const char *const fields[] = {"kind",     "workload",      "strategy",  "budget_bytes", "seed",
-                                         "tokens",   "text",          "inputs",    "steps",        "compare_with",
-                                         "witness",  "learning_rate", "beta1",     "beta2",        "epsilon",
-                                         "momentum", "weight_decay",  "clip_norm", "outputs",      NULL};
+    static const char *const fields[] = {
+        "kind",    "workload", "strategy",     "budget_bytes", "seed",          "tokens",  "text",
+        "inputs",  "steps",    "compare_with", "witness",      "learning_rate", "beta1",   "beta2",
+        "epsilon", "momentum", "weight_decay", "clip_norm",    "outputs",       "weights", NULL};
     struct training_spec *spec = arena_new(c->arena, struct training_spec, 1, why);
     if (!spec)
         return false;
@@ -116,7 +116,7 @@ static bool read(struct job *job, const struct wire_value *request, const struct
            wire_uint_of(request, "steps", 1, TRAINING_STEPS_MAX, &spec->steps, why) &&
            wire_bool_of(request, "witness", &spec->witness, why) && workload_read(request, c->arena, spec, why) &&
            strategies_read(request, c->arena, spec, why) && rule_read(request, spec->w.workload.optimizer, spec, why) &&
-           outputs_read(request, &spec->outputs, why) &&
+           outputs_read(request, &spec->outputs, why) && training_weights_read(job, request, c, &spec->weights, why) &&
            training_data_read(job, request, c, &spec->w.workload, spec->seed, &spec->data, why);
 }
 
@@ -145,18 +145,19 @@ static bool build(const void *from, unsigned candidate, const struct job_context
 }
 
 /* What is planned is to be run, on what is given. */
-static bool runs(const struct training_spec *spec, const struct graph *g, struct problem *why) {
+static bool runs(struct training_spec *spec, const struct graph *g, struct arena *a, struct problem *why) {
     const struct optimizer *o = spec->w.workload.optimizer;
     if (o->steps && !o->update)
         return problem_set(why, PROBLEM_UNSUPPORTED, "/workload/optimizer", "is %s, which is planned and not run yet",
                            o->name);
     if (!model_runs(&spec->w.workload.model, why) || !exec_runs(g, why))
         return problem_nest(why, "/workload");
-    return training_data_check(&spec->data, g, why);
+    return training_data_check(&spec->data, g, why) &&
+           training_weights_map(&spec->weights, g, spec->w.model.type, a, why);
 }
 
 static bool plan(struct job *job, const struct job_context *c, struct problem *why) {
-    const struct training_spec *spec = job->spec;
+    struct training_spec *spec = job->spec;
     unsigned candidates[2 * PLAN_CANDIDATES_MAX] = {OWN};
     for (unsigned i = 0; i < spec->n_candidates; i++)
         candidates[i] = i;
@@ -170,7 +171,7 @@ static bool plan(struct job *job, const struct job_context *c, struct problem *w
                                                     .witness = spec->witness},
                           c, why))
         return false;
-    return runs(spec, &((const struct job_pair *)job->program)->own.graph, why);
+    return runs(spec, &((const struct job_pair *)job->program)->own.graph, c->arena, why);
 }
 
 const struct job_kind job_training = {.name = "training_step",

@@ -4,6 +4,7 @@
 
 #include "server/job_program.h"
 #include "server/job_training_data.h"
+#include "server/job_training_weights.h"
 #include "server/plan_candidates.h"
 #include "server/wire_model.h"
 #include "server/wire_strategy.h"
@@ -28,6 +29,7 @@ struct training_spec {
     double clip_norm;
     unsigned outputs; /* enum training_output */
     struct training_data data;
+    struct training_weights weights;
 };
 
 /* The kind's run; job->program is a struct job_pair, job->spec a struct training_spec. */

@@ -2,6 +2,7 @@
 #include "server/job_training_data.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -230,17 +231,31 @@ bool training_data_read(struct job *job, const struct wire_value *request, const
     return true;
 }
 
+/* The graph's shape; a batch of 1 may be left out. */
+static bool same_shape(const struct wire_tensor *t, const struct tensor *like) {
+    const unsigned skip = like->rank > t->rank && like->shape[0] == 1 ? 1 : 0;
+    if (t->rank + skip != like->rank)
+        return false;
+    return memcmp(t->shape, like->shape + skip, t->rank * sizeof *t->shape) == 0;
+}
+
+static bool numbers_check(const struct training_rows *rows, const struct tensor *t, struct problem *why) {
+    char shape[128] = "";
+    if (!rows->given || same_shape(&rows->tensor, t))
+        return true;
+    for (unsigned i = 0; i < t->rank; i++)
+        snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%s%llu", i ? ", " : "",
+                 (unsigned long long)t->shape[i]);
+    problem_set(why, PROBLEM_SHAPE, "", "must be [%s], channels last", shape);
+    return problem_nest(why, "/inputs/%s", t->name);
+}
+
 bool training_data_check(const struct training_data *d, const struct graph *g, struct problem *why) {
     for (uint32_t t = 0; t < g->n_tensors; t++)
-        for (unsigned i = 0; g->tensors[t].role == TENSOR_INPUT && i < TRAINING_INPUTS; i++) {
-            const struct training_rows *rows = &d->inputs[i];
-            if (inputs[i].ids || !rows->given || strcmp(inputs[i].name, g->tensors[t].name) != 0 ||
-                rows->tensor.elements == g->tensors[t].elements)
-                continue;
-            problem_set(why, PROBLEM_SHAPE, "", "has %llu numbers; a batch of it has %llu",
-                        (unsigned long long)rows->tensor.elements, (unsigned long long)g->tensors[t].elements);
-            return problem_nest(why, "/inputs/%s", inputs[i].name);
-        }
+        for (unsigned i = 0; g->tensors[t].role == TENSOR_INPUT && i < TRAINING_INPUTS; i++)
+            if (!inputs[i].ids && strcmp(inputs[i].name, g->tensors[t].name) == 0 &&
+                !numbers_check(&d->inputs[i], &g->tensors[t], why))
+                return false;
     return true;
 }
 

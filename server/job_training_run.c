@@ -47,13 +47,6 @@ static bool is_parameter(const struct graph *g, uint32_t tensor, bool trained) {
     return g->tensors[tensor].role == TENSOR_PARAMETER && (!trained || g->tensors[tensor].needs_grad);
 }
 
-/* "0.attention.q.weight": the layer, if it is of one, and the name. */
-static const char *parameter_name(const struct graph *g, uint32_t tensor, struct arena *a, struct problem *why) {
-    const uint32_t layer = model_parameter_layer(g, tensor);
-    return layer == GRAPH_NONE ? g->tensors[tensor].name
-                               : arena_printf(a, why, "%u.%s", layer, g->tensors[tensor].name);
-}
-
 /* ---- what the executor asks for ---- */
 
 static bool load(void *user, uint32_t value, void *dst, struct problem *why) {
@@ -65,6 +58,8 @@ static bool load(void *user, uint32_t value, void *dst, struct problem *why) {
     }
     if (g->tensors[value].role == TENSOR_INPUT)
         return training_data_fill(&t->spec->data, t->c->blobs, &g->tensors[value], t->row, dst, why);
+    if (t->spec->weights.digest)
+        return training_weights_fill(&t->spec->weights, g, value, t->c->blobs, dst, why);
     init_fill(&t->spec->w.workload, g, value, t->spec->seed, t->run->pool, dst);
     return true;
 }
@@ -156,7 +151,7 @@ static bool files_write(struct training *t, struct trained *out, const char *gro
             continue;
         struct job_file *file = &out->files[out->n_files];
         *file = (struct job_file){.group = group,
-                                  .name = parameter_name(g, p, t->c->arena, why),
+                                  .name = training_parameter_name(g, p, t->c->arena, why),
                                   .dtype = g->tensors[p].dtype,
                                   .rank = g->tensors[p].rank};
         memcpy(file->shape, g->tensors[p].shape, sizeof file->shape);
@@ -178,7 +173,7 @@ static bool gradients_sum_up(struct training *t, struct trained *out, struct pro
         if (!is_parameter(g, p, true))
             continue;
         const struct numbers x = parameter(t, p, true);
-        const char *name = parameter_name(g, p, t->c->arena, why);
+        const char *name = training_parameter_name(g, p, t->c->arena, why);
         if (!name)
             return false;
         wire_put_real(&o, name, sqrt(update_squares(t->run->pool, x, g->tensors[p].elements)));

@@ -11,6 +11,7 @@
 
 struct wire_model {
     struct model model;
+    const char *type;           /* model_type of a config.json, static; else NULL */
     const char *const *ignored; /* fields of a config.json that say nothing here, sorted; in the arena */
     unsigned n_ignored;
 };

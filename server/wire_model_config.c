@@ -159,6 +159,7 @@ bool wire_model_config_read(const struct wire_value *v, struct arena *a, struct 
     if (!type_read(v, &type, why) || !ignored_list(v, type, a, out, why) || !extras_check(v, why))
         return false;
     *m = type->base;
+    out->type = type->name;
     for (const struct wire_config_row *row = type->rows; row->key; row++)
         if (!row_read(v, row, m, why))
             return false;

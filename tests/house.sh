@@ -20,7 +20,7 @@ layer() {
   engine/exec/*) echo 5 ;;
   engine/*) echo 6 ;;
   server/log* | server/config* | server/store* | server/blob* | server/tensor_* | server/route* | server/witness* | server/json_text* | server/clock*) echo 8 ;;
-  server/wire* | server/queue*) echo 9 ;;
+  server/wire* | server/queue* | server/checkpoint*) echo 9 ;;
   server/job* | server/plan_*) echo 10 ;;
   server/api*) echo 11 ;;
   server/http* | server/worker* | server/supervise*) echo 12 ;;

@@ -15,11 +15,13 @@
         .mlp = MODEL_SWIGLU, .norm = MODEL_RMSNORM, .positions = MODEL_ROTARY, .layers = l, .d_model = d, .heads = h,  \
         .kv_heads = kv, .d_ff = ff, .vocab = v, .max_positions = p, __VA_ARGS__                                        \
     }
-#define THETA(t)  .rope = {.theta = t}
-#define SLOWED(n) .rope = {500000, MODEL_ROPE_LLAMA3, n, 8192, 1, 4}
-#define TIED      .tied_embeddings = true
-#define QWEN2     .bias_qkv = true, THETA(1e6), .norm_epsilon = 1e-6
-#define QWEN3     .head_dim = 128, .qk_norm = true, THETA(1e6), .norm_epsilon = 1e-6
+#define THETA(t) .rope = {.theta = t}
+#define SLOWED(n)                                                                                                      \
+    .rope = {                                                                                                          \
+        .theta = 500000, .scaling = MODEL_ROPE_LLAMA3, .factor = n, .original_positions = 8192, .low = 1, .high = 4}
+#define TIED  .tied_embeddings = true
+#define QWEN2 .bias_qkv = true, THETA(1e6), .norm_epsilon = 1e-6
+#define QWEN3 .head_dim = 128, .qk_norm = true, THETA(1e6), .norm_epsilon = 1e-6
 #define GEMMA2(l, d, h, kv, hd, ff, divisor)                                                                           \
     {                                                                                                                  \
         .mlp = MODEL_GEGLU_TANH, .norm_epsilon = 1e-6, .norm_offset = 1, .norm = MODEL_RMSNORM,                        \
@@ -74,7 +76,14 @@
 #define GPT_OSS(l, e)                                                                                                  \
     LLAMA(l, 2880, 64, 8, 2880, 201088, 131072, .head_dim = 64, .bias_qkv = true, .bias_out = true, .sinks = true,     \
           .window = 128, .window_pattern = 2, .experts = e, .experts_per_token = 4, .router_bias = true,               \
-          .expert_bias = true, .rope = {150000, MODEL_ROPE_YARN, 32, 4096, 1, 32, .exact_ramp = true},                 \
+          .expert_bias = true,                                                                                         \
+          .rope = {.theta = 150000,                                                                                    \
+                   .scaling = MODEL_ROPE_YARN,                                                                         \
+                   .factor = 32,                                                                                       \
+                   .original_positions = 4096,                                                                         \
+                   .low = 1,                                                                                           \
+                   .high = 32,                                                                                         \
+                   .exact_ramp = true},                                                                                \
           .route = {.normalise = true}, .missing = "gpt_oss's clamped activation of experts")
 #define VIT(l, d, h)                                                                                                   \
     {                                                                                                                  \
@@ -257,14 +266,28 @@ const struct preset presets_table[] = {
            .latent = {.kv_rank = 512, .rope_dim = 64, .value_dim = 128}, .experts = 64, .experts_per_token = 6,
            .expert_d_ff = 1408, .shared_d_ff = 2816, .dense_layers = {{0x1}}, .norm_epsilon = 1e-6,
            .rotary_interleaved = true, .attention_divisor = 75.98208793209287,
-           .rope = {10000, MODEL_ROPE_YARN, 40, 4096, 1, 32, .magnitude = 0.707, .magnitude_all = 0.707}),
+           .rope = {.theta = 10000,
+                    .scaling = MODEL_ROPE_YARN,
+                    .factor = 40,
+                    .original_positions = 4096,
+                    .low = 1,
+                    .high = 32,
+                    .magnitude = 0.707,
+                    .magnitude_all = 0.707}),
      "deepseek-ai/DeepSeek-V2-Lite"},
     {"deepseek-v3",
      LLAMA(61, 7168, 128, 128, 18432, 129280, 163840, .head_dim = 192,
            .latent = {.q_rank = 1536, .kv_rank = 512, .rope_dim = 64, .value_dim = 128}, .experts = 256,
            .experts_per_token = 8, .expert_d_ff = 2048, .shared_d_ff = 2048, .dense_layers = {{0x7}},
            .norm_epsilon = 1e-6, .rotary_interleaved = true, .route = {true, true, 2.5},
-           .rope = {10000, MODEL_ROPE_YARN, 40, 4096, 1, 32, .magnitude = 1, .magnitude_all = 1},
+           .rope = {.theta = 10000,
+                    .scaling = MODEL_ROPE_YARN,
+                    .factor = 40,
+                    .original_positions = 4096,
+                    .low = 1,
+                    .high = 32,
+                    .magnitude = 1,
+                    .magnitude_all = 1},
            .missing = "DeepSeek-V3's routing by corrected scores of groups"),
      "deepseek-ai/DeepSeek-V3"},
     {"vit-base-patch16-224", VIT(12, 768, 12), "google/vit-base-patch16-224"},
