@@ -27,6 +27,7 @@ CLIENT_L  = $(shell pkg-config --libs libcurl jansson)
 ENGINE := $(wildcard engine/*.c engine/*/*.c)
 SERVER := $(filter-out server/main.c,$(wildcard server/*.c))
 RCTL   := $(wildcard clients/c/rematctl*.c)
+RLIB   := $(wildcard clients/c/rematc.c clients/c/rematc_*.c)
 LAWS   := $(wildcard tests/laws_*.c)
 TESTS  := $(wildcard tests/test_*.c tests/support*.c) $(LAWS) $(if $(filter tsan,$(VARIANT)),tests/tsan/main.c)
 obj     = $(patsubst %.c,$(B)/%.o,$(1))
@@ -41,7 +42,7 @@ bin/rematd: $(call obj,server/main.c $(SERVER) $(ENGINE))
 	@mkdir -p bin
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(SERVER_L) $(ENGINE_L)
 
-bin/rematctl: $(call obj,$(RCTL) clients/c/rematc.c)
+bin/rematctl: $(call obj,$(RCTL) $(RLIB))
 	@mkdir -p bin
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(CLIENT_L)
 
@@ -52,7 +53,7 @@ $(B)/libremat.a: $(call obj,$(ENGINE))
 $(B)/libremat.so.0: $(call obj,$(ENGINE)) engine/remat.map
 	$(Q)$(CC) -shared -Wl,-soname,libremat.so.0 -Wl,--version-script=engine/remat.map $(LDFLAGS) $(filter %.o,$^) -o $@ $(ENGINE_L)
 
-$(B)/tests/all: $(call obj,$(TESTS) $(SERVER) $(ENGINE) clients/c/rematc.c)
+$(B)/tests/all: $(call obj,$(TESTS) $(SERVER) $(ENGINE) $(RLIB))
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(TEST_L) $(SERVER_L) $(CLIENT_L) $(ENGINE_L)
 TEST_L := $(if $(filter tsan,$(VARIANT)),,-lcriterion)
 

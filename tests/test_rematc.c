@@ -155,3 +155,60 @@ Test(Rematc, a_fetched_file_is_whole_or_not_there) {
         cr_assert(access(name, F_OK) != 0 && access(part, F_OK) != 0);
     }
 }
+
+/* ---- events ---- */
+
+#define STREAM          HEAD("200 OK")
+#define STATE(ID, NAME) "id: " ID "\nevent: state\ndata: {\"state\": \"" NAME "\"}\n\n"
+
+static struct {
+    char text[256];
+    unsigned most; /* 0: any number */
+} told;
+
+static bool on_event(void *user, uint64_t id, const char *event, const json_t *data) {
+    cr_assert_eq(user, &told);
+    char *json = json_dumps(data, JSON_COMPACT);
+    size_t used = strlen(told.text);
+    snprintf(told.text + used, sizeof told.text - used, "%llu %s %s;", (unsigned long long)id, event, json);
+    free(json);
+    return told.most == 0 || --told.most > 0;
+}
+
+static const struct {
+    const char *answer;
+    unsigned most;
+    bool ok;
+    enum rematc_kind kind;
+    const char *told;
+} streams[] = {
+    {STREAM STATE("1", "queued") ": ping\n\n" STATE("7", "failed"), 0, true, REMATC_OK,
+     "1 state {\"state\":\"queued\"};7 state {\"state\":\"failed\"};"},
+    {STREAM STATE("1", "queued") STATE("2", "running"), 1, true, REMATC_OK, "1 state {\"state\":\"queued\"};"},
+    {STREAM "id: 3\nevent: progress\ndata: {\"report\": {}}\n\n" STATE("4", "cancelled") STATE("5", "queued"), 2, true,
+     REMATC_OK, "3 progress {\"report\":{}};4 state {\"state\":\"cancelled\"};"},
+    {HEAD("204 No Content"), 0, true, REMATC_OK, ""},
+    {STREAM "id: 1\nevent: state\ndata: {\"state\n\n", 0, false, REMATC_GARBLED, ""},
+    {HEAD("404 Not Found") "{\"title\": \"T\", \"detail\": \"D\"}", 0, false, REMATC_REFUSED, ""},
+    {HEAD("503 Busy"), 0, false, REMATC_UNAVAILABLE, ""},
+    {"", 0, false, REMATC_UNREACHABLE, ""},
+};
+
+Test(Rematc, events_are_told_as_they_come) {
+    for (size_t i = 0; i < sizeof streams / sizeof streams[0]; i++) {
+        struct one_answer one;
+        struct rematc_error why;
+        answer_start(&one, streams[i].answer);
+        struct rematc *client = rematc_new(one.url, NULL);
+        cr_assert(client);
+        told.text[0] = '\0';
+        told.most = streams[i].most;
+        bool ok = rematc_events(client, "a b", 5, on_event, &told, &why);
+        rematc_free(client);
+        answer_stop(&one);
+        cr_expect_eq(ok, streams[i].ok, "%zu: %s", i, why.detail);
+        cr_expect_eq(why.kind, streams[i].kind, "%zu: %d", i, why.kind);
+        cr_expect_str_eq(told.text, streams[i].told, "%zu", i);
+        cr_expect(strncmp(one.request, "GET /v1/jobs/a%20b/events?last_event_id=5 ", 42) == 0, "%s", one.request);
+    }
+}

@@ -34,9 +34,13 @@ struct exchange {
     const char *body;          /* JSON, or NULL */
     FILE *upload;              /* instead of body */
     curl_off_t upload_bytes;
-    const char *headers[4]; /* "Name: value", NULL ends them */
-    FILE *download;         /* where a good answer goes, instead of answer */
-    long seconds;           /* for all of it; 0: ANSWER_SECONDS, or STALL_SECONDS without a byte for files */
+    const char *headers[4];                                /* "Name: value", NULL ends them */
+    FILE *download;                                        /* where a good answer goes, instead of answer */
+    bool (*take)(void *user, const char *bytes, size_t n); /* or to whom; false: enough */
+    void *user;
+    double heard; /* when the last byte came, with take */
+    bool enough;
+    long seconds; /* for all of it; 0: ANSWER_SECONDS, or STALL_SECONDS without a byte for files */
     int status;
     char *answer; /* NUL-terminated */
     size_t answer_bytes;
@@ -87,8 +91,13 @@ static bool fail_refused(struct rematc_error *why, const struct exchange *x) {
     return false;
 }
 
-/* ---- transport ----------------------------------------------------------------------------------------------------
- */
+/* ---- transport ---- */
+
+static double seconds_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
 
 static size_t answer_take(char *bytes, size_t size, size_t n, void *to) {
     struct exchange *x = to;
@@ -98,6 +107,11 @@ static size_t answer_take(char *bytes, size_t size, size_t n, void *to) {
     curl_easy_getinfo(x->client->curl, CURLINFO_RESPONSE_CODE, &status);
     if (x->download && status < HTTP_ERROR)
         return fwrite(bytes, 1, more, x->download);
+    if (x->take && status < HTTP_ERROR) {
+        x->heard = seconds_now();
+        x->enough = !x->take(x->user, bytes, more);
+        return x->enough ? 0 : more;
+    }
     if (more > ANSWER_BYTES_MAX - x->answer_bytes) {
         x->overflow = true;
         return 0;
@@ -114,6 +128,12 @@ static size_t answer_take(char *bytes, size_t size, size_t n, void *to) {
 
 static size_t upload_give(char *to, size_t size, size_t n, void *from) {
     return fread(to, size, n, ((struct exchange *)from)->upload);
+}
+
+/* Not libcurl's low speed: that takes some bytes every 15 s for none. */
+static int live_check(void *of, curl_off_t total, curl_off_t now, curl_off_t up, curl_off_t up_now) {
+    (void)total, (void)now, (void)up, (void)up_now;
+    return seconds_now() - ((struct exchange *)of)->heard > STALL_SECONDS;
 }
 
 /* NULL where memory is gone. */
@@ -139,7 +159,11 @@ static void body_set(CURL *curl, struct exchange *x) {
         curl_easy_setopt(curl, CURLOPT_POSTFIELDS, x->body ? x->body : "");
     }
     curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, x->method);
-    if (x->upload || x->download) {
+    if (x->take) {
+        curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+        curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, live_check);
+        curl_easy_setopt(curl, CURLOPT_XFERINFODATA, x);
+    } else if (x->upload || x->download) {
         curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
         curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, STALL_SECONDS);
     } else
@@ -177,6 +201,8 @@ static bool exchange(struct exchange *x, struct rematc_error *why) {
         return fail_memory(why);
     if (x->overflow)
         return fail(why, REMATC_GARBLED, "Answer too large", "more than %zu bytes of JSON", ANSWER_BYTES_MAX);
+    if (x->enough)
+        return true;
     if (code == CURLE_WRITE_ERROR)
         return fail(why, REMATC_LOCAL, "Cannot write", "%s", strerror(errno));
     if (status >= HTTP_ERROR) /* also where the daemon answered before it had read all */
@@ -206,8 +232,7 @@ static json_t *exchange_json(struct exchange *x, struct rematc_error *why) {
     return value;
 }
 
-/* ---- paths --------------------------------------------------------------------------------------------------------
- */
+/* ---- paths ---- */
 
 /* A path that is built piece by piece; what does not fit, or has no memory, shows as ok = false. */
 struct path {
@@ -277,8 +302,7 @@ static struct path path_job(struct rematc *client, const char *id, const char *r
     return path;
 }
 
-/* ---- client -------------------------------------------------------------------------------------------------------
- */
+/* ---- client ---- */
 
 struct rematc *rematc_new(const char *url, struct rematc_error *why) {
     struct rematc *client = calloc(1, sizeof *client);
@@ -324,6 +348,17 @@ json_t *rematc_get(struct rematc *client, const char *path, struct rematc_error 
     return exchange_json(&x, why);
 }
 
+bool rematc_get_live(struct rematc *client, const char *path, bool (*take)(void *user, const char *bytes, size_t n),
+                     void *user, int *status, struct rematc_error *why) {
+    struct exchange x = {
+        .client = client, .method = "GET", .path = path, .take = take, .user = user, .heard = seconds_now()};
+    bool ok = exchange(&x, why);
+    free(x.answer);
+    if (status)
+        *status = x.status;
+    return ok;
+}
+
 static bool probe(struct rematc *client, const char *path, struct rematc_error *why) {
     struct exchange x = {.client = client, .method = "GET", .path = path, .seconds = HEALTH_SECONDS};
     bool ok = exchange(&x, why);
@@ -360,8 +395,7 @@ bool rematc_savings(struct rematc *client, uint64_t seq_len, uint64_t d_model, u
     return ok || fail(why, REMATC_GARBLED, "Not memory savings", "%s", error.text);
 }
 
-/* ---- jobs ---------------------------------------------------------------------------------------------------------
- */
+/* ---- jobs ---- */
 
 static json_t *post(struct rematc *client, const char *path, const json_t *job, unsigned wait_seconds, const char *key,
                     struct rematc_error *why) {
@@ -457,12 +491,6 @@ bool rematc_job_finished(const json_t *job) {
     return false;
 }
 
-static double seconds_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 json_t *rematc_wait(struct rematc *client, const char *id, unsigned timeout_seconds, struct rematc_error *why) {
     double start = seconds_now(), answered = start;
     struct timespec pause = {.tv_sec = 0, .tv_nsec = POLL_FIRST_NS};
@@ -492,8 +520,7 @@ json_t *rematc_wait(struct rematc *client, const char *id, unsigned timeout_seco
     }
 }
 
-/* ---- tensors ------------------------------------------------------------------------------------------------------
- */
+/* ---- tensors ---- */
 
 static bool ends_with(const char *text, const char *end) {
     size_t n = strlen(text), m = strlen(end);

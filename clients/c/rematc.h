@@ -1,4 +1,5 @@
-/* rematc.h - librematc: rematd from a C program, over libcurl and jansson. One header, one source; copy both.
+/* rematc.h - librematc: rematd from a C program, over libcurl and jansson. Copy it with rematc.c, and with
+ * rematc_events.c to watch jobs.
  *
  * A client is one connection kept open: use it from one thread at a time, and make the first one before other threads
  * start. Answers are jansson values that belong to the caller (json_decref). What can fail returns NULL or false and
@@ -76,6 +77,14 @@ bool rematc_delete(struct rematc *client, const char *id, struct rematc_error *w
  * REMATC_TIMEOUT. */
 json_t *rematc_wait(struct rematc *client, const char *id, unsigned timeout_seconds, struct rematc_error *why);
 
+/* What happens to a job, as it happens: "state" with {"state", "attempt"}, "progress" with {"done", "total"} and where
+ * the job says more "report". data is borrowed. False: enough. It may not use the client that tells it. */
+typedef bool rematc_listener(void *user, uint64_t id, const char *event, const json_t *data);
+/* Tells of every event after last_event_id (0: from the first on) until the job has ended or the listener has had
+ * enough. A daemon that goes away on the way is asked again for 30 s, from where it was. In rematc_events.c. */
+bool rematc_events(struct rematc *client, const char *id, uint64_t last_event_id, rematc_listener *tell, void *user,
+                   struct rematc_error *why);
+
 /* Whether a job's state is one that lasts. */
 bool rematc_job_finished(const json_t *job);
 bool rematc_job_succeeded(const json_t *job);
@@ -90,5 +99,10 @@ bool rematc_fetch(struct rematc *client, const char *id, const char *name, bool 
 
 /* Any other path, such as "/v1/strategies". */
 json_t *rematc_get(struct rematc *client, const char *path, struct rematc_error *why);
+
+/* The same, of an answer that comes in pieces with time between: each is given to take, whose false ends it. *status
+ * (may be NULL) is the answer's, 0 without one. After 60 s without a byte it is given up. */
+bool rematc_get_live(struct rematc *client, const char *path, bool (*take)(void *user, const char *bytes, size_t n),
+                     void *user, int *status, struct rematc_error *why);
 
 #endif

@@ -21,6 +21,8 @@ static const struct command {
      rematctl_jobs},
     {"job", "ID", "show one job", 1, 1, rematctl_job},
     {"wait", "ID", "wait for a job to end [--timeout SECONDS]", 1, 1, rematctl_wait},
+    {"events", "ID", "what happens to a job, line by line, until it has ended [--last-event-id N]", 1, 1,
+     rematctl_events},
     {"cancel", "ID", "cancel a queued or running job", 1, 1, rematctl_cancel},
     {"delete", "ID", "remove a finished job and its files", 1, 1, rematctl_delete},
     {"fetch", "ID [NAME]", "write its tensors, or one, to a file [-O FILE] [--npy]", 1, 2, rematctl_fetch},
@@ -54,6 +56,7 @@ _Static_assert(sizeof exit_of_kind / sizeof exit_of_kind[0] == REMATC_TIMEOUT + 
 enum option_id {
     OPTION_WAIT = 256,
     OPTION_TIMEOUT,
+    OPTION_LAST_EVENT_ID,
     OPTION_KEY,
     OPTION_STATE,
     OPTION_KIND,
@@ -80,6 +83,7 @@ static const struct option options[] = {
     {"server", required_argument, NULL, OPTION_SERVER},
     {"wait", no_argument, NULL, OPTION_WAIT},
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},
+    {"last-event-id", required_argument, NULL, OPTION_LAST_EVENT_ID},
     {"key", required_argument, NULL, OPTION_KEY},
     {"state", required_argument, NULL, OPTION_STATE},
     {"kind", required_argument, NULL, OPTION_KIND},
@@ -146,13 +150,14 @@ static unsigned number(const char *text) {
 
 /* Where a numeric option goes; NULL for others. */
 static unsigned *number_of(struct rematctl *ctl, int id) {
-    return id == OPTION_TIMEOUT      ? &ctl->timeout_seconds
-           : id == OPTION_PAGE_SIZE  ? &ctl->page_size
-           : id == OPTION_HEADS      ? &ctl->heads
-           : id == OPTION_BATCH      ? &ctl->batch
-           : id == OPTION_SEQ_LEN    ? &ctl->seq_len
-           : id == OPTION_ACCUMULATE ? &ctl->accumulate
-                                     : NULL;
+    return id == OPTION_TIMEOUT         ? &ctl->timeout_seconds
+           : id == OPTION_LAST_EVENT_ID ? &ctl->last_event_id
+           : id == OPTION_PAGE_SIZE     ? &ctl->page_size
+           : id == OPTION_HEADS         ? &ctl->heads
+           : id == OPTION_BATCH         ? &ctl->batch
+           : id == OPTION_SEQ_LEN       ? &ctl->seq_len
+           : id == OPTION_ACCUMULATE    ? &ctl->accumulate
+                                        : NULL;
 }
 
 /* Where an option's text goes; NULL for others. */

@@ -27,7 +27,7 @@ struct rematctl {
     const char *server;
     bool json;
     bool wait, npy, explain;
-    unsigned timeout_seconds, page_size, heads, batch, seq_len, accumulate;
+    unsigned timeout_seconds, last_event_id, page_size, heads, batch, seq_len, accumulate;
     const char *output, *key, *state, *kind, *page_token;
     const char *dtype, *attention, *dropout, *optimizer, *strategy, *budget, *device, *find;
     char **words; /* what follows the command, n_words of them */
@@ -38,7 +38,7 @@ struct rematctl {
 typedef int rematctl_command(const struct rematctl *);
 rematctl_command rematctl_savings, rematctl_health, rematctl_table, rematctl_get; /* rematctl_ask.c */
 rematctl_command rematctl_submit, rematctl_explain, rematctl_jobs, rematctl_job, rematctl_wait, rematctl_cancel,
-    rematctl_delete, rematctl_fetch, rematctl_upload; /* rematctl_job.c */
+    rematctl_delete, rematctl_fetch, rematctl_upload, rematctl_events; /* rematctl_job.c */
 
 rematctl_command rematctl_plan, rematctl_capacity; /* rematctl_plan.c */
 
@@ -53,6 +53,8 @@ void rematctl_print_job(const json_t *job);
 void rematctl_print_jobs(const json_t *list);
 void rematctl_print_plan(const json_t *explanation);
 void rematctl_print_upload(const json_t *upload);
+/* One line, at once. */
+void rematctl_print_event(uint64_t id, const char *event, const json_t *data);
 /* {"strategies": [{"name", ...}]}: one row per element of the first list in it. */
 void rematctl_print_rows(const json_t *answer);
 

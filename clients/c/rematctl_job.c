@@ -113,3 +113,31 @@ int rematctl_upload(const struct rematctl *ctl) {
     struct rematc_error why = {0};
     return show(ctl, rematc_upload(ctl->client, ctl->words[0], &why), rematctl_print_upload, &why);
 }
+
+/* What of the events is remembered: the last state. */
+struct watching {
+    bool json, failed;
+};
+
+static bool on_event(void *user, uint64_t id, const char *event, const json_t *data) {
+    struct watching *w = user;
+    if (!w->json)
+        rematctl_print_event(id, event, data);
+    else {
+        json_t *line = json_pack("{s:I, s:s, s:O}", "id", (json_int_t)id, "event", event, "data", (json_t *)data);
+        json_dumpf(line, stdout, JSON_COMPACT | JSON_REAL_PRECISION(15));
+        putchar('\n');
+        json_decref(line);
+    }
+    if (strcmp(event, "state") == 0)
+        w->failed = rematc_job_finished(data) && !rematc_job_succeeded(data);
+    return fflush(stdout) == 0; /* who reads us may have gone */
+}
+
+int rematctl_events(const struct rematctl *ctl) {
+    struct rematc_error why = {0};
+    struct watching w = {.json = ctl->json};
+    if (!rematc_events(ctl->client, ctl->words[0], ctl->last_event_id, on_event, &w, &why))
+        return rematctl_fail(&why);
+    return w.failed ? EXIT_JOB_FAILED : EXIT_DONE;
+}

@@ -204,6 +204,28 @@ void rematctl_print_upload(const json_t *upload) {
     }
 }
 
+/* "step 3, loss 2.51" */
+static void report_print(const json_t *report) {
+    const char *key, *joint = ":";
+    json_t *value;
+    json_object_foreach((json_t *)report, key, value) {
+        printf("%s %s ", joint, key);
+        json_dumpf(value, stdout, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(6));
+        joint = ",";
+    }
+}
+
+void rematctl_print_event(uint64_t id, const char *event, const json_t *data) {
+    printf("%6llu  %-10s", (unsigned long long)id, event);
+    if (strcmp(event, "state") == 0)
+        printf("%s, attempt %lld", text_of(data, "state"), json_integer_value(json_object_get(data, "attempt")));
+    else {
+        printf("%.0f of %.0f", number_of(data, "done"), number_of(data, "total"));
+        report_print(json_object_get(data, "report"));
+    }
+    putchar('\n');
+}
+
 static void row_print(const json_t *row) {
     const char *key;
     json_t *value;

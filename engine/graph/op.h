@@ -84,8 +84,8 @@ struct op_attention {
     float scale;              /* 0: 1 / sqrt(d) */
     struct attn_dropout dropout;
     bool sinks;    /* the last input: one more logit a head, that nothing is taken from */
-    float softcap; /* scores become cap tanh(score / cap); 0: none. Planned, not run yet */
-    bool alibi;    /* scores of head h lose slope(h) times the distance. Planned, not run yet */
+    float softcap; /* scores become cap tanh(score / cap); 0: none */
+    bool alibi;    /* scores of head h lose attn_alibi_slope(h, heads) times the distance */
 };
 
 /* Positions as rotations (arXiv 2104.09864) of `dim` numbers of each head: pair i of position p turns by p f[i]. */

@@ -1,6 +1,7 @@
 /* attn.c - the table of attention kernels, and which keys a query may see; see attn.h */
 #include "engine/kernels/attn.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "engine/kernels/attn_kernels.h"
@@ -34,6 +35,19 @@ const struct attn_kernel *attn_find(const char *name) {
         if (strcmp(attn_table[i].name, name) == 0)
             return &attn_table[i];
     return NULL;
+}
+
+float attn_alibi_slope(uint64_t head, uint64_t heads) {
+    uint64_t n = 1;
+    while (n <= heads / 2)
+        n *= 2;
+    const double power = head < n ? 8 * (double)(head + 1) / (double)n : 4 * (double)(2 * (head - n) + 1) / (double)n;
+    return (float)exp2(-power);
+}
+
+float attn_slope(const struct attn_shape *s, const struct attn_mask *m, uint64_t b, uint64_t h) {
+    const uint64_t heads = s->all_heads ? s->all_heads : s->heads;
+    return m->alibi ? attn_alibi_slope(attn_head_number(s, b, h) % heads, heads) : 0;
 }
 
 typedef __int128 wide; /* positions, distances and their sums: nothing here overflows it */

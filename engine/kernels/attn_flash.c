@@ -16,8 +16,12 @@ uint64_t flash_panels(const struct attn_shape *s) {
     return units_ceil_div(s->n_q, TILE_PANEL);
 }
 
-uint64_t flash_width(const struct attn_shape *s) {
-    return units_ceil_div(units_min(s->d, FLASH_D_MAX), TILE_WIDTH) * TILE_WIDTH;
+uint64_t flash_width(uint64_t d) {
+    return units_ceil_div(units_min(d, FLASH_D_MAX), TILE_WIDTH) * TILE_WIDTH;
+}
+
+uint64_t flash_widest(const struct attn_shape *s) {
+    return flash_width(units_max(s->d, attn_value_dim(s)));
 }
 
 struct flash_panel flash_panel(const struct attn_call *c, uint64_t b, uint64_t h, uint64_t i) {
@@ -59,6 +63,19 @@ static void bias_add(const struct flash_panel *p, uint64_t j, uint64_t n, float 
     }
 }
 
+static void slope_take(const struct flash_panel *p, uint64_t j, uint64_t n, float slope, float *t) {
+    const float factor = (float)(slope * FLASH_LOG2_E);
+    for (uint64_t key = 0; key < n; key++)
+        for (unsigned r = 0; r < p->rows; r++)
+            t[key * TILE_PANEL + r] -= factor * (float)attn_distance(&p->c->shape, p->i + r, j + key);
+}
+
+static void cap(uint64_t n, float softcap, float *t) {
+    const float in = (float)(FLASH_LN_2 / softcap), out = (float)(softcap * FLASH_LOG2_E);
+    for (uint64_t e = 0; e < n * TILE_PANEL; e++)
+        t[e] = out * tanhf(t[e] * in);
+}
+
 /* -inf outside each row's keys, counted from j. */
 static void forbid(const struct flash_panel *p, uint64_t j, uint64_t n, float *t) {
     int lo[TILE_PANEL] = {0}, hi[TILE_PANEL] = {0};
@@ -77,7 +94,12 @@ void flash_scores(const struct flash_panel *p, const struct tile *tile, uint64_t
                   float *t) {
     const struct attn_shape *s = &p->c->shape;
     const float *k = p->c->k + p->b * s->k.batch + p->h_k * s->k.head + j * s->k.row;
+    const float slope = attn_slope(s, &p->c->mask, p->b, p->h);
     tile->dots(n, s->d, k, s->k.row, x, t);
+    if (p->c->mask.softcap != 0)
+        cap(n, p->c->mask.softcap, t);
+    if (slope != 0)
+        slope_take(p, j, n, slope, t);
     if (p->c->mask.bias)
         bias_add(p, j, n, t);
     if (j < p->all_lo || j + n > p->all_hi)
@@ -95,12 +117,12 @@ static uint64_t line(uint64_t floats) {
 }
 
 static struct room room_of(const struct attn_shape *s) {
-    uint64_t width = flash_width(s);
+    const uint64_t width = flash_widest(s), d_v = attn_value_dim(s);
     struct room r = {.tile = units_max(24, units_min(FLASH_TILE_MAX, 49152 / width / 24 * 24))};
     r.tile = units_min(r.tile, s->n_k);
     r.t = width * TILE_PANEL;
     r.v = r.t + line(r.tile * TILE_PANEL);
-    r.rows = r.v + (width == s->d ? 0 : r.tile * width);
+    r.rows = r.v + (flash_width(d_v) == d_v ? 0 : r.tile * flash_width(d_v));
     r.y = r.rows + line(3 * TILE_PANEL);
     r.floats = r.y + TILE_PANEL * width;
     return r;
@@ -117,14 +139,30 @@ struct forward {
     uint64_t panels;
 };
 
+/* The sink joins the sums of all rows: m, l and y as if it were a last key with a value of zeros. */
+static void sink_join(float sink, uint64_t width, float *m, float *l, float *y) {
+    const float s = (float)(sink * FLASH_LOG2_E);
+    for (unsigned r = 0; r < TILE_PANEL; r++) {
+        const float top = m[r] > s ? m[r] : s;
+        if (top == -INFINITY || isnan(m[r]))
+            continue;
+        const float share = exp2f(m[r] - top);
+        l[r] = l[r] * share + exp2f(s - top);
+        m[r] = top;
+        for (uint64_t c = 0; c < width; c++)
+            y[r * width + c] *= share;
+    }
+}
+
 /* o_i = y_i / l_i; the log-sum-exp goes to aux. */
 static void panel_finish(const struct flash_panel *p, const float *m, const float *l, const float *y, uint64_t width) {
     const struct attn_shape *s = &p->c->shape;
+    const uint64_t d_v = attn_value_dim(s);
     float *o = p->c->o + p->b * s->o.batch + p->h * s->o.head + p->i * s->o.row;
     float *lse = p->c->aux + (p->b * s->heads + p->h) * s->n_q + p->i;
     for (unsigned r = 0; r < p->rows; r++) {
         float share = l[r] == 0 ? 0 : 1 / l[r];
-        for (uint64_t c = 0; c < s->d; c++)
+        for (uint64_t c = 0; c < d_v; c++)
             o[r * s->o.row + c] = y[r * width + c] * share;
         lse[r] = l[r] == 0 ? -INFINITY : (float)((m[r] + log2((double)l[r])) * FLASH_LN_2);
     }
@@ -140,12 +178,12 @@ static void forward_task(void *arg, uint64_t index, unsigned slot) {
     float *work = (float *)c->work + slot * f->room.floats;
     float *x = work, *t = work + f->room.t, *pad = work + f->room.v, *y = work + f->room.y;
     float *m = work + f->room.rows, *l = m + TILE_PANEL, *alpha = l + TILE_PANEL;
-    uint64_t width = flash_width(s);
+    const uint64_t d_v = attn_value_dim(s), width = flash_width(d_v);
     uint32_t kept[FLASH_TILE_MAX];
 
     flash_transpose(c->q + p.b * s->q.batch + p.h * s->q.head + p.i * s->q.row, s->q.row, p.rows, s->d,
                     (float)(c->scale * FLASH_LOG2_E), x);
-    memset(y, 0, TILE_PANEL * width * sizeof *y);
+    memset(y, 0, TILE_PANEL * flash_widest(s) * sizeof *y);
     for (unsigned r = 0; r < TILE_PANEL; r++) {
         m[r] = -INFINITY;
         l[r] = 0;
@@ -153,15 +191,17 @@ static void forward_task(void *arg, uint64_t index, unsigned slot) {
     for (uint64_t j = p.lo; j < p.hi; j += f->room.tile) {
         uint64_t n = units_min(f->room.tile, p.hi - j), v_row = s->v.row;
         const float *v = c->v + p.b * s->v.batch + p.h_k * s->v.head + j * s->v.row;
-        v = flash_rows(v, &v_row, n, n, s->d, width, pad);
+        v = flash_rows(v, &v_row, n, n, d_v, width, pad);
         flash_scores(&p, f->tile, j, n, x, t);
         f->tile->soft(n, t, m, l, alpha);
         if (c->dropout.p > 0) {
-            attn_drop_bits(&c->dropout, head, i, p.rows, j, n, kept);
+            attn_drop_bits(&c->dropout, attn_head_number(s, p.b, p.h), i, p.rows, j, n, kept);
             f->tile->drop(n, kept, attn_drop_factor(&c->dropout), t);
         }
         f->tile->gather(n, width, t, v, v_row, alpha, y);
     }
+    if (c->mask.sinks)
+        sink_join(c->mask.sinks[p.h], width, m, l, y);
     panel_finish(&p, m, l, y, width);
 }
 

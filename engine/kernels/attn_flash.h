@@ -25,7 +25,9 @@ struct flash_panel flash_panel(const struct attn_call *c, uint64_t b, uint64_t h
 uint64_t flash_panels(const struct attn_shape *s);
 
 /* d rounded up to whole registers, in floats; counts as FLASH_D_MAX beyond that (op.h refuses such heads) */
-uint64_t flash_width(const struct attn_shape *s);
+uint64_t flash_width(uint64_t d);
+/* of the wider of keys and values: what tiles and workspace are cut by */
+uint64_t flash_widest(const struct attn_shape *s);
 
 /* x[d][PANEL] = factor (rows of from)^T; absent rows are 0 */
 void flash_transpose(const float *from, uint64_t row, unsigned rows, uint64_t d, float factor, float *x);
@@ -35,8 +37,8 @@ void flash_transpose(const float *from, uint64_t row, unsigned rows, uint64_t d,
 const float *flash_rows(const float *from, uint64_t *row, uint64_t present, uint64_t n, uint64_t d, uint64_t width,
                         float *pad);
 
-/* t[n][PANEL] = base-2 scores of keys j .. j + n: the products, the bias, -inf where the mask forbids. x as
- * flash_transpose of q made it, with scale log2 e for a factor. */
+/* t[n][PANEL] = base-2 scores of keys j .. j + n: the products, capped, slope and bias, -inf where the mask forbids. x
+ * as flash_transpose of q made it, with scale log2 e for a factor. */
 void flash_scores(const struct flash_panel *p, const struct tile *tile, uint64_t j, uint64_t n, const float *x,
                   float *t);
 

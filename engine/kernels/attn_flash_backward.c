@@ -30,7 +30,7 @@ static uint64_t line(uint64_t floats) {
 }
 
 static struct room room_of(const struct attn_shape *s) {
-    const uint64_t width = flash_width(s), chains = s->batch * s->kv_heads;
+    const uint64_t width = flash_widest(s), chains = s->batch * s->kv_heads, d_v = attn_value_dim(s);
     struct room r = {.block = BLOCK_MAX};
     /* d_k and d_v of a block stay in the second-level cache; enough tasks for several threads */
     while (r.block > SUBTILE &&
@@ -41,15 +41,15 @@ static struct room room_of(const struct attn_shape *s) {
     r.tasks = chains * r.blocks;
     r.progress_bytes = units_extent(r.tasks * sizeof(uint64_t));
     const uint64_t keys = units_min(SUBTILE, r.block), panel = TILE_PANEL * width;
-    const bool whole = width == s->d;
+    const bool whole_k = flash_width(s->d) == s->d, whole_v = flash_width(d_v) == d_v;
     r.d_x = panel;
     r.t = 2 * r.d_x;
     r.d_t = r.t + line(keys * TILE_PANEL);
     r.rows = r.d_t + line(keys * TILE_PANEL);
     r.q = r.rows + line(2 * TILE_PANEL);
-    r.d_o = r.q + (whole && s->n_q % TILE_PANEL == 0 ? 0 : panel);
-    r.k = r.d_o + (whole && s->n_q % TILE_PANEL == 0 ? 0 : panel);
-    r.y = r.k + (whole ? 0 : keys * width);
+    r.d_o = r.q + (whole_k && s->n_q % TILE_PANEL == 0 ? 0 : panel);
+    r.k = r.d_o + (whole_v && s->n_q % TILE_PANEL == 0 ? 0 : panel);
+    r.y = r.k + (whole_k ? 0 : keys * width);
     r.d_k = r.y + panel;
     r.d_v = r.d_k + r.block * width;
     r.floats = r.d_v + r.block * width;
@@ -96,7 +96,39 @@ static void rows_prepare(const struct block *k, const struct flash_panel *p, con
     float *top = k->work + k->f->room.rows, *delta = top + TILE_PANEL;
     for (unsigned r = 0; r < TILE_PANEL; r++)
         top[r] = r < p->rows && lse[r] != -INFINITY ? (float)(lse[r] * FLASH_LOG2_E) : INFINITY;
-    k->f->tile->columns(p->rows, s->d, o, s->o.row, d_x, delta);
+    k->f->tile->columns(p->rows, attn_value_dim(s), o, s->o.row, d_x, delta);
+}
+
+/* t = P, d_t = factor P (D dP - delta) of n keys from j; kept is filled where there is dropout. */
+static void scores_gradient(const struct block *k, const struct flash_panel *p, uint64_t j, uint64_t n, float factor,
+                            uint32_t *kept) {
+    const struct attn_call *c = k->f->c;
+    const struct attn_shape *s = &c->shape;
+    const struct tile *tile = k->f->tile;
+    const struct room *room = &k->f->room;
+    float *t = k->work + room->t, *d_t = k->work + room->d_t, *top = k->work + room->rows, *delta = top + TILE_PANEL;
+    flash_scores(p, tile, j, n, k->work, t);
+    tile->powers(n, t, top); /* P = exp(S - LSE) */
+    tile->dots(n, attn_value_dim(s), c->v + k->b * s->v.batch + k->h_k * s->v.head + j * s->v.row, s->v.row,
+               k->work + room->d_x, d_t);
+    if (c->dropout.p > 0) {
+        attn_drop_bits(&c->dropout, attn_head_number(s, k->b, p->h), p->i, p->rows, j, n, kept);
+        tile->drop(n, kept, attn_drop_factor(&c->dropout), d_t);
+    }
+    tile->slopes(n, t, delta, factor, d_t);
+}
+
+/* d_t *= the slope of the cap, 1 - tanh^2 of the products, which are made again in t. */
+static void uncap(const struct block *k, const struct flash_panel *p, uint64_t j, uint64_t n) {
+    const struct attn_call *c = k->f->c;
+    const struct attn_shape *s = &c->shape;
+    const float in = (float)(FLASH_LN_2 / c->mask.softcap);
+    float *t = k->work + k->f->room.t, *d_t = k->work + k->f->room.d_t;
+    k->f->tile->dots(n, s->d, c->k + k->b * s->k.batch + p->h_k * s->k.head + j * s->k.row, s->k.row, k->work, t);
+    for (uint64_t e = 0; e < n * TILE_PANEL; e++) {
+        const float y = tanhf(t[e] * in);
+        d_t[e] *= 1 - y * y;
+    }
 }
 
 /* One subtile of n keys from j: S, P, dP, dS, and what they add to y (d_q), d_k, d_v. */
@@ -106,27 +138,19 @@ static void subtile(const struct block *k, const struct flash_panel *p, uint64_t
     const struct attn_shape *s = &c->shape;
     const struct tile *tile = k->f->tile;
     const struct room *room = &k->f->room;
-    const uint64_t width = flash_width(s), at = (j - k->j) * width;
-    float *t = k->work + room->t, *d_t = k->work + room->d_t, *top = k->work + room->rows, *delta = top + TILE_PANEL;
+    const uint64_t d_v = attn_value_dim(s), width = flash_width(s->d), width_v = flash_width(d_v);
+    float *t = k->work + room->t, *d_t = k->work + room->d_t;
     uint32_t kept[SUBTILE];
-    const bool drops = c->dropout.p > 0;
-    const float factor = attn_drop_factor(&c->dropout);
 
-    flash_scores(p, tile, j, n, k->work, t);
-    tile->powers(n, t, top); /* P = exp(S - LSE) */
-    tile->dots(n, s->d, c->v + k->b * s->v.batch + k->h_k * s->v.head + j * s->v.row, s->v.row, k->work + room->d_x,
-               d_t);
-    if (drops) {
-        attn_drop_bits(&c->dropout, k->b * s->heads + p->h, p->i, p->rows, j, n, kept);
-        tile->drop(n, kept, factor, d_t);
-    }
-    tile->slopes(n, t, delta, c->scale, d_t); /* dS = scale P (D dP - delta) */
-    if (drops)
-        tile->drop(n, kept, factor, t);
-    if (c->d_v)
-        tile->spread(n, width, t, d_o, o_row, k->work + room->d_v + at); /* dV += (D P)^T dO */
-    if (c->d_k)
-        tile->spread(n, width, d_t, q, q_row, k->work + room->d_k + at); /* dK += dS^T Q */
+    scores_gradient(k, p, j, n, c->scale, kept);
+    if (c->dropout.p > 0)
+        tile->drop(n, kept, attn_drop_factor(&c->dropout), t);
+    if (c->d_v) /* dV += (D P)^T dO */
+        tile->spread(n, width_v, t, d_o, o_row, k->work + room->d_v + (j - k->j) * width_v);
+    if (c->mask.softcap != 0)
+        uncap(k, p, j, n);
+    if (c->d_k) /* dK += dS^T Q */
+        tile->spread(n, width, d_t, q, q_row, k->work + room->d_k + (j - k->j) * width);
     if (c->d_q) {
         uint64_t k_row = s->k.row;
         const float *keys = c->k + k->b * s->k.batch + k->h_k * s->k.head + j * s->k.row;
@@ -135,21 +159,31 @@ static void subtile(const struct block *k, const struct flash_panel *p, uint64_t
     }
 }
 
+/* What the subtiles of a panel share: q and d_o transposed, top and delta. */
+static void panel_prepare(const struct block *k, const struct flash_panel *p) {
+    const struct attn_call *c = k->f->c;
+    const struct attn_shape *s = &c->shape;
+    const uint64_t q_at = p->b * s->q.batch + p->h * s->q.head + p->i * s->q.row;
+    const uint64_t o_at = p->b * s->o.batch + p->h * s->o.head + p->i * s->o.row;
+    float *d_x = k->work + k->f->room.d_x;
+    flash_transpose(c->q + q_at, s->q.row, p->rows, s->d, (float)(c->scale * FLASH_LOG2_E), k->work);
+    flash_transpose(c->d_o + o_at, s->o.row, p->rows, attn_value_dim(s), 1, d_x);
+    rows_prepare(k, p, c->o + o_at, d_x);
+}
+
 static void panel_task(const struct block *k, uint64_t h, uint64_t panel, uint64_t step) {
     const struct attn_call *c = k->f->c;
     const struct attn_shape *s = &c->shape;
     const struct room *room = &k->f->room;
-    const uint64_t width = flash_width(s);
+    const uint64_t d_v = attn_value_dim(s), width = flash_width(s->d), width_v = flash_width(d_v);
     struct flash_panel p = flash_panel(c, k->b, h, panel * TILE_PANEL);
     uint64_t q_at = k->b * s->q.batch + h * s->q.head + p.i * s->q.row, q_row = s->q.row;
     uint64_t o_at = k->b * s->o.batch + h * s->o.head + p.i * s->o.row, o_row = s->o.row;
     float *y = k->work + room->y;
 
-    flash_transpose(c->q + q_at, q_row, p.rows, s->d, (float)(c->scale * FLASH_LOG2_E), k->work);
-    flash_transpose(c->d_o + o_at, o_row, p.rows, s->d, 1, k->work + room->d_x);
-    rows_prepare(k, &p, c->o + o_at, k->work + room->d_x);
+    panel_prepare(k, &p);
     const float *q = flash_rows(c->q + q_at, &q_row, p.rows, TILE_PANEL, s->d, width, k->work + room->q);
-    const float *d_o = flash_rows(c->d_o + o_at, &o_row, p.rows, TILE_PANEL, s->d, width, k->work + room->d_o);
+    const float *d_o = flash_rows(c->d_o + o_at, &o_row, p.rows, TILE_PANEL, d_v, width_v, k->work + room->d_o);
     memset(y, 0, TILE_PANEL * width * sizeof *y);
     uint64_t end = units_min(p.hi, k->j + k->n);
     for (uint64_t j = units_max(p.lo, k->j); j < end; j += SUBTILE)
@@ -184,8 +218,9 @@ static void panels_range(const struct block *k, uint64_t *lo, uint64_t *hi) {
     *hi = first;
 }
 
-static void block_add(const struct block *k, const float *from, float *to, const struct attn_stride *stride) {
-    const uint64_t d = k->f->c->shape.d, width = flash_width(&k->f->c->shape);
+static void block_add(const struct block *k, const float *from, uint64_t d, float *to,
+                      const struct attn_stride *stride) {
+    const uint64_t width = flash_width(d);
     if (!to)
         return;
     to += k->b * stride->batch + k->h_k * stride->head + k->j * stride->row;
@@ -204,7 +239,7 @@ static void backward_task(void *arg, uint64_t index, unsigned slot) {
     k.j = index / f->chains * room->block;
     k.n = units_min(room->block, s->n_k - k.j);
     k.work = (float *)((unsigned char *)f->c->work + room->progress_bytes) + slot * room->floats;
-    memset(k.work + room->d_k, 0, 2 * room->block * flash_width(s) * sizeof(float));
+    memset(k.work + room->d_k, 0, 2 * room->block * flash_widest(s) * sizeof(float));
 
     uint64_t lo, hi;
     panels_range(&k, &lo, &hi);
@@ -213,8 +248,99 @@ static void backward_task(void *arg, uint64_t index, unsigned slot) {
             panel_task(&k, k.h_k * group + g, panel, g * f->panels + f->panels - panel);
     /* a panel that this block does not see is seen by no earlier block that a later one could meet there */
     announce(&k, UINT64_MAX);
-    block_add(&k, k.work + room->d_k, f->c->d_k, &s->k);
-    block_add(&k, k.work + room->d_v, f->c->d_v, &s->v);
+    block_add(&k, k.work + room->d_k, s->d, f->c->d_k, &s->k);
+    block_add(&k, k.work + room->d_v, attn_value_dim(s), f->c->d_v, &s->v);
+}
+
+/* ---- the gradients of bias and sinks ---- */
+
+struct slices {
+    const struct backward *f;
+    uint64_t batch, heads, panels; /* that have numbers of their own; the rest is summed over */
+    uint64_t tasks;                /* no more than there are slots for; each takes every tasks-th slice */
+};
+
+/* d_t of n keys from j into the bias: one number for each, or for all keys. */
+static void bias_tile_add(const struct flash_panel *p, uint64_t j, uint64_t n, const float *d_t) {
+    const uint64_t *stride = p->c->mask.bias_stride;
+    float *bias = p->c->d_bias + p->b * stride[0] + p->h * stride[1] + p->i * stride[2] + j * stride[3];
+    for (unsigned r = 0; r < p->rows; r++, bias += stride[2]) {
+        double sum = 0;
+        for (uint64_t key = 0; key < n; key++)
+            if (stride[3])
+                bias[key * stride[3]] += d_t[key * TILE_PANEL + r];
+            else
+                sum += (double)d_t[key * TILE_PANEL + r];
+        if (!stride[3])
+            *bias += (float)sum;
+    }
+}
+
+static void bias_panel_add(const struct block *k, uint64_t h, uint64_t panel) {
+    const struct flash_panel p = flash_panel(k->f->c, k->b, h, panel * TILE_PANEL);
+    const uint64_t step = units_min(SUBTILE, k->f->room.block);
+    uint32_t kept[SUBTILE];
+    panel_prepare(k, &p);
+    for (uint64_t j = p.lo; j < p.hi; j += step) {
+        const uint64_t n = units_min(step, p.hi - j);
+        scores_gradient(k, &p, j, n, 1, kept);
+        bias_tile_add(&p, j, n, k->work + k->f->room.d_t);
+    }
+}
+
+static void bias_slice(const struct slices *l, struct block *k, uint64_t index) {
+    const struct attn_shape *s = &l->f->c->shape;
+    const uint64_t panel = index % l->panels, h = index / l->panels % l->heads, b = index / l->panels / l->heads;
+    for (k->b = b; k->b < s->batch; k->b += l->batch)
+        for (uint64_t h_i = h; h_i < s->heads; h_i += l->heads) {
+            k->h_k = h_i / (s->heads / s->kv_heads);
+            for (uint64_t panel_i = panel; panel_i < l->f->panels; panel_i += l->panels)
+                bias_panel_add(k, h_i, panel_i);
+        }
+}
+
+static void bias_task(void *arg, uint64_t index, unsigned slot) {
+    const struct slices *l = arg;
+    const struct room *room = &l->f->room;
+    struct block k = {.f = l->f, .index = index};
+    k.work = (float *)((unsigned char *)l->f->c->work + room->progress_bytes) + slot * room->floats;
+    for (uint64_t slice = index; slice < l->batch * l->heads * l->panels; slice += l->tasks)
+        bias_slice(l, &k, slice);
+}
+
+/* d_sink = - sum over rows of its weight times delta. */
+static void sink_add(const struct attn_call *c, uint64_t b, uint64_t h) {
+    const struct attn_shape *s = &c->shape;
+    const uint64_t at = b * s->o.batch + h * s->o.head;
+    const float *lse = c->aux + (b * s->heads + h) * s->n_q;
+    double sum = 0;
+    for (uint64_t i = 0; i < s->n_q; i++) {
+        const float *o = c->o + at + i * s->o.row, *d_o = c->d_o + at + i * s->o.row;
+        double delta = 0;
+        for (uint64_t x = 0; x < attn_value_dim(s); x++)
+            delta += (double)o[x] * (double)d_o[x];
+        if (lse[i] != -INFINITY)
+            sum += exp((double)c->mask.sinks[h] - (double)lse[i]) * delta;
+    }
+    c->d_sinks[h] -= (float)sum;
+}
+
+static void sink_task(void *arg, uint64_t h, unsigned slot) {
+    const struct slices *l = arg;
+    (void)slot;
+    for (uint64_t b = 0; b < l->f->c->shape.batch; b++)
+        sink_add(l->f->c, b, h);
+}
+
+static void sums_backward(const struct backward *f) {
+    const struct attn_call *c = f->c;
+    const uint64_t *stride = c->mask.bias_stride;
+    struct slices l = {f, stride[0] ? c->shape.batch : 1, stride[1] ? c->shape.heads : 1, stride[2] ? f->panels : 1, 0};
+    l.tasks = units_min(f->room.tasks, l.batch * l.heads * l.panels);
+    if (c->d_bias)
+        pool_run(c->pool, l.tasks, bias_task, &l);
+    if (c->d_sinks)
+        pool_run(c->pool, c->shape.heads, sink_task, &l);
 }
 
 void attn_flash_backward(const struct attn_call *c) {
@@ -228,4 +354,5 @@ void attn_flash_backward(const struct attn_call *c) {
     for (uint64_t i = 0; i < f.room.tasks; i++)
         atomic_init(&f.progress[i], 0);
     pool_run(c->pool, f.room.tasks, backward_task, &f);
+    sums_backward(&f);
 }

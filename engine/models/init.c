@@ -9,20 +9,20 @@
 #include "engine/kernels/eltwise.h"
 #include "engine/kernels/numbers.h"
 
-#define DEVIATION 0.02f
+#define MOST (0.02f * 1.7320508f) /* of a uniform number whose deviation is 0.02 */
 
 /* How a parameter begins, by how its name ends; the first that matches counts. */
 static const struct {
     const char *ending;
-    enum { ZERO, ONE, NORMAL, NORMAL_AT_THE_END } how;
+    enum { ZERO, ONE, DRAWN, DRAWN_AT_THE_END } how;
 } beginnings[] = {
     {"bias", ZERO},
     {"sinks", ZERO},
     {"norm.weight", ONE},
-    {"attention.out.weight", NORMAL_AT_THE_END},
-    {"cross.out.weight", NORMAL_AT_THE_END},
-    {".down.weight", NORMAL_AT_THE_END},
-    {"", NORMAL},
+    {"attention.out.weight", DRAWN_AT_THE_END},
+    {"cross.out.weight", DRAWN_AT_THE_END},
+    {".down.weight", DRAWN_AT_THE_END},
+    {"", DRAWN},
 };
 
 static bool ends_in(const char *name, const char *ending) {
@@ -34,7 +34,7 @@ struct fill {
     struct numbers to;
     uint64_t seed;
     uint32_t domain;
-    float deviation, constant;
+    float most, constant;
 };
 
 static void pieces(void *arg, uint64_t from, uint64_t to) {
@@ -43,9 +43,9 @@ static void pieces(void *arg, uint64_t from, uint64_t to) {
     for (uint64_t n; from < to; from += n) {
         n = units_min(NUMBERS_BLOCK, to - from);
         float *at = numbers_open(f->to, from, buffer);
-        if (f->deviation > 0)
-            rng_fill_normal_from(at, from, n, f->seed, f->domain, f->deviation);
-        for (uint64_t i = 0; f->deviation == 0 && i < n; i++)
+        if (f->most > 0)
+            rng_fill_uniform_from(at, from, n, f->seed, f->domain, -f->most, f->most);
+        for (uint64_t i = 0; f->most == 0 && i < n; i++)
             at[i] = f->constant;
         numbers_close(f->to, from, n, at);
     }
@@ -67,10 +67,10 @@ void init_fill(const struct workload *w, const struct graph *g, uint32_t paramet
     unsigned row = 0;
     while (!ends_in(t->name, beginnings[row].ending))
         row++;
-    if (beginnings[row].how == NORMAL)
-        f.deviation = DEVIATION;
-    if (beginnings[row].how == NORMAL_AT_THE_END)
-        f.deviation = DEVIATION / sqrtf(2 * (float)model_graph_layers(&w->model));
+    if (beginnings[row].how == DRAWN)
+        f.most = MOST;
+    if (beginnings[row].how == DRAWN_AT_THE_END)
+        f.most = MOST / sqrtf(2 * (float)model_graph_layers(&w->model));
     f.constant = beginnings[row].how == ONE ? 1 - (float)w->model.norm_offset : 0;
     eltwise_run(pool, t->elements, pieces, &f);
 }

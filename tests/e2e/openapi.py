@@ -19,7 +19,7 @@ import jsonschema
 warnings.simplefilter("ignore", DeprecationWarning)
 
 # Not part of the contract: what any HTTP answer may carry.
-COMMON_HEADERS = {"date", "content-length", "content-type", "connection", "x-content-type-options"}
+COMMON_HEADERS = {"date", "content-length", "content-type", "connection", "x-content-type-options", "transfer-encoding"}
 formats = jsonschema.FormatChecker(())
 
 
@@ -85,6 +85,30 @@ def text_value(schema, text):
     return text
 
 
+def stream_items(kind, body):
+    """The whole events of a stream, each as {"id", "event", "data"}; what is cut off at its end is none."""
+    if kind == "application/x-ndjson":
+        yield from map(json.loads, body.decode().split("\n")[:-1])
+        return
+    for block in body.decode().split("\n\n")[:-1]:
+        lines = [line.partition(": ") for line in block.split("\n") if not line.startswith(":")]
+        if lines:
+            item = {name: value for name, _, value in lines}
+            yield {**item, "id": json.loads(item.get("id", "null")), "data": json.loads(item.get("data", "null"))}
+
+
+def stream_bytes(kind, items):
+    if kind == "application/x-ndjson":
+        return "".join(json.dumps(item) + "\n" for item in items).encode()
+    lines = lambda item: ["%s: %s\n" % (k, json.dumps(v) if k in ("id", "data") else v) for k, v in item.items()]
+    return "".join("".join(lines(item)) + "\n" for item in items).encode()
+
+
+def stream_kind(headers):
+    kind = dict(headers).get("content-type", "").partition(";")[0].strip()
+    return kind if kind in ("text/event-stream", "application/x-ndjson") else None
+
+
 def media_schema(content, headers):
     """(fault, schema) of a body: the schema that its Content-Type has in content."""
     kind = headers.get("content-type", "").partition(";")[0].strip()
@@ -95,8 +119,15 @@ def media_schema(content, headers):
 
 def body_faults(document, content, headers, body, what):
     fault, schema = media_schema(content, headers)
+    kind = stream_kind(headers)
     if fault:
         yield "%s: %s" % (what, fault)
+    elif kind:
+        try:
+            for item in stream_items(kind, body):
+                yield from document.faults(content[kind]["x-itemSchema"], item, "an event of " + what)
+        except ValueError as e:
+            yield "%s is no stream: %s" % (what, e)
     elif schema is not None:
         try:
             yield from document.faults(schema, json.loads(body), what)
@@ -159,7 +190,7 @@ def method_of(item, e):
 def exchange_faults(document, e):
     template, item = document.find(e.target)
     method = method_of(item, e)
-    if not e.complete:
+    if not e.complete and not (stream_kind(e.headers) and e.status == 200):  # whose client may leave
         yield "the answer is cut short"
     elif template is None or method not in item:
         stray = document.resolve(document.json["components"]["responses"]["Stray"])
@@ -252,7 +283,18 @@ def planted(e):
         other = [("content-type", "text/html")] + [h for h in e.headers if h[0] != "content-type"]
         yield "another content type", e._replace(headers=other)
     yield "a header nobody declared", e._replace(headers=e.headers + [("x-planted", "1")])
-    if "json" not in headers.get("content-type", "") or e.target == "/openapi.json" or not e.body:
+    kind = stream_kind(e.headers)
+    items = list(stream_items(kind, e.body)) if kind else []
+    for path in {path for item in items for path in shapes(item)}:
+        wrong = copy.deepcopy(items)
+        for item in wrong:
+            if path in list(shapes(item)):
+                place = item
+                for key in path:
+                    place = place[key]
+                place["planted"] = [[]]
+        yield "a field planted at /%s of an event" % "/".join(map(str, path)), e._replace(body=stream_bytes(kind, wrong))
+    if kind or "json" not in headers.get("content-type", "") or e.target == "/openapi.json" or not e.body:
         return
     yield "half a body", e._replace(body=e.body[: len(e.body) // 2])
     body = json.loads(e.body)
