@@ -9,7 +9,7 @@
 #include "engine/base/units.h"
 #include "engine/kernels/gemm.h"
 
-enum { BLOCK = 256, BLOCKS_WANTED = 8, COLUMNS = 64 };
+enum { BLOCK = 768, BLOCK_LEAST = 64, BLOCKS_WANTED = 4, BLOCKS_MANY = 16, VECTOR = 16, COLUMNS = 64 };
 
 struct product {
     uint64_t m, n, k, rows, columns; /* rows, columns: of a block */
@@ -38,13 +38,32 @@ static void product_task(void *arg, uint64_t index, unsigned slot) {
     gemm(m, n, p->k, 1, a, b, p->bias ? 1 : p->beta, to, p->n);
 }
 
+static uint64_t side(uint64_t whole, uint64_t parts) {
+    return units_max(BLOCK_LEAST, units_ceil_div(units_ceil_div(whole, parts), VECTOR) * VECTOR);
+}
+
+/* OpenBLAS packs what a block reads, so rows of a are packed once for each block across and columns of b for each one
+ * down: blocks are large and few. While they are few, their number is a multiple of BLOCKS_WANTED, so that two or four
+ * threads finish together; of the grids that allow it, the one that packs least. */
+static void product_cut(struct product *p) {
+    const uint64_t down = units_ceil_div(p->m, BLOCK), across = units_ceil_div(p->n, BLOCK);
+    uint64_t best_down = down, best_across = across, least = UINT64_MAX;
+    for (uint64_t d = down; down * across < BLOCKS_MANY && d < down + BLOCKS_WANTED; d++)
+        for (uint64_t a = across; a < across + BLOCKS_WANTED; a++) {
+            const uint64_t packed = a * p->m + d * p->n;
+            if (d * a % BLOCKS_WANTED || packed >= least)
+                continue;
+            best_down = d;
+            best_across = a;
+            least = packed;
+        }
+    p->rows = side(p->m, best_down);
+    p->columns = side(p->n, best_across);
+}
+
 static void product_run(struct pool *pool, struct product p) {
-    p.rows = units_min(BLOCK, p.m);
-    p.columns = p.n;
-    uint64_t down = units_ceil_div(p.m, p.rows);
-    if (down < BLOCKS_WANTED) /* few rows: cut the columns too, into whole vectors */
-        p.columns = units_max(64, units_ceil_div(units_ceil_div(p.n, BLOCKS_WANTED / down), 16) * 16);
-    pool_run(pool, down * units_ceil_div(p.n, p.columns), product_task, &p);
+    product_cut(&p);
+    pool_run(pool, units_ceil_div(p.m, p.rows) * units_ceil_div(p.n, p.columns), product_task, &p);
 }
 
 void linear_forward(const struct linear *l) {
