@@ -21,6 +21,7 @@ static const struct op_case cases[] = {
     {"gated gelu", {.kind = OP_GATED, .gated = {GATE_GELU}}, .shapes = {{3, 50}, {3, 50}}},
     {"gated gelu tanh", {.kind = OP_GATED, .gated = {GATE_GELU_TANH}}, .shapes = {{3, 50}, {3, 50}}},
     {"gated relu", {.kind = OP_GATED, .gated = {GATE_RELU}}, .shapes = {{3, 50}, {3, 50}}},
+    {"gated of one tensor", {.kind = OP_GATED}, .shapes = {{3, 50}, {3, 50}}, .same_inputs = true},
     {"gated, the gate alone", {.kind = OP_GATED}, .shapes = {{17}, {17}}, .no_grad = {0, 1}},
     {"gated, up alone", {.kind = OP_GATED}, .shapes = {{17}, {17}}, .no_grad = {1, 0}},
     {"rotary", ROTARY(.heads = 3), .shapes = {{2, 5, 24}}},

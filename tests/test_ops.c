@@ -217,6 +217,15 @@ Test(ops, large_ops_too) {
         {"dropout", {.kind = OP_DROPOUT, .dropout = {0.4, 12}}, {{5, 10001}}, .no_grad = {0}},
         {"add", {.kind = OP_ADD}, {{5, 10001}, {5, 10001}}, .no_grad = {0}},
         {"scale", {.kind = OP_SCALE, .scale = {3}}, {{5, 10001}}, .no_grad = {0}},
+        {"gated", {.kind = OP_GATED}, {{5, 10001}, {5, 10001}}, .no_grad = {0}},
+        {"embedding", {.kind = OP_EMBEDDING}, {{700}, {90, 130}}, .ids = {90}},
+        {"positions", {.kind = OP_POSITIONS}, {{3, 70, 130}, {90, 130}}, .no_grad = {0}},
+        {"split", {.kind = OP_SPLIT, .split = {300}}, {{70, 1001}}, .no_grad = {0}},
+        {"token_gate", {.kind = OP_TOKEN_GATE}, {{70, 1001}, {70}}, .no_grad = {0}},
+        {"convolution",
+         {.kind = OP_CONVOLUTION, .convolution = {{2}, {1}}},
+         {{2, 300, 60}, {300, 3, 60}, {300}},
+         .no_grad = {0}},
     };
     for (unsigned i = 0; i < sizeof large / sizeof large[0]; i++) {
         struct op_run r;

@@ -17,8 +17,8 @@ enum {
     OUTS_NARROW = 64,  /* rows of weight that are widened at a time */
     OUTS = 256,        /* rows of d_weight a task */
     COLUMNS = 128,     /* columns of d_weight a task */
-    SUMS = 1 << 16,    /* numbers of d_x a task, but at least a row and at most */
-    SUM_ROWS = 64,     /* rows */
+    SUMS = 1 << 17,    /* numbers of d_x a task, but at least a row and at most */
+    SUM_ROWS = 128,     /* rows */
     BIAS_COLUMNS = 64,
 };
 

@@ -21,8 +21,9 @@ static void silu(const struct tile *tile, uint64_t n, const float *x, float *y, 
     tile->sigmoid(n, x, share, rest);
     for (uint64_t i = 0; i < n; i++)
         y[i] = x[i] * share[i];
-    for (uint64_t i = 0; slope && i < n; i++)
-        slope[i] = share[i] * (1 + x[i] * rest[i]);
+    if (slope)
+        for (uint64_t i = 0; i < n; i++)
+            slope[i] = share[i] * (1 + x[i] * rest[i]);
 }
 
 static void gelu(const struct tile *tile, uint64_t n, const float *x, float *y, float *slope) {
@@ -30,8 +31,17 @@ static void gelu(const struct tile *tile, uint64_t n, const float *x, float *y, 
     tile->normal(n, x, below, density);
     for (uint64_t i = 0; i < n; i++)
         y[i] = x[i] * below[i];
-    for (uint64_t i = 0; slope && i < n; i++)
-        slope[i] = below[i] + x[i] * density[i];
+    if (slope)
+        for (uint64_t i = 0; i < n; i++)
+            slope[i] = below[i] + x[i] * density[i];
+}
+
+static void gelu_tanh_slope(uint64_t n, const float *x, const float *share, const float *rest, float *slope) {
+    for (uint64_t i = 0; i < n; i++) {
+        const float steep = TWICE_SQRT_2_PI * (1 + 3 * GELU_CUBIC * x[i] * x[i]), both = share[i] * rest[i];
+        const float bend = x[i] * both * steep;
+        slope[i] = share[i] + (both < 1e-30f ? 0 : bend); /* far out steep is infinite, and the curve straight */
+    }
 }
 
 static void gelu_tanh(const struct tile *tile, uint64_t n, const float *x, float *y, float *slope) {
@@ -41,18 +51,17 @@ static void gelu_tanh(const struct tile *tile, uint64_t n, const float *x, float
     tile->sigmoid(n, y, share, rest);
     for (uint64_t i = 0; i < n; i++)
         y[i] = x[i] * share[i];
-    for (uint64_t i = 0; slope && i < n; i++) {
-        const float steep = TWICE_SQRT_2_PI * (1 + 3 * GELU_CUBIC * x[i] * x[i]), both = share[i] * rest[i];
-        slope[i] = share[i] + (both < 1e-30f ? 0 : x[i] * both * steep); /* far out steep is infinite: see act.c */
-    }
+    if (slope)
+        gelu_tanh_slope(n, x, share, rest, slope);
 }
 
 static void relu(const struct tile *tile, uint64_t n, const float *x, float *y, float *slope) {
     (void)tile;
     for (uint64_t i = 0; i < n; i++)
         y[i] = x[i] <= 0 ? 0 : x[i];
-    for (uint64_t i = 0; slope && i < n; i++)
-        slope[i] = x[i] <= 0 ? 0 : 1;
+    if (slope)
+        for (uint64_t i = 0; i < n; i++)
+            slope[i] = x[i] <= 0 ? 0 : 1;
 }
 
 static const activation activations[] = {
