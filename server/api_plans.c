@@ -283,6 +283,7 @@ static const struct parameter {
     {"max_points", TOP, true},
     {"include", LIST, false},
     {"gradient_accumulation", WORKLOAD, true},
+    {"loss_chunk", STRATEGY, true},
 };
 #define PARAMETERS (sizeof parameters / sizeof parameters[0])
 

@@ -80,6 +80,14 @@ static bool tensors_read(struct reading *r, const struct wire_value *request, co
     return *out != NULL;
 }
 
+/* A list of functions has no loss. */
+static bool no_loss_check(const struct wire_value *request, const char *field, const struct wire_strategy *s,
+                          struct problem *why) {
+    struct wire_value v, chunk;
+    return s->strategy.loss_chunk == 0 || !wire_get(request, field, &v) || !wire_get(&v, "loss_chunk", &chunk) ||
+           wire_fail(&chunk, why, PROBLEM_UNSUPPORTED, "is of a loss; functions have none");
+}
+
 static bool strategies_read(const struct wire_value *request, struct arena *a, struct spec *spec, struct problem *why) {
     struct wire_value v, segments;
     spec->own = wire_strategy_plain(&planner_every_layer, "\"every_layer\"");
@@ -99,7 +107,9 @@ static bool strategies_read(const struct wire_value *request, struct arena *a, s
             return false;
     }
     spec->compared = wire_get(request, "compare_with", &v);
-    return !spec->compared || wire_strategy_read(&v, false, a, &spec->compare, why);
+    return (!spec->compared || wire_strategy_read(&v, false, a, &spec->compare, why)) &&
+           no_loss_check(request, "strategy", &spec->own, why) &&
+           no_loss_check(request, "compare_with", &spec->compare, why);
 }
 
 static bool read(struct job *job, const struct wire_value *request, const struct job_context *c, struct problem *why) {

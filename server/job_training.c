@@ -6,6 +6,9 @@
 
 #include "engine/exec/exec.h"
 
+/* What `auto` tries where whole logits do not fit: so few tokens at once that their logits are a small thing. */
+#define AUTOMATIC_CHUNK 512u
+
 /* Candidates of build beyond the list of `auto`. */
 enum { OWN = 2 * PLAN_CANDIDATES_MAX, COMPARE };
 
@@ -91,10 +94,13 @@ static bool strategies_read(const struct wire_value *request, struct arena *a, s
     if (wire_get(request, "strategy", &v) && !wire_strategy_read(&v, true, a, &spec->own, why))
         return false;
     if (spec->own.automatic) {
-        spec->candidates = arena_new(a, struct plan_candidate, PLAN_CANDIDATES_MAX, why);
-        if (!spec->candidates || !plan_candidates_make(model_graph_layers(&spec->w.workload.model), a, spec->candidates,
-                                                       &spec->n_candidates, why))
+        const uint64_t layers = model_graph_layers(&spec->w.workload.model);
+        unsigned n, chunked;
+        spec->candidates = arena_new(a, struct plan_candidate, 2 * PLAN_CANDIDATES_MAX, why);
+        if (!spec->candidates || !plan_candidates_make(layers, 0, a, spec->candidates, &n, why) ||
+            !plan_candidates_make(layers, AUTOMATIC_CHUNK, a, spec->candidates + n, &chunked, why))
             return false;
+        spec->n_candidates = n + chunked;
     }
     spec->compared = wire_get(request, "compare_with", &v);
     return !spec->compared || wire_strategy_read(&v, false, a, &spec->compare, why);
@@ -131,11 +137,12 @@ static bool planner_problem(unsigned candidate, struct problem *why) {
 static bool build(const void *from, unsigned candidate, const struct job_context *c, struct job_program *p,
                   struct problem *why) {
     const struct training_spec *spec = from;
-    const struct plan_candidate *listed = candidate < OWN ? &spec->candidates[candidate % PLAN_CANDIDATES_MAX] : NULL;
+    const struct plan_candidate *listed = candidate < OWN ? &spec->candidates[candidate % OWN] : NULL;
     const struct wire_strategy *named = candidate == COMPARE ? &spec->compare : &spec->own;
     struct strategy strategy = listed ? listed->strategy : named->strategy;
     struct workload w = spec->w.workload;
     w.threads = c->threads;
+    w.loss_chunk = strategy.loss_chunk;
     if (!model_lower(&w, c->arena, &p->graph, why))
         return problem_nest(why, "/workload");
     if (!planner_plan(&p->graph, &strategy, c->arena, &p->plan, why))

@@ -162,9 +162,10 @@ static bool rows_set(const struct wire_value *v, struct training_rows *r, enum t
     } else if (last == n || (next && last == n + 1)) {
         return true;
     } else if (rank == 1 && last > n) {
-        r->stride = n;
+        r->stride = 1;
         r->length = n + next;
-        r->n = (last - next) / n;
+        r->n = last - r->length + 1;
+        r->drawn = true;
     } else {
         return wire_fail(v, why, PROBLEM_SHAPE, "has rows of %llu ids; the model reads %llu%s",
                          (unsigned long long)last, (unsigned long long)n, next ? ", or one more for the targets" : "");
@@ -268,16 +269,24 @@ struct filling {
     uint64_t row; /* the first of this microbatch */
 };
 
+/* Where window `row` of a stream begins: one of n places. */
+static uint64_t window_draw(const struct training_data *d, enum training_input which, uint64_t row, uint64_t n) {
+    uint32_t words[4];
+    rng_words(d->seed, (uint32_t)row, (uint32_t)(row >> 32), (uint32_t)which, RNG_DATA, words);
+    return ((uint64_t)words[0] << 32 | words[1]) % n;
+}
+
 /* Ids [skip, skip + n) of one row; -1 past its end. */
 static bool row_get(const struct ids *i, const struct filling *f, enum training_input which, uint64_t row,
                     uint64_t skip, uint64_t n, int32_t *dst, struct problem *why) {
     const struct training_rows *r = i->rows;
     const uint64_t bound = inputs[which].bound(&f->d->w->model);
+    const uint64_t start = (r->drawn ? window_draw(f->d, which, row, r->n) : row % r->n) * r->stride;
     float chunk[CHUNK];
     for (uint64_t done = 0, some; done < n; done += some) {
         some = units_min(CHUNK, n - done);
         uint64_t from = skip + done, there = from >= r->length ? 0 : units_min(some, r->length - from);
-        if (!ids_get(i, row % r->n * r->stride + from, there, bound, chunk, why))
+        if (!ids_get(i, start + from, there, bound, chunk, why))
             return false;
         for (uint64_t j = 0; j < some; j++)
             dst[done + j] = j < there ? (int32_t)chunk[j] : -1;

@@ -5,7 +5,7 @@
  * the last. With N tokens a sequence:
  *   [.., N + 1]     a row: N tokens, and the targets are those one further on
  *   [.., N]         a row: the last token has no target (decoders)
- *   [n], n > N + 1  a stream, a text: row i is the N + 1 tokens from i N on
+ *   [n], n > N + 1  a stream, a text: row i is N + 1 tokens of it, from a place that the seed draws for i
  * Without any, decoders get rows of N + 1 uniform ids, never the same twice. Encoders learn what was masked: of each
  * row the first token, and each other one with probability 0.15, is replaced by the last id of the vocabulary, and is a
  * target. A negative target is none. */
@@ -32,6 +32,7 @@ struct training_rows {
     struct wire_tensor tensor; /* where it is no text */
     const char *text;
     uint64_t length, stride, n; /* ids of a row, from one to the next, how many */
+    bool drawn;                 /* not one after the other */
 };
 
 struct training_data {

@@ -118,6 +118,11 @@ void plan_apply_put(const struct plan_query *q, struct wire_out *o) {
     wire_open(o, "apply", '{');
     for (unsigned t = 0; t < TOOLS; t++) {
         const struct words *w = &rows[row].words[t];
+        if (q->strategy.strategy.loss_chunk) {
+            wire_put_json(o, tool_names[t], NULL);
+            reasons[t] = "keeps the logits whole: loss_chunk needs a loss of your own";
+            continue;
+        }
         if ((t == TORCH && put_torch(s, layers, o)) || (t == MEGATRON && put_megatron(s, layers, o)))
             continue;
         wire_put_json(o, tool_names[t], w->json);

@@ -1,9 +1,12 @@
 /* plan_candidates.c - see plan_candidates.h */
 #include "server/plan_candidates.h"
 
+#include "server/wire_strategy.h"
+
 #define BLOCK_PARTS 16u /* block is tried at this many depths */
 
 struct making {
+    uint64_t loss_chunk;
     struct arena *a;
     struct plan_candidate *list;
     unsigned n;
@@ -11,6 +14,8 @@ struct making {
 };
 
 static void add(struct making *m, struct strategy s, const char *json) {
+    s.loss_chunk = m->loss_chunk;
+    json = wire_strategy_chunked(json, s.loss_chunk, m->a, m->why);
     if (json && m->n < PLAN_CANDIDATES_MAX)
         m->list[m->n++] = (struct plan_candidate){.strategy = s, .json = json};
 }
@@ -36,9 +41,9 @@ static void add_selections(struct making *m) {
             arena_printf(m->a, m->why, "{\"name\":\"selective\",\"ops\":%s}", selections[i].json));
 }
 
-bool plan_candidates_make(uint64_t layers, struct arena *a, struct plan_candidate *list, unsigned *n,
-                          struct problem *why) {
-    struct making m = {a, list, 0, why};
+bool plan_candidates_make(uint64_t layers, uint64_t loss_chunk, struct arena *a, struct plan_candidate *list,
+                          unsigned *n, struct problem *why) {
+    struct making m = {loss_chunk, a, list, 0, why};
     add(&m, (struct strategy){.planner = &planner_standard}, "\"standard\"");
     add_selections(&m);
     for (uint64_t every = 8; every >= 2; every--)

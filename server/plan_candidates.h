@@ -12,8 +12,8 @@ struct plan_candidate {
     const char *json; /* as requests say it; in the arena */
 };
 
-/* For a graph of so many layers: list has room for PLAN_CANDIDATES_MAX. */
-PROBLEM_MUST_CHECK bool plan_candidates_make(uint64_t layers, struct arena *a, struct plan_candidate *list, unsigned *n,
-                                             struct problem *why);
+/* For a graph of so many layers, all with this loss_chunk: list has room for PLAN_CANDIDATES_MAX. */
+PROBLEM_MUST_CHECK bool plan_candidates_make(uint64_t layers, uint64_t loss_chunk, struct arena *a,
+                                             struct plan_candidate *list, unsigned *n, struct problem *why);
 
 #endif

@@ -262,14 +262,18 @@ static void say_persistent(struct telling *t) {
 static void say_recompute(struct telling *t) {
     const struct plan *p = &t->m->plan;
     const uint64_t whole = t->standard->peak_bytes;
-    if (t->runs_again == 0) {
+    const bool chunked = t->q->strategy.strategy.loss_chunk != 0;
+    if (chunked)
+        say(t, "The loss does not keep its logits: its backward makes them again.");
+    if (t->runs_again == 0 && chunked)
+        say(t, "Nothing else is recomputed: %.3g %% more compute in all.", plan_query_overhead_pct(t->m, p));
+    else if (t->runs_again == 0)
         say(t, "Nothing is recomputed.");
+    if (t->runs_again == 0)
         return;
-    }
     say(t, "%s runs %u ops twice: %s a step, %.3g %% more compute, for %s %s than keeping everything.",
         strategy_words(&t->q->strategy).text, t->runs_again,
-        flops(p->recompute_flops * t->q->w.workload.gradient_accumulation).text,
-        100 * (double)p->recompute_flops / ((double)p->forward_flops + (double)p->backward_flops),
+        flops(p->recompute_flops * t->q->w.workload.gradient_accumulation).text, plan_query_overhead_pct(t->m, p),
         bytes(p->peak_bytes <= whole ? whole - p->peak_bytes : p->peak_bytes - whole).text,
         p->peak_bytes <= whole ? "less" : "more");
 }

@@ -31,8 +31,7 @@ static bool candidate_plan(const struct frontier *f, struct candidate *c) {
         c->peak_bytes = m.plan.peak_bytes;
         c->slab_bytes = m.plan.slab_bytes;
         c->recompute_flops = m.plan.recompute_flops;
-        c->overhead_pct =
-            100 * (double)m.plan.recompute_flops / ((double)m.plan.forward_flops + (double)m.plan.backward_flops);
+        c->overhead_pct = plan_query_overhead_pct(&m, &m.plan);
         c->step_seconds = q.device ? plan_query_seconds(&q, &m.plan) : 0;
     }
     arena_free(&scratch);
@@ -77,7 +76,9 @@ static struct frontier *planned(const struct plan_query *q, struct arena *a, con
                                 struct problem *why) {
     struct frontier *f = arena_new(a, struct frontier, 1, why);
     struct plan_candidate *named = arena_new(a, struct plan_candidate, PLAN_CANDIDATES_MAX, why);
-    if (!f || !named || !plan_candidates_make(model_graph_layers(&q->w.workload.model), a, named, &f->n, why))
+    if (!f || !named ||
+        !plan_candidates_make(model_graph_layers(&q->w.workload.model), q->strategy.strategy.loss_chunk, a, named,
+                              &f->n, why))
         return NULL;
     f->q = q;
     f->a = a;

@@ -8,6 +8,9 @@
 
 static bool recompute_of(const struct wire_strategy *s, struct megatron *p, struct problem *why) {
     const struct strategy *is = &s->strategy;
+    if (is->loss_chunk)
+        return problem_set(why, PROBLEM_UNSUPPORTED, "/strategy/loss_chunk",
+                           "has no closed form under framework megatron");
     if (is->planner == &planner_standard)
         p->recompute = MEGATRON_NONE;
     else if (is->planner == &planner_every_layer)

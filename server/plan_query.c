@@ -121,11 +121,35 @@ bool plan_query_tokens(const struct plan_query *q, uint64_t *tokens, struct prob
     return problem_set(why, PROBLEM_LIMIT, "/workload/gradient_accumulation", "makes more than 2^64 tokens a step");
 }
 
+static bool lower(const struct plan_query *q, uint64_t loss_chunk, struct arena *scratch, struct graph *g,
+                  struct problem *why) {
+    struct workload w = q->w.workload;
+    w.loss_chunk = loss_chunk;
+    if (model_lower(&w, scratch, g, why))
+        return true;
+    why->where[0] = '\0'; /* an op's own name for what is too large: it was read, so it is the whole */
+    return problem_nest(why, "/workload");
+}
+
+/* The pass that recomputes nothing and keeps its logits: where m's graph does not, another. */
+static bool whole_count(const struct plan_query *q, struct arena *scratch, struct plan_made *m, struct problem *why) {
+    struct graph whole = m->graph;
+    if (q->strategy.strategy.loss_chunk && !lower(q, 0, scratch, &whole, why))
+        return false;
+    m->whole_flops = 0; /* graph_finish has seen that they can be added */
+    for (uint32_t i = 0; i < whole.n_ops; i++)
+        m->whole_flops += whole.ops[i].forward_flops + whole.ops[i].backward_flops;
+    return true;
+}
+
+double plan_query_overhead_pct(const struct plan_made *m, const struct plan *p) {
+    const uint64_t all = p->forward_flops + p->backward_flops + p->recompute_flops;
+    return 100 * ((double)all - (double)m->whole_flops) / (double)m->whole_flops;
+}
+
 bool plan_query_make(const struct plan_query *q, struct arena *scratch, struct plan_made *made, struct problem *why) {
-    if (!model_lower(&q->w.workload, scratch, &made->graph, why)) {
-        why->where[0] = '\0'; /* an op's own name for what is too large: it was read, so it is the whole */
-        return problem_nest(why, "/workload");
-    }
+    if (!lower(q, q->strategy.strategy.loss_chunk, scratch, &made->graph, why) || !whole_count(q, scratch, made, why))
+        return false;
     if (!planner_plan(&made->graph, &q->strategy.strategy, scratch, &made->plan, why))
         return problem_nest(why, "/strategy");
     if (!step_check(q, &made->plan, why))
@@ -217,15 +241,15 @@ static void put_peak(const struct plan *p, struct wire_out *o) {
     wire_close(o, '}');
 }
 
-static void put_cost(const struct plan_query *q, const struct plan *p, const struct plan *standard,
+static void put_cost(const struct plan_query *q, const struct plan_made *m, const struct plan *standard,
                      struct wire_out *o) {
+    const struct plan *p = &m->plan;
     wire_open(o, "standard", '{');
     wire_put_uint(o, "peak_bytes", standard->peak_bytes);
     wire_put_uint(o, "saved_activations_bytes", standard->saved_activations_bytes);
     wire_close(o, '}');
     wire_put_real(o, "memory_saved_pct", 100 * (1 - (double)p->peak_bytes / (double)standard->peak_bytes));
-    wire_put_real(o, "compute_overhead_pct",
-                  100 * (double)p->recompute_flops / ((double)p->forward_flops + (double)p->backward_flops));
+    wire_put_real(o, "compute_overhead_pct", plan_query_overhead_pct(m, p));
     wire_open(o, "flops", '{');
     wire_put_uint(o, "forward", p->forward_flops * passes(q));
     wire_put_uint(o, "backward", p->backward_flops * passes(q));
@@ -237,16 +261,27 @@ static void put_cost(const struct plan_query *q, const struct plan *p, const str
         wire_put_json(o, "step_seconds", NULL);
 }
 
+/* Nothing recomputed, logits whole. */
+static bool standard_plan(const struct plan_query *q, const struct plan_made *m, struct arena *scratch,
+                          struct plan *standard, struct problem *why) {
+    struct graph *g = arena_new(scratch, struct graph, 1, why);
+    if (!g)
+        return false;
+    *g = m->graph;
+    *standard = m->plan;
+    if (q->strategy.strategy.loss_chunk && !lower(q, 0, scratch, g, why))
+        return false;
+    return (q->strategy.strategy.planner == &planner_standard && !q->strategy.strategy.loss_chunk) ||
+           planner_plan(g, &(struct strategy){.planner = &planner_standard}, scratch, standard, why);
+}
+
 static bool answer(const struct plan_query *q, struct arena *scratch, struct wire_out *o, const char *key,
                    struct problem *why) {
-    const struct strategy keep = {.planner = &planner_standard};
     struct plan_made m;
     struct plan standard;
     uint64_t tokens = 0;
-    if (!plan_query_tokens(q, &tokens, why) || !plan_query_make(q, scratch, &m, why))
-        return false;
-    standard = m.plan;
-    if (q->strategy.strategy.planner != &planner_standard && !planner_plan(&m.graph, &keep, scratch, &standard, why))
+    if (!plan_query_tokens(q, &tokens, why) || !plan_query_make(q, scratch, &m, why) ||
+        !standard_plan(q, &m, scratch, &standard, why))
         return false;
     bool feasible = m.plan.peak_bytes <= q->budget_bytes;
     wire_open(o, key, '{');
@@ -263,7 +298,7 @@ static bool answer(const struct plan_query *q, struct arena *scratch, struct wir
     wire_put_uint(o, "tokens_per_step", tokens);
     put_bytes(&m, o);
     put_peak(&m.plan, o);
-    put_cost(q, &m.plan, &standard, o);
+    put_cost(q, &m, &standard, o);
     bool ok = plan_include_put(q, &m.plan, scratch, o, why);
     if (q->include & PLAN_INCLUDE_APPLY)
         plan_apply_put(q, o);

@@ -52,7 +52,10 @@ struct plan_made {
     struct plan plan;
     uint64_t parameters;
     struct model_persistent persistent;
+    uint64_t whole_flops; /* of a pass that recomputes nothing and keeps its logits */
 };
+/* What p, over made's graph, does beyond that, in percent of it. */
+double plan_query_overhead_pct(const struct plan_made *made, const struct plan *p);
 PROBLEM_MUST_CHECK bool plan_query_make(const struct plan_query *q, struct arena *scratch, struct plan_made *made,
                                         struct problem *why);
 /* Under framework megatron; in plan_megatron.c. */

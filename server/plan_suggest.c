@@ -159,7 +159,8 @@ static bool strategy_with(const struct more *t, const struct selection *as_well,
         wire_close(&o, ']');
     }
     wire_close(&o, '}');
-    out->json = wire_text(&o, NULL);
+    out->strategy.loss_chunk = s->loss_chunk;
+    out->json = wire_strategy_chunked(wire_text(&o, NULL), s->loss_chunk, t->a, t->why);
     return out->json != NULL;
 }
 
@@ -199,8 +200,7 @@ static bool trial(struct more *t, const char *recompute, const struct wire_strat
     if (ok && p.peak_bytes < now->peak_bytes && p.recompute_flops >= now->recompute_flops) {
         drop->freed_bytes = now->peak_bytes - p.peak_bytes;
         drop->recompute_flops = p.recompute_flops - now->recompute_flops;
-        drop->named = (struct plan_named){
-            *s, p.peak_bytes, 100 * (double)p.recompute_flops / ((double)p.forward_flops + (double)p.backward_flops)};
+        drop->named = (struct plan_named){*s, p.peak_bytes, plan_query_overhead_pct(t->m, &p)};
         for (unsigned i = 0; i < t->n; i++)
             seen |= t->list[i].freed_bytes == drop->freed_bytes && t->list[i].recompute_flops == drop->recompute_flops;
         ok = seen || tensors_dropped(t, &p, drop);
@@ -233,10 +233,12 @@ static bool groups_try(struct more *t) {
     const uint64_t k = s->segments ? layers / s->segments : s->k ? s->k : 1;
     const uint64_t tries[] = {k + 1, k + 2, 2 * k, 3 * k};
     for (size_t i = 0; i < sizeof tries / sizeof tries[0]; i++) {
-        struct wire_strategy fewer = {.strategy = {.planner = &planner_uniform, .k = tries[i]}};
+        struct wire_strategy fewer = {
+            .strategy = {.planner = &planner_uniform, .k = tries[i], .loss_chunk = s->loss_chunk}};
         if (tries[i] > layers)
             continue;
         fewer.json = arena_printf(t->a, t->why, "{\"name\":\"uniform\",\"k\":%llu}", (unsigned long long)tries[i]);
+        fewer.json = wire_strategy_chunked(fewer.json, s->loss_chunk, t->a, t->why);
         if (!fewer.json || !trial(t, NULL, &fewer))
             return false;
     }
@@ -268,10 +270,6 @@ bool plan_suggest_drops(const struct plan_query *q, const struct plan_made *m, c
 
 /* ---- what fits ---- */
 
-static double overhead_of(const struct plan *p) {
-    return 100 * (double)p->recompute_flops / ((double)p->forward_flops + (double)p->backward_flops);
-}
-
 /* q as it stands is planned, and added if it fits. */
 static bool way_add(const struct plan_query *q, const char *change, struct plan_way *ways, unsigned *n,
                     struct problem *why) {
@@ -285,7 +283,7 @@ static bool way_add(const struct plan_query *q, const char *change, struct plan_
                             : plan_query_make(q, &scratch, &m, why);
     if (ok && !q->w.megatron) {
         way.named.peak_bytes = m.plan.peak_bytes;
-        way.named.overhead_pct = overhead_of(&m.plan);
+        way.named.overhead_pct = plan_query_overhead_pct(&m, &m.plan);
     }
     arena_free(&scratch);
     if (ok && way.named.peak_bytes <= q->budget_bytes)

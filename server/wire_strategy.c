@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "engine/kernels/loss.h"
+
 static bool selection_read(const struct wire_value *v, struct selection *out, struct problem *why) {
     if (!wire_array(v, 1, 64, why))
         return false;
@@ -61,14 +63,24 @@ static const struct {
 };
 #define PARAMETERS (sizeof parameters / sizeof parameters[0])
 
+/* Every strategy may hold it: tokens, whole blocks of the loss's sums. */
+static bool loss_chunk_read(const struct wire_value *v, uint64_t *out, struct problem *why) {
+    struct wire_value chunk;
+    if (!wire_uint_of(v, "loss_chunk", 0, WIRE_INTEGER_MAX / LOSS_BLOCK * LOSS_BLOCK, out, why))
+        return false;
+    return *out % LOSS_BLOCK == 0 || !wire_get(v, "loss_chunk", &chunk) ||
+           wire_fail(&chunk, why, PROBLEM_LIMIT, "must be a multiple of %d tokens", LOSS_BLOCK);
+}
+
 static bool object_read(const struct wire_value *v, struct arena *a, struct strategy *out, struct problem *why) {
-    const char *fields[PARAMETERS + 2] = {"name"};
-    size_t n = 1;
+    const char *fields[PARAMETERS + 3] = {"name", "loss_chunk"};
+    size_t n = 2;
     struct wire_value list;
     for (size_t i = 0; i < PARAMETERS; i++)
         if (out->planner->parameters & parameters[i].parameter)
             fields[n++] = parameters[i].name;
-    return wire_object(v, fields, why) && wire_uint_of(v, "n", 1, WIRE_INTEGER_MAX, &out->n, why) &&
+    return wire_object(v, fields, why) && loss_chunk_read(v, &out->loss_chunk, why) &&
+           wire_uint_of(v, "n", 1, WIRE_INTEGER_MAX, &out->n, why) &&
            wire_uint_of(v, "k", 1, WIRE_INTEGER_MAX, &out->k, why) &&
            wire_uint_of(v, "segments", 1, WIRE_INTEGER_MAX, &out->segments, why) &&
            (!wire_get(v, "ops", &list) || selection_read(&list, &out->selection, why)) &&
@@ -93,12 +105,22 @@ bool wire_strategy_read(const struct wire_value *v, bool may_be_auto, struct are
     out->strategy.planner = planner_find(name);
     if (!out->strategy.planner)
         return wire_fail(&named, why, PROBLEM_LIMIT, "is not a strategy; GET /v1/strategies lists them");
-    if (object && out->strategy.planner->parameters) {
+    if (object && !object_read(v, a, &out->strategy, why))
+        return false;
+    if (object && (out->strategy.planner->parameters || out->strategy.loss_chunk))
         out->json = wire_json(v, a, why);
-        return out->json && object_read(v, a, &out->strategy, why);
-    }
-    out->json = arena_printf(a, why, "\"%s\"", out->strategy.planner->name);
-    return out->json && (!object || wire_object(v, just_name, why));
+    else
+        out->json = arena_printf(a, why, "\"%s\"", out->strategy.planner->name);
+    return out->json != NULL;
+}
+
+const char *wire_strategy_chunked(const char *json, uint64_t loss_chunk, struct arena *a, struct problem *why) {
+    const unsigned long long chunk = loss_chunk;
+    if (!json || loss_chunk == 0)
+        return json;
+    if (json[0] == '"')
+        return arena_printf(a, why, "{\"name\":%s,\"loss_chunk\":%llu}", json, chunk);
+    return arena_printf(a, why, "%.*s,\"loss_chunk\":%llu}", (int)strlen(json) - 1, json, chunk);
 }
 
 struct wire_strategy wire_strategy_plain(const struct planner *planner, const char *json) {

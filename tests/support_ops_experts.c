@@ -1,5 +1,5 @@
-/* support_ops_experts.c - cases of support_ops.h: mixtures of experts. Expert ids below 1 send every token to the first
- * expert, and nobody to the others. */
+/* support_ops_experts.c - cases of support_ops.h: mixtures of experts, and biases by distance. Expert ids below 1 send
+ * every token to the first expert, and nobody to the others. */
 #include "tests/support_ops.h"
 
 static const struct op_case cases[] = {
@@ -53,6 +53,16 @@ static const struct op_case cases[] = {
      .no_grad = {0, 1},
      .ids = {0, 0, 4},
      .float_input = {0, 1}},
+    {"relative_bias", {.kind = OP_RELATIVE_BIAS, .relative_bias = {70, 70, true, 0}}, .shapes = {{32, 2}}},
+    {"relative_bias of a decoder",
+     {.kind = OP_RELATIVE_BIAS, .relative_bias = {40, 40, false, 20}},
+     .shapes = {{8, 3}}},
+    {"relative_bias, more keys", {.kind = OP_RELATIVE_BIAS, .relative_bias = {3, 300, true, 64}}, .shapes = {{9, 1}}},
+    {"relative_bias, more queries", {.kind = OP_RELATIVE_BIAS, .relative_bias = {35, 6}}, .shapes = {{16, 2}}},
+    {"relative_bias of many buckets",
+     {.kind = OP_RELATIVE_BIAS, .relative_bias = {30, 30, true, 1000}},
+     .shapes = {{600, 1}}},
+    {"relative_bias of one bucket", {.kind = OP_RELATIVE_BIAS, .relative_bias = {5, 6, true}}, .shapes = {{1, 2}}},
 };
 
 const struct op_case_list op_cases_experts = {cases, sizeof cases / sizeof cases[0]};

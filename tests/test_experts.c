@@ -192,26 +192,39 @@ Test(experts, many_tiles) {
     }
 }
 
+static void work_is(const struct op_case *k, enum dtype dtype, unsigned threads, uint64_t forward, uint64_t backward) {
+    struct arena arena;
+    struct graph g;
+    struct problem why = {0};
+    arena_init(&arena, 0);
+    uint32_t op = op_case_graph(k, dtype, &g, &arena, threads, &why);
+    cr_assert(op != GRAPH_NONE);
+    cr_assert_eq(g.ops[op].forward_work_bytes, forward);
+    cr_assert_eq(g.ops[op].backward_work_bytes, backward);
+    arena_free(&arena);
+}
+
 /* Lists of 4 bytes a row and an expert, and tiles a thread: 128 rows by 256, both ways, and 256 by 256 of a narrow
- * weight. */
+ * weight. Threads without a task need none. */
 Test(experts, workspace_is_bounded) {
-    static const struct op_case k = {"expert_linear",
-                                     {.kind = OP_EXPERT_LINEAR},
-                                     .shapes = {{1 << 20, 4096}, {1 << 19, 2}, {8, 14336, 4096}},
-                                     .ids = {0, 8}};
-    for (unsigned narrow = 0; narrow < 2; narrow++)
-        for (unsigned threads = 1; threads <= 4; threads += 3) {
-            struct arena arena;
-            struct graph g;
-            struct problem why = {0};
-            arena_init(&arena, 0);
-            uint32_t op = op_case_graph(&k, narrow ? DTYPE_BFLOAT16 : DTYPE_FLOAT32, &g, &arena, threads, &why);
-            cr_assert(op != GRAPH_NONE);
-            const uint64_t lists = (4 * ((1 << 20) + 9) + 63) / 64 * 64, tiles = (256 + narrow * 256) << 10;
-            cr_assert_eq(g.ops[op].forward_work_bytes, lists + threads * tiles);
-            cr_assert_eq(g.ops[op].backward_work_bytes, lists + threads * tiles);
-            arena_free(&arena);
-        }
+    static const struct op_case large = {"large",
+                                         {.kind = OP_EXPERT_LINEAR},
+                                         .shapes = {{1 << 20, 4096}, {1 << 19, 2}, {8, 14336, 4096}},
+                                         .ids = {0, 8}},
+                                small = {"small",
+                                         {.kind = OP_EXPERT_LINEAR},
+                                         .shapes = {{130, 8}, {65, 2}, {3, 16, 8}},
+                                         .ids = {0, 3}};
+    const uint64_t rows = (4 * ((1 << 20) + 9) + 63) / 64 * 64, few = (4 * (130 + 4) + 63) / 64 * 64;
+    const uint64_t tiles = 128 * (8 + 16) * 4, narrow = 8 * 16 * 4;
+    for (unsigned threads = 1; threads <= 5; threads += 2) {
+        const uint64_t wide = rows + (threads << 18);
+        work_is(&large, DTYPE_FLOAT32, threads, wide, wide);
+        work_is(&large, DTYPE_BFLOAT16, threads, wide + (threads << 18), wide + (threads << 18));
+    }
+    work_is(&small, DTYPE_FLOAT32, 1, few + tiles, few + tiles);
+    work_is(&small, DTYPE_FLOAT32, 8, few + 2 * tiles, few + 3 * tiles);
+    work_is(&small, DTYPE_BFLOAT16, 8, few + 2 * (tiles + narrow), few + 3 * (tiles + narrow));
 }
 
 Test(experts, what_is_refused) {

@@ -129,7 +129,7 @@ static const struct asks cases[] = {
     {"gpt2", ",\"attention\":\"flash\"", 512, 4, 3, "\"every_layer\"", 0, true},
     {"gpt2", ",\"dropout\":0.1", 64, 1, 1, "{\"name\":\"every_n\",\"n\":2}", 0, true},
     {"gpt2", "", 256, 2, 1, "{\"name\":\"uniform\",\"k\":2}", 0, true},
-    {"gpt2", "", 256, 2, 1, "{\"name\":\"uniform\",\"segments\":3}", 0, true},
+    {"gpt2", "", 256, 2, 1, "{\"name\":\"uniform\",\"segments\":6}", 0, true},
     {"qwen3-0.6b", ",\"dtype\":\"bfloat16\",\"attention\":\"flash\"", 1024, 2, 2,
      "{\"name\":\"selective\",\"ops\":[\"attention\",\"gated\"]}", 0, true},
     {"gpt2", "", 256, 2, 1,
@@ -378,8 +378,8 @@ Test(explain, ways_to_fit_fit_and_are_the_smallest) {
         struct asks q;
         const char *changes; /* in order */
     } rows[] = {
-        {{"gpt2", "", 1024, 8, 1, "\"standard\"", 8000000000, true}, "strategy gradient_accumulation batch seq_len "},
-        {{"gpt2", "", 1024, 6, 5, "\"standard\"", 8000000000, true}, "strategy gradient_accumulation seq_len "},
+        {{"gpt2", "", 1024, 8, 1, "\"standard\"", 8000000000, true}, "strategy gradient_accumulation seq_len "},
+        {{"gpt2", "", 1024, 6, 5, "\"standard\"", 8000000000, true}, "strategy gradient_accumulation batch seq_len "},
         {{"gpt2", "", 1024, 1, 1, "\"standard\"", 2900000000, true}, "strategy seq_len "},
         {{"gpt2", "", 1024, 60, 1, "\"every_layer\"", 6000000000, true},
          "gradient_accumulation batch seq_len seq_len "},

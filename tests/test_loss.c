@@ -127,3 +127,95 @@ Test(loss, far_logits) {
         op_run_free(&k, &r);
     }
 }
+
+static const struct op *op_alone(const struct op_case *k, enum dtype dtype, unsigned threads, struct graph *g,
+                                 struct arena *a) {
+    struct problem why = {0};
+    arena_init(a, 0);
+    const uint32_t op = op_case_graph(k, dtype, g, a, threads, &why);
+    cr_assert(op != GRAPH_NONE, "%s %s", why.where, why.detail);
+    return &g->ops[op];
+}
+
+/* GPT-2 small, 1,024 tokens. Forward: a largest logit and a sum for each of 99 tiles, a target's logit, in chunks a
+ * cell for each thread. Backward: a stripe of 8 tiles; in bfloat16 the sums of d_x, and for each thread a cell and both
+ * operands, as wide as gradients are cut, or whole where logits are made again. */
+Test(loss, workspace_and_flops_are_what_is_counted_by_hand) {
+    enum { T = 1024, D = 768, V = 50257, ROW = 528, CELL = 512 * 512 };
+    struct op_case k = {"loss", LOSS(0, 0), {{T, D}, {V, D}, {T}}, .ids = {0, 0, V}};
+    struct graph g;
+    struct arena a;
+    const uint64_t product = 2ull * T * D * V, five = 5ull * T * V;
+    const struct op *op = op_alone(&k, DTYPE_FLOAT32, 2, &g, &a);
+    cr_expect_eq(op->forward_work_bytes, 99 * T * 8 + T * 4);
+    cr_expect_eq(op->backward_work_bytes, 8 * T * ROW * 4);
+    cr_expect_eq(op->forward_flops, product + five);
+    cr_expect_eq(op->backward_flops, 2 * product + five);
+    arena_free(&a);
+    op = op_alone(&k, DTYPE_BFLOAT16, 2, &g, &a);
+    cr_expect_eq(op->forward_work_bytes, 99 * T * 8 + T * 4 + 2 * 4 * (CELL + 2 * 512 * D));
+    cr_expect_eq(op->backward_work_bytes, 8 * T * ROW * 2 + T * D * 4 + 2 * 4 * (CELL + 2 * 512 * 384));
+    arena_free(&a);
+    k.op.linear_cross_entropy.chunk = 128; /* 11 tiles, of which 8 are enough */
+    op = op_alone(&k, DTYPE_FLOAT32, 2, &g, &a);
+    cr_expect_eq(op->forward_work_bytes, 99 * T * 8 + T * 4 + 2 * 4 * CELL);
+    cr_expect_eq(op->backward_work_bytes, 8 * T * ROW * 4);
+    cr_expect_eq(op->forward_flops, product + five);
+    cr_expect_eq(op->backward_flops, 3 * product + five);
+    arena_free(&a);
+    k.shapes[0][0] = k.shapes[2][0] = 4096; /* 128 of 4,096 tokens of 50,257 words are 2.97 tiles of all tokens */
+    op = op_alone(&k, DTYPE_FLOAT32, 2, &g, &a);
+    cr_expect_eq(op->backward_work_bytes, 2 * 4096ull * ROW * 4);
+    arena_free(&a);
+}
+
+/* Bits: inputs x, weight, targets, bias; outputs loss, log-sum-exp, logits. */
+Test(loss, saved_sets) {
+    static const struct {
+        struct op_case k;
+        unsigned inputs, outputs;
+    } rows[] = {
+        {{"whole", LOSS(0, 0), {{9, 5}, {19, 5}, {9}, {19}}, .ids = {0, 0, 19}}, 7, 6},
+        {{"frozen head", LOSS(0, 0), {{9, 5}, {19, 5}, {9}}, .no_grad = {0, 1}, .ids = {0, 0, 19}}, 6, 6},
+        {{"frozen layers", LOSS(0, 0), {{9, 5}, {19, 5}, {9}}, .no_grad = {1}, .ids = {0, 0, 19}}, 5, 6},
+        {{"chunks", LOSS(128, 0), {{9, 5}, {19, 5}, {9}, {19}}, .no_grad = {1}, .ids = {0, 0, 19}}, 15, 2},
+    };
+    for (unsigned r = 0; r < sizeof rows / sizeof rows[0]; r++) {
+        struct graph g;
+        struct arena a;
+        const struct op *op = op_alone(&rows[r].k, DTYPE_FLOAT32, 1, &g, &a);
+        for (uint32_t i = 0; i < op->n_inputs; i++)
+            cr_expect(op_run_saves(op, op->inputs[i]) == (rows[r].inputs >> i & 1), "%s: input %u", op->name, i);
+        for (uint32_t i = 0; i < op->n_outputs; i++)
+            cr_expect(op_run_saves(op, op->outputs[i]) == (rows[r].outputs >> i & 1), "%s: output %u", op->name, i);
+        arena_free(&a);
+    }
+}
+
+Test(loss, what_is_refused) {
+    static const struct {
+        struct op_case k;
+        enum problem_kind kind;
+        const char *where;
+    } bad[] = {
+        {{"l", LOSS(0, 0), {{4, 5}, {7, 5}}, .ids = {0}}, PROBLEM_SHAPE, "/inputs"},
+        {{"l", LOSS(0, 0), {{4, 5}, {7, 5}, {4}}, .ids = {0}}, PROBLEM_SHAPE, "/inputs"},
+        {{"l", LOSS(0, 0), {{4, 5}, {7, 5}, {4}}, .ids = {9, 0, 7}}, PROBLEM_UNSUPPORTED, "/inputs/0"},
+        {{"l", LOSS(0, 0), {{4, 5}, {7, 6}, {4}}, .ids = {0, 0, 7}}, PROBLEM_SHAPE, "/inputs/1"},
+        {{"l", LOSS(0, 0), {{4, 5}, {7, 5}, {5}}, .ids = {0, 0, 7}}, PROBLEM_SHAPE, "/inputs/2"},
+        {{"l", LOSS(0, 0), {{4, 5}, {7, 5}, {4}, {4}}, .ids = {0, 0, 7}}, PROBLEM_SHAPE, "/inputs/3"},
+        {{"l", LOSS(100, 0), {{4, 5}, {7, 5}, {4}}, .ids = {0, 0, 7}}, PROBLEM_LIMIT, "/chunk"},
+        {{"l", LOSS(0, -1), {{4, 5}, {7, 5}, {4}}, .ids = {0, 0, 7}}, PROBLEM_LIMIT, "/cap"},
+        {{"l", LOSS(0, NAN), {{4, 5}, {7, 5}, {4}}, .ids = {0, 0, 7}}, PROBLEM_LIMIT, "/cap"},
+    };
+    for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct arena arena;
+        struct graph g;
+        struct problem why = {0};
+        arena_init(&arena, 0);
+        cr_assert(op_case_graph(&bad[i].k, DTYPE_FLOAT32, &g, &arena, 2, &why) == GRAPH_NONE, "row %u", i);
+        cr_assert(why.kind == bad[i].kind && strcmp(why.where, bad[i].where) == 0, "row %u: %s at %s: %s", i,
+                  problem_slug(why.kind), why.where, why.detail);
+        arena_free(&arena);
+    }
+}

@@ -161,6 +161,46 @@ Test(plans, answers_add_up_for_every_strategy) {
         }
 }
 
+/* In chunks the logits are not kept: they are what is saved less, and making them again (2 d a logit, its softcap) is
+ * the overhead, beside what else is recomputed. The whole run is what both are compared with. */
+Test(plans, a_loss_in_chunks_saves_the_logits_for_their_flops) {
+    enum { T = 2 * 512, V = 256000, D = 2304 };
+    static const char *const with[] = {"\"%s\"", "{\"name\":\"%s\",\"loss_chunk\":0}",
+                                       "{\"name\":\"%s\",\"loss_chunk\":512}", "{\"name\":\"%s\",\"loss_chunk\":128}"};
+    static const char *const names[] = {"standard", "every_layer"};
+    for (size_t n = 0; n < 2; n++) {
+        uint64_t saved = 0, peak = 0, backward = 0, all = 0;
+        for (size_t i = 0; i < 4; i++) {
+            char strategy[128], body[512];
+            struct asked a;
+            struct problem why = {0};
+            double overhead = -1;
+            snprintf(strategy, sizeof strategy, with[i], names[n]);
+            snprintf(body, sizeof body,
+                     "{\"workload\":{\"model\":\"gemma-2-2b\",\"seq_len\":512,\"batch\":2,\"dtype\":\"bfloat16\"},"
+                     "\"strategy\":%s,\"include\":[\"explain\"]}",
+                     strategy);
+            ask(&a, PLANS_POST, body);
+            cr_assert(a.ok, "%s: %s %s", body, a.why.where, a.why.detail);
+            cr_assert(wire_real_of(&a.root, "compute_overhead_pct", -1, 1e9, &overhead, &why));
+            const uint64_t now = number(&a.root, "memory", "saved_activations_bytes");
+            const uint64_t again = i < 2 ? 0 : (uint64_t)T * V * (2 * D + 1);
+            if (i == 0) {
+                saved = now;
+                peak = number(&a.root, "peak_bytes", NULL);
+                backward = number(&a.root, "flops", "backward");
+                all = number(&a.root, "flops", "forward") + backward;
+            }
+            cr_expect_eq(saved - now, i < 2 ? 0 : (uint64_t)T * V * 2, "%s: %lu", body, saved - now);
+            cr_expect_eq(number(&a.root, "flops", "backward") - backward, again, "%s", body);
+            cr_expect_float_eq(overhead, 100.0 * (double)(again + number(&a.root, "flops", "recompute")) / (double)all,
+                               1e-9, "%s", body);
+            cr_expect(i < 2 ? number(&a.root, "peak_bytes", NULL) == peak : number(&a.root, "peak_bytes", NULL) < peak);
+            ask_end(&a);
+        }
+    }
+}
+
 Test(plans, the_minimum_budget_works_and_one_byte_less_does_not) {
     const char *format = "{\"workload\":{\"model\":\"gpt2\",\"seq_len\":256},\"strategy\":\"every_layer\","
                          "\"budget_bytes\":%llu}";
@@ -410,6 +450,7 @@ Test(plans, other_tools_are_told_the_same_policy) {
         {"{\"name\":\"selective\",\"ops\":[\"attention_core\"]}", "null", "null",
          "[\"--recompute-granularity\",\"selective\",\"--recompute-modules\",\"core_attn\"]", "null"},
         {"{\"name\":\"selective\",\"ops\":[\"mlp\"]}", "null", "null", "null", "null"},
+        {"{\"name\":\"every_layer\",\"loss_chunk\":128}", "null", "null", "null", "null"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const char *const want[] = {"torch",    rows[i].torch,    "transformers", rows[i].transformers,

@@ -15,6 +15,8 @@ static const struct command {
      1, rematctl_plan},
     {"capacity", "MODEL|CONFIG", "the largest that fits --find seq_len|batch|layers, and the options of plan", 1, 1,
      rematctl_capacity},
+    {"train", "[MODEL|CONFIG]", "train, and watch --seq-len N --text FILE --steps N [--strategy auto --budget ...]", 0,
+     1, rematctl_train},
     {"explain", "FILE", "plan a job without running it, step by step", 1, 1, rematctl_explain},
     {"submit", "FILE", "queue a job [--wait] [--timeout SECONDS] [--key K]", 1, 1, rematctl_submit},
     {"jobs", "", "list jobs, newest first [--state S] [--kind K] [--page-size N] [--page-token T]", 0, 0,
@@ -76,7 +78,15 @@ enum option_id {
     OPTION_BUDGET,
     OPTION_DEVICE,
     OPTION_FIND,
-    OPTION_EXPLAIN
+    OPTION_EXPLAIN,
+    OPTION_MODEL,
+    OPTION_TEXT,
+    OPTION_WEIGHTS,
+    OPTION_COMPARE,
+    OPTION_SEED,
+    OPTION_RATE,
+    OPTION_CLIP,
+    OPTION_STEPS
 };
 
 static const struct option options[] = {
@@ -103,6 +113,14 @@ static const struct option options[] = {
     {"device", required_argument, NULL, OPTION_DEVICE},
     {"find", required_argument, NULL, OPTION_FIND},
     {"explain", no_argument, NULL, OPTION_EXPLAIN},
+    {"model", required_argument, NULL, OPTION_MODEL},
+    {"text", required_argument, NULL, OPTION_TEXT},
+    {"weights", required_argument, NULL, OPTION_WEIGHTS},
+    {"compare-with", required_argument, NULL, OPTION_COMPARE},
+    {"seed", required_argument, NULL, OPTION_SEED},
+    {"learning-rate", required_argument, NULL, OPTION_RATE},
+    {"clip-norm", required_argument, NULL, OPTION_CLIP},
+    {"steps", required_argument, NULL, OPTION_STEPS},
     {"output", required_argument, NULL, 'o'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
@@ -115,11 +133,14 @@ static void help(void) {
            "(or output). Tables are for people; programs read -o json.\n\nCommands:\n");
     for (size_t i = 0; i < N_COMMANDS; i++)
         printf("  %-10s %-23s %s\n", commands[i].name, commands[i].words, commands[i].summary);
-    printf("\nOptions of plan and capacity:\n"
+    printf("\nOptions of plan, capacity and train:\n"
            "  --seq-len N --batch N --accumulate N (batches a step) --dtype float32|bfloat16|float16 --attention "
            "standard|flash --dropout P\n"
            "  --optimizer NAME --strategy NAME|JSON --device NAME --budget BYTES|80GiB\n"
-           "  --explain (in words: where the peak is, what to drop next, what would fit)\n");
+           "  --explain (in words: where the peak is, what to drop next, what would fit)\n"
+           "Options of train beside them:\n"
+           "  --text FILE (its bytes are the tokens; without it they are drawn) --weights FILE.safetensors --steps N\n"
+           "  --seed N --learning-rate X --clip-norm X --compare-with STRATEGY\n");
     printf("\nExit codes:\n");
     for (size_t i = 0; i < EXIT_KINDS; i++)
         printf("  %zu  %s\n", i, exit_texts[i]);
@@ -157,6 +178,7 @@ static unsigned *number_of(struct rematctl *ctl, int id) {
            : id == OPTION_BATCH         ? &ctl->batch
            : id == OPTION_SEQ_LEN       ? &ctl->seq_len
            : id == OPTION_ACCUMULATE    ? &ctl->accumulate
+           : id == OPTION_STEPS         ? &ctl->steps
                                         : NULL;
 }
 
@@ -176,6 +198,13 @@ static const char **text_of(struct rematctl *ctl, int id) {
            : id == OPTION_BUDGET     ? &ctl->budget
            : id == OPTION_DEVICE     ? &ctl->device
            : id == OPTION_FIND       ? &ctl->find
+           : id == OPTION_MODEL      ? &ctl->model
+           : id == OPTION_TEXT       ? &ctl->text
+           : id == OPTION_WEIGHTS    ? &ctl->weights
+           : id == OPTION_COMPARE    ? &ctl->compare
+           : id == OPTION_SEED       ? &ctl->seed
+           : id == OPTION_RATE       ? &ctl->rate
+           : id == OPTION_CLIP       ? &ctl->clip
                                      : NULL;
 }
 

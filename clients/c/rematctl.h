@@ -27,9 +27,10 @@ struct rematctl {
     const char *server;
     bool json;
     bool wait, npy, explain;
-    unsigned timeout_seconds, last_event_id, page_size, heads, batch, seq_len, accumulate;
+    unsigned timeout_seconds, last_event_id, page_size, heads, batch, seq_len, accumulate, steps;
     const char *output, *key, *state, *kind, *page_token;
     const char *dtype, *attention, *dropout, *optimizer, *strategy, *budget, *device, *find;
+    const char *model, *text, *weights, *compare, *seed, *rate, *clip;
     char **words; /* what follows the command, n_words of them */
     int n_words;
 };
@@ -41,6 +42,13 @@ rematctl_command rematctl_submit, rematctl_explain, rematctl_jobs, rematctl_job,
     rematctl_delete, rematctl_fetch, rematctl_upload, rematctl_events; /* rematctl_job.c */
 
 rematctl_command rematctl_plan, rematctl_capacity; /* rematctl_plan.c */
+rematctl_command rematctl_train;                   /* rematctl_train.c */
+
+/* {"workload", "strategy", "budget_bytes", "device", "include"} as the options say, of a preset or a model's file. NULL
+ * with a line on standard error, and *code. rematctl_plan.c. */
+json_t *rematctl_request(const struct rematctl *ctl, const char *model, int *code);
+/* {"name": ...} as it is, else a name; NULL if it is no JSON. */
+json_t *rematctl_strategy(const char *text);
 
 /* Says on standard error what went wrong, and returns its exit code. rematctl.c. */
 int rematctl_fail(const struct rematc_error *why);

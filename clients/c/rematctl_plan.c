@@ -21,8 +21,7 @@ static json_int_t budget(const char *text) {
     return -1;
 }
 
-/* {"name": ...} as it is, else a name. */
-static json_t *strategy(const char *text) {
+json_t *rematctl_strategy(const char *text) {
     json_error_t error;
     return text[0] == '{' ? json_loads(text, 0, &error) : json_string(text);
 }
@@ -53,11 +52,10 @@ static void put_number(json_t *object, const char *key, unsigned number) {
         json_object_set_new(object, key, json_integer((json_int_t)number));
 }
 
-/* NULL with a line on standard error, and *code. */
-static json_t *request(const struct rematctl *ctl, int *code) {
-    json_t *m = model(ctl->words[0]), *workload = json_object(), *body = json_object();
+json_t *rematctl_request(const struct rematctl *ctl, const char *word, int *code) {
+    json_t *m = model(word), *workload = json_object(), *body = json_object();
     json_int_t bytes = ctl->budget ? budget(ctl->budget) : 0;
-    json_t *how = ctl->strategy ? strategy(ctl->strategy) : NULL;
+    json_t *how = ctl->strategy ? rematctl_strategy(ctl->strategy) : NULL;
     json_object_set_new(body, "workload", workload);
     *code = !m ? EXIT_LOCAL : EXIT_USAGE;
     if (m && bytes >= 0 && (how || !ctl->strategy)) {
@@ -212,13 +210,13 @@ static void capacity_show(const struct rematctl *ctl, const json_t *answer) {
 
 int rematctl_plan(const struct rematctl *ctl) {
     int code;
-    json_t *body = request(ctl, &code);
+    json_t *body = rematctl_request(ctl, ctl->words[0], &code);
     return body ? ask(ctl, body, rematc_plan, plan_show) : code;
 }
 
 int rematctl_capacity(const struct rematctl *ctl) {
     int code;
-    json_t *body = request(ctl, &code);
+    json_t *body = rematctl_request(ctl, ctl->words[0], &code);
     if (!body)
         return code;
     put_text(body, "find", find_of(ctl));

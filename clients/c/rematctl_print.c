@@ -204,14 +204,14 @@ void rematctl_print_upload(const json_t *upload) {
     }
 }
 
-/* "step 3, loss 2.51" */
-static void report_print(const json_t *report) {
-    const char *key, *joint = ":";
+/* "step 3, loss 2.51", behind what is there already */
+static void report_print(const json_t *report, const char *joint) {
+    const char *key;
     json_t *value;
     json_object_foreach((json_t *)report, key, value) {
-        printf("%s %s ", joint, key);
+        printf("%s%s ", joint, key);
         json_dumpf(value, stdout, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(6));
-        joint = ",";
+        joint = ", ";
     }
 }
 
@@ -220,8 +220,10 @@ void rematctl_print_event(uint64_t id, const char *event, const json_t *data) {
     if (strcmp(event, "state") == 0)
         printf("%s, attempt %lld", text_of(data, "state"), json_integer_value(json_object_get(data, "attempt")));
     else {
-        printf("%.0f of %.0f", number_of(data, "done"), number_of(data, "total"));
-        report_print(json_object_get(data, "report"));
+        bool counts = number_of(data, "total") > 0;
+        if (counts)
+            printf("%.0f of %.0f", number_of(data, "done"), number_of(data, "total"));
+        report_print(json_object_get(data, "report"), counts ? ": " : "");
     }
     putchar('\n');
 }

@@ -161,6 +161,8 @@ struct op {
         } convolution;
         struct {
             uint64_t n_q, n_k;
+            bool bidirectional;    /* later keys have buckets of their own */
+            uint64_t max_distance; /* of the last bucket; 0: 128 */
         } relative_bias;
         struct {
             uint64_t first; /* a */

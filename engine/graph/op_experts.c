@@ -124,7 +124,8 @@ static bool linear_shape(struct graph *g, struct op *op, struct problem *why) {
         return op_too_large(op, 0, "FLOPs", why);
     op->forward_flops = product;
     op->backward_flops = 2 * product;
-    op->forward_work_bytes = op->backward_work_bytes = experts_linear_work_bytes(&f, g->threads);
+    op->forward_work_bytes = experts_linear_work_bytes(&f, false, g->threads);
+    op->backward_work_bytes = experts_linear_work_bytes(&f, true, g->threads);
     return graph_output(g, op, NULL, op_input(g, op, 0)->dtype, 2, shape, true, why) != GRAPH_NONE &&
            graph_save(g, op, op->inputs[0], why) && graph_save(g, op, op->inputs[1], why) &&
            graph_save(g, op, op->inputs[2], why);

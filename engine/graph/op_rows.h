@@ -4,6 +4,7 @@
  *   attention    kernel's 4 d a pair                  kernel's 8 d (standard) or 10 d (flash) a pair
  *   linear       2 rows in out (+ rows out: bias)     the same for each of d_x and d_weight that is wanted (+ rows out)
  *   norms        5 an element                         10 an element
+ *   head, loss   as linear, 5 a logit (6: softcap)    the same; in chunks a forward's logits again
  *   all others   1 an element                         1 an element
  *
  * A pair is an allowed (query, key) pair of one head by position; a multiply-add is two. */

@@ -41,9 +41,9 @@ struct experts_linear {
     struct numbers d_x, d_weight, d_bias; /* added into; at NULL where not wanted */
     void *work;                           /* experts_linear_work_bytes, 64-byte aligned */
 };
-/* Forward or backward, of rows, in, out, experts and weight.narrow: lists of rows by expert, and a few tiles a thread.
- */
-uint64_t experts_linear_work_bytes(const struct experts_linear *f, unsigned threads);
+/* Of rows, in, out, experts and weight.narrow: lists of rows by expert, and a few tiles for each thread that has a
+ * task. */
+uint64_t experts_linear_work_bytes(const struct experts_linear *f, bool backward, unsigned threads);
 /* PROBLEM_LIMIT where an id is none of the experts. */
 PROBLEM_MUST_CHECK bool experts_linear_forward(const struct experts_linear *f, struct problem *why);
 PROBLEM_MUST_CHECK bool experts_linear_backward(const struct experts_linear *f, struct problem *why);

@@ -39,8 +39,18 @@ static uint64_t slot_bytes(const struct experts_linear *f) {
     return rows_bytes(f, f->in) + rows_bytes(f, f->out) + weight;
 }
 
-uint64_t experts_linear_work_bytes(const struct experts_linear *f, unsigned threads) {
-    return lists_bytes(f) + threads * slot_bytes(f);
+/* Tasks of y or d_x, and of d_weight: where there are few, so are the threads that take tiles. */
+static uint64_t product_tasks(const struct experts_linear *f, uint64_t width) {
+    return units_ceil_div(f->rows, ROWS) * units_ceil_div(width, COLUMNS);
+}
+
+static uint64_t d_weight_tasks(const struct experts_linear *f) {
+    return f->experts * units_ceil_div(f->out, COLUMNS) * units_ceil_div(f->in, COLUMNS);
+}
+
+uint64_t experts_linear_work_bytes(const struct experts_linear *f, bool backward, unsigned threads) {
+    const uint64_t tasks = backward ? units_max(product_tasks(f, f->in), d_weight_tasks(f)) : product_tasks(f, f->out);
+    return lists_bytes(f) + units_min(threads, tasks) * slot_bytes(f);
 }
 
 struct tiles {
@@ -162,7 +172,7 @@ static void product_task(void *arg, uint64_t index, unsigned slot) {
 }
 
 static void product_run(const struct product *p) {
-    pool_run(p->f->pool, units_ceil_div(p->f->rows, ROWS) * units_ceil_div(p->width, COLUMNS), product_task, (void *)p);
+    pool_run(p->f->pool, product_tasks(p->f, p->width), product_task, (void *)p);
 }
 
 bool experts_linear_forward(const struct experts_linear *f, struct problem *why) {
@@ -232,8 +242,7 @@ bool experts_linear_backward(const struct experts_linear *f, struct problem *why
     if (f->d_x.at)
         product_run(&p);
     if (f->d_weight.at)
-        pool_run(f->pool, f->experts * units_ceil_div(f->out, COLUMNS) * units_ceil_div(f->in, COLUMNS), d_weight_task,
-                 &p);
+        pool_run(f->pool, d_weight_tasks(f), d_weight_task, &p);
     if (f->d_bias.at)
         pool_run(f->pool, f->experts * units_ceil_div(f->out, BIAS_COLUMNS), d_bias_task, &p);
     return true;

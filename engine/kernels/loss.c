@@ -23,7 +23,8 @@ struct loss_cuts loss_cuts_of(const struct loss *l) {
     c.block = units_min(l->tokens, LOSS_TOKENS);
     c.blocks = units_ceil_div(l->tokens, c.block);
     c.row = c.tile % 256 ? c.tile : c.tile + 16;
-    c.stripe = units_min(LOSS_TILES, c.tiles);
+    c.stripe = units_max(2, units_min(LOSS_TILES, LOSS_CELLS / c.blocks));
+    c.stripe = units_min(c.stripe, c.tiles);
     if (l->chunk)
         c.stripe = units_max(1, units_min(c.stripe, units_min(l->chunk, l->tokens) * l->vocab / c.row / l->tokens));
     c.columns = part_of(l->in, COLUMNS);

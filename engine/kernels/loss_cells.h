@@ -4,7 +4,9 @@
 
 #include "engine/kernels/loss.h"
 
-enum { LOSS_TILES = 8 }; /* of a stripe, at most; of a vocabulary, where it has 16 columns for each */
+/* A vocabulary has so many tiles at least, where it has 16 words for each. A stripe has so many at most: cells enough
+ * for many threads, and two tiles where tokens alone make those. */
+enum { LOSS_TILES = 8, LOSS_CELLS = 64 };
 
 struct loss_cuts {
     uint64_t tile, tiles;        /* columns of a tile; tiles of the vocabulary */

@@ -1,15 +1,13 @@
-/* norm.c - see norm.h. Sums over a row run in LANES partial sums, which compilers turn into vectors; their order is
- * fixed. A row is read a block at a time, and each block as floats. */
+/* norm.c - see norm.h. Sums over a row run in LANES partial sums; their order is fixed. A row is read a block at a
+ * time, and each block as floats. */
 #include "engine/kernels/norm.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "engine/base/pool.h"
 #include "engine/base/units.h"
 
 enum { LANES = 16, ROWS = 16, COLUMNS = 64 };
-_Static_assert(NUMBERS_BLOCK % LANES == 0, "a lane's numbers are the same in blocks as in whole rows");
 
 static float lanes_sum(const float lanes[LANES]) {
     double sum = 0;
@@ -18,39 +16,49 @@ static float lanes_sum(const float lanes[LANES]) {
     return (float)sum;
 }
 
+/* Vectors written out: compilers that choose for themselves take every 16th number into one, and shuffle. */
+enum { VEC = 4, VECS = LANES / VEC };
+typedef float vec __attribute__((vector_size(4 * VEC)));
+typedef float vec_at __attribute__((vector_size(4 * VEC), aligned(4), may_alias));
+#define LOAD(p) (*(const vec_at *)(p))
+
 static void lanes_add(float sum[LANES], const float *x, uint64_t n) {
-    float lanes[LANES];
+    vec lanes[VECS] = {{0}};
     uint64_t c = 0;
-    memcpy(lanes, sum, sizeof lanes);
     for (; c + LANES <= n; c += LANES)
-        for (unsigned lane = 0; lane < LANES; lane++)
-            lanes[lane] += x[c + lane];
+        for (unsigned v = 0; v < VECS; v++)
+            lanes[v] += LOAD(x + c + v * VEC);
+    for (unsigned lane = 0; lane < LANES; lane++)
+        sum[lane] += lanes[lane / VEC][lane % VEC];
     for (; c < n; c++)
-        lanes[c % LANES] += x[c];
-    memcpy(sum, lanes, sizeof lanes);
+        sum[c % LANES] += x[c];
 }
 
 /* (x - middle)^2 */
 static void lanes_add_spread(float sum[LANES], const float *x, uint64_t n, float middle) {
-    float lanes[LANES];
+    vec lanes[VECS] = {{0}};
     uint64_t c = 0;
-    memcpy(lanes, sum, sizeof lanes);
     for (; c + LANES <= n; c += LANES)
-        for (unsigned lane = 0; lane < LANES; lane++)
-            lanes[lane] += (x[c + lane] - middle) * (x[c + lane] - middle);
+        for (unsigned v = 0; v < VECS; v++) {
+            const vec away = LOAD(x + c + v * VEC) - middle;
+            lanes[v] += away * away;
+        }
+    for (unsigned lane = 0; lane < LANES; lane++)
+        sum[lane] += lanes[lane / VEC][lane % VEC];
     for (; c < n; c++)
-        lanes[c % LANES] += (x[c] - middle) * (x[c] - middle);
-    memcpy(sum, lanes, sizeof lanes);
+        sum[c % LANES] += (x[c] - middle) * (x[c] - middle);
 }
 
 /* How many numbers of a row are read at once: all where they are floats in place. */
-static uint64_t step_of(const struct norm *f, struct numbers x) {
-    return x.narrow ? NUMBERS_BLOCK : f->n;
+static uint64_t step_of(const struct norm *f) {
+    const bool weights_copied = !f->weight.at || f->weight.narrow || f->offset != 0;
+    const bool narrow = f->x.narrow || f->bias.narrow || f->y.narrow || f->d_y.narrow || f->d_x.narrow;
+    return narrow || weights_copied ? NUMBERS_BLOCK : f->n;
 }
 
 static float mean_of(const struct norm *f, uint64_t r) {
     float lanes[LANES] = {0}, block[NUMBERS_BLOCK];
-    const uint64_t step = step_of(f, f->x);
+    const uint64_t step = step_of(f);
     for (uint64_t c = 0; c < f->n; c += step) {
         const uint64_t n = units_min(step, f->n - c);
         lanes_add(lanes, numbers_read(f->x, r * f->n + c, n, block), n);
@@ -61,7 +69,7 @@ static float mean_of(const struct norm *f, uint64_t r) {
 /* mean of (x - middle)^2 */
 static float spread_of(const struct norm *f, uint64_t r, float middle) {
     float lanes[LANES] = {0}, block[NUMBERS_BLOCK];
-    const uint64_t step = step_of(f, f->x);
+    const uint64_t step = step_of(f);
     for (uint64_t c = 0; c < f->n; c += step) {
         const uint64_t n = units_min(step, f->n - c);
         lanes_add_spread(lanes, numbers_read(f->x, r * f->n + c, n, block), n, middle);
@@ -71,7 +79,8 @@ static float spread_of(const struct norm *f, uint64_t r, float middle) {
 
 /* What row r is multiplied by, columns [c, c + n): in place, or in block. */
 static const float *weights(const struct norm *f, uint64_t r, uint64_t c, uint64_t n, float *block) {
-    const float *w = f->weight.at ? numbers_read(f->weight, r % f->heads * f->n + c, n, block) : NULL;
+    const uint64_t head = f->heads == 1 ? 0 : r % f->heads;
+    const float *w = f->weight.at ? numbers_read(f->weight, head * f->n + c, n, block) : NULL;
     if (w && f->offset == 0)
         return w;
     for (uint64_t i = 0; i < n; i++)
@@ -96,6 +105,7 @@ static void forward_block(const struct norm *f, uint64_t r, uint64_t c, uint64_t
 
 static void forward_task(void *arg, uint64_t index, unsigned slot) {
     const struct norm *f = arg;
+    const uint64_t step = step_of(f);
     (void)slot;
     for (uint64_t r = index * ROWS; r < units_min(f->rows, (index + 1) * ROWS); r++) {
         const float middle = f->mean ? mean_of(f, r) : 0;
@@ -103,8 +113,8 @@ static void forward_task(void *arg, uint64_t index, unsigned slot) {
         if (f->mean)
             f->mean[r] = middle;
         f->rstd[r] = rstd;
-        for (uint64_t c = 0; c < f->n; c += NUMBERS_BLOCK)
-            forward_block(f, r, c, units_min(NUMBERS_BLOCK, f->n - c), middle, rstd);
+        for (uint64_t c = 0; c < f->n; c += step)
+            forward_block(f, r, c, units_min(step, f->n - c), middle, rstd);
     }
 }
 
@@ -123,25 +133,26 @@ struct row {
 
 static void sums_block(struct row *s, uint64_t from, uint64_t n) {
     const struct norm *f = s->f;
-    float x_block[NUMBERS_BLOCK], w_block[NUMBERS_BLOCK], d_y_block[NUMBERS_BLOCK], plain[LANES], along[LANES];
+    float x_block[NUMBERS_BLOCK], w_block[NUMBERS_BLOCK], d_y_block[NUMBERS_BLOCK];
+    vec plain[VECS] = {{0}}, along[VECS] = {{0}};
     const float *x = numbers_read(f->x, s->r * f->n + from, n, x_block), *w = weights(f, s->r, from, n, w_block);
     const float *d_y = numbers_read(f->d_y, s->r * f->n + from, n, d_y_block);
     const float middle = s->middle, rstd = s->rstd;
     uint64_t c = 0;
-    memcpy(plain, s->plain, sizeof plain);
-    memcpy(along, s->along, sizeof along);
     for (; c + LANES <= n; c += LANES)
-        for (unsigned lane = 0; lane < LANES; lane++) {
-            float g = d_y[c + lane] * w[c + lane];
-            plain[lane] += g;
-            along[lane] += g * ((x[c + lane] - middle) * rstd);
+        for (unsigned v = 0; v < VECS; v++) {
+            const vec g = LOAD(d_y + c + v * VEC) * LOAD(w + c + v * VEC);
+            plain[v] += g;
+            along[v] += g * ((LOAD(x + c + v * VEC) - middle) * rstd);
         }
-    for (; c < n; c++) {
-        plain[c % LANES] += d_y[c] * w[c];
-        along[c % LANES] += d_y[c] * w[c] * ((x[c] - middle) * rstd);
+    for (unsigned lane = 0; lane < LANES; lane++) {
+        s->plain[lane] += plain[lane / VEC][lane % VEC];
+        s->along[lane] += along[lane / VEC][lane % VEC];
     }
-    memcpy(s->plain, plain, sizeof plain);
-    memcpy(s->along, along, sizeof along);
+    for (; c < n; c++) {
+        s->plain[c % LANES] += d_y[c] * w[c];
+        s->along[c % LANES] += d_y[c] * w[c] * ((x[c] - middle) * rstd);
+    }
 }
 
 static void d_x_block(const struct row *s, uint64_t from, uint64_t n) {
@@ -158,15 +169,16 @@ static void d_x_block(const struct row *s, uint64_t from, uint64_t n) {
 
 static void d_x_task(void *arg, uint64_t index, unsigned slot) {
     const struct norm *f = arg;
+    const uint64_t step = step_of(f);
     (void)slot;
     for (uint64_t r = index * ROWS; r < units_min(f->rows, (index + 1) * ROWS); r++) {
         struct row s = {.f = f, .r = r, .middle = f->mean ? f->mean[r] : 0, .rstd = f->rstd[r]};
-        for (uint64_t c = 0; c < f->n; c += NUMBERS_BLOCK)
-            sums_block(&s, c, units_min(NUMBERS_BLOCK, f->n - c));
+        for (uint64_t c = 0; c < f->n; c += step)
+            sums_block(&s, c, units_min(step, f->n - c));
         s.g_mean = f->mean ? lanes_sum(s.plain) / (float)f->n : 0;
         s.gz_mean = lanes_sum(s.along) / (float)f->n;
-        for (uint64_t c = 0; c < f->n; c += NUMBERS_BLOCK)
-            d_x_block(&s, c, units_min(NUMBERS_BLOCK, f->n - c));
+        for (uint64_t c = 0; c < f->n; c += step)
+            d_x_block(&s, c, units_min(step, f->n - c));
     }
 }
 
@@ -192,13 +204,16 @@ static void columns_task(void *arg, uint64_t index, unsigned slot) {
     const uint64_t head = index / t->pieces, from = index % t->pieces * COLUMNS, n = units_min(COLUMNS, f->n - from);
     double weight[COLUMNS] = {0}, bias[COLUMNS] = {0};
     float x_block[COLUMNS], d_y_block[COLUMNS];
+    const struct numbers xs = f->x, d_ys = f->d_y; /* copies: for all a compiler knows, to widen might change *f */
+    const float *mean = f->mean, *rstd = f->rstd;
+    const uint64_t rows = f->rows, width = f->n, heads = t->heads;
     (void)slot;
-    for (uint64_t r = head; r < f->rows; r += t->heads) {
-        const float *x = numbers_read(f->x, r * f->n + from, n, x_block);
-        const float *d_y = numbers_read(f->d_y, r * f->n + from, n, d_y_block);
-        const float middle = f->mean ? f->mean[r] : 0, rstd = f->rstd[r];
+    for (uint64_t r = head; r < rows; r += heads) {
+        const float *x = numbers_read(xs, r * width + from, n, x_block);
+        const float *d_y = numbers_read(d_ys, r * width + from, n, d_y_block);
+        const float middle = mean ? mean[r] : 0, scale = rstd[r];
         for (uint64_t c = 0; c < n; c++) {
-            weight[c] += d_y[c] * ((x[c] - middle) * rstd);
+            weight[c] += d_y[c] * ((x[c] - middle) * scale);
             bias[c] += d_y[c];
         }
     }

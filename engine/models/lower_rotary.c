@@ -91,12 +91,12 @@ uint32_t lower_rotary(struct lowering *l, const char *name, uint32_t x, uint64_t
     const struct model *m = l->m;
     const bool near = m->rope_near.theta > 0 && lower_windowed(l);
     const struct model_rope *r = near ? &m->rope_near : &m->rope;
-    const uint64_t dim = model_rotary_dim(m);
+    const uint64_t dim = model_rotary_dim(m, l->head_dim);
     if (m->positions != MODEL_ROTARY || x == GRAPH_NONE)
         return x;
     if (!l->rope[near].frequencies) {
         /* No pair turns: the whole head is given, and stands still. */
-        float *f = arena_new(l->g->arena, float, (dim ? dim : m->head_dim) / 2, l->why);
+        float *f = arena_new(l->g->arena, float, (dim ? dim : l->head_dim) / 2, l->why);
         if (!f)
             return GRAPH_NONE;
         rules[r->scaling](m, r, dim, f);

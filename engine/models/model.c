@@ -126,8 +126,8 @@ bool model_check(const struct model *m, struct problem *why) {
     return true;
 }
 
-uint64_t model_rotary_dim(const struct model *m) {
-    const uint64_t whole = m->latent.kv_rank ? m->latent.rope_dim : m->head_dim;
+uint64_t model_rotary_dim(const struct model *m, uint64_t head_dim) {
+    const uint64_t whole = m->latent.kv_rank ? m->latent.rope_dim : head_dim;
     const double share = m->rotary_share > 0 && m->rotary_share < 1 ? m->rotary_share : 1;
     const uint64_t dim = m->rotary_dim ? m->rotary_dim : (uint64_t)((double)whole * share);
     return (dim < whole ? dim : whole) & ~(uint64_t)1;
@@ -139,7 +139,7 @@ double model_rope_magnitude(double factor, double magnitude) {
 
 bool model_runs(const struct model *m, struct problem *why) {
     const char *missing = m->missing;
-    if (!missing && m->positions == MODEL_ROTARY && model_rotary_dim(m) == 0)
+    if (!missing && m->positions == MODEL_ROTARY && model_rotary_dim(m, m->head_dim) == 0)
         missing = "a model whose heads are too narrow to turn";
     if (!missing && m->logit_scale > 0 && m->logit_scale != 1)
         missing = "a scale of the logits"; /* the loss has none */

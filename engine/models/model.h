@@ -173,8 +173,8 @@ PROBLEM_MUST_CHECK bool model_check(const struct model *m, struct problem *why);
 /* Whether its arithmetic is known to the ops, beside their shapes: "/model" and what is missing. Ops refuse what they
  * cannot do themselves. */
 PROBLEM_MUST_CHECK bool model_runs(const struct model *m, struct problem *why);
-/* Numbers of a head that turn by position; even. */
-uint64_t model_rotary_dim(const struct model *m);
+/* Numbers that turn by position, of a head so wide (of latent.rope_dim, where there is one); even. */
+uint64_t model_rotary_dim(const struct model *m, uint64_t head_dim);
 /* Of cosine and sine, by MODEL_ROPE_YARN's rule for a factor. */
 double model_rope_magnitude(double factor, double magnitude);
 /* Of the graph: an encoder-decoder's are both stacks', the encoder's first. */

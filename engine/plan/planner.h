@@ -29,6 +29,7 @@ struct strategy {
     struct selection selection;          /* selective */
     const struct strategy_layer *layers; /* custom: one per layer of the graph */
     uint64_t n_layers;
+    uint64_t loss_chunk; /* workload.loss_chunk, for whoever lowers: the graph depends on it, groups do not */
 };
 
 /* What a strategy takes, for readers of requests and for GET /v1/strategies. */

@@ -17,9 +17,9 @@ done <"$dir/commands"
 # Its tensors: name, extent, steps that free it, category, as often as there are numbers of steps.
 grep -o '"do":"[a-z]*","of":"[^"]*"' "$dir/plan.json" | awk -F'"' '{print NR - 1, $4, $8}' >"$dir/steps"
 grep -o '"name":"[^"]*","bytes":[0-9]*,"category":"[a-z_]*"},\?' "$dir/plan.json" | awk -F'[":,]+' '{print $3, $5, $7}' >"$dir/alive"
-awk 'FNR == NR {if ($2 == "free") freed[$3] = $1; next}
+awk 'FNR == NR {if ($2 == "free") freed[$3] = $1; if ($2 == "grad" && $3 == "loss") freed["workspace"] = $1; next}
   {name = $1; sub(/^[0-9]+\./, "", name); print name, $2, ($1 in freed) ? freed[$1] : "end", $3}' "$dir/steps" "$dir/alive" | sort >"$dir/there"
-grep '^| `.* | saved_activations |$\|^| `.* | inputs_outputs |$\|^| `.* | activation_gradients |$' "$page" | tr -d '`' >"$dir/rows"
+grep '^| `.* | saved_activations |$\|^| `.* | inputs_outputs |$\|^| `.* | activation_gradients |$\|^| `.* | workspace |$' "$page" | tr -d '`' >"$dir/rows"
 awk -F' *[|] *' '{n = split($7, freed, ", "); for (i = 1; i <= n; i++) print $2, $5, freed[i], $8}' "$dir/rows" | sort >"$dir/said"
 check "the page's tensors are those alive at the peak" diff "$dir/said" "$dir/there"
 check "exact bytes are 4 times the shape, extents the next multiple of 64" awk -F' *[|] *' '
@@ -29,7 +29,7 @@ check "they are made where the page says" awk -F' *[|] *' '
   {n = split($6, made, ", ")
    for (i = 1; i <= n; i++) {
      op = n > 1 ? i - 1 "." $2 : $2
-     if (op ~ /^d\(/) {if (made[i] != at["grad", "loss"]) exit 1; continue}
+     if (op ~ /^d\(|^workspace/) {if (made[i] != at["grad", "loss"]) exit 1; continue}
      while (!(("run", op) in at) && sub(/\.[a-z_]+$/, "", op));
      if (made[i] != (("run", op) in at ? at["run", op] : 0)) {print $2, op, made[i]; exit 1}}}' "$dir/steps" "$dir/rows"
 same "extents sum to the live peak" "$(field "$dir/plan.json" /live_peak_bytes)" \
