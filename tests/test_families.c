@@ -131,17 +131,8 @@ Test(families, what_has_no_kernel_is_refused_by_name) {
         unsigned n;
         const char *says;
     } rows[] = {
-        {{.kind = OP_ATTENTION,
-          .attention = {.kernel = attn_table, .layout = ATTN_ROWS_FIRST, .heads = 2, .kv_heads = 2}},
-         {{1, 4, 8}, {1, 4, 8}, {1, 4, 6}},
-         3,
-         "head size"},
-        {{.kind = OP_ATTENTION,
-          .attention = {.kernel = attn_table, .layout = ATTN_ROWS_FIRST, .heads = 2, .kv_heads = 2}},
-         {{1, 4, 8}, {1, 4, 8}, {1, 4, 8}, {2, 4, 4}},
-         4,
-         "a gradient"},
         {{.kind = OP_ROTARY}, {{1, 4, 8}}, 1, "rotary"},
+        {{.kind = OP_ROTARY, .rotary = {.heads = 2}}, {{1, 4, 8}}, 1, "frequencies"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct arena a;
