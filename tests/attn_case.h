@@ -58,8 +58,7 @@ static inline float *attn_random(uint64_t n, uint64_t seed, float deviation) {
 /* Sizes, then random tensors; the mask is open, scale 1 / sqrt(d), no dropout. */
 static inline struct attn_case attn_case_new(uint64_t batch, uint64_t heads, uint64_t kv_heads, uint64_t n_q,
                                              uint64_t n_k, uint64_t d) {
-    struct attn_case c = {
-        .s = {.batch = batch, .heads = heads, .kv_heads = kv_heads, .n_q = n_q, .n_k = n_k, .d = d}};
+    struct attn_case c = {.s = {.batch = batch, .heads = heads, .kv_heads = kv_heads, .n_q = n_q, .n_k = n_k, .d = d}};
     c.s = attn_contiguous(&c.s);
     c.m = (struct attn_mask){.behind = ATTN_FAR, .ahead = ATTN_FAR};
     c.scale = (float)(1 / sqrt((double)d));
