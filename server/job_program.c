@@ -85,7 +85,7 @@ static bool consider(const struct job *job, const struct job_computation *comput
     struct arena scratch;
     struct job_context own = *c;
     struct job_program p = {.n_feeds = 0};
-    arena_init(&scratch, 0);
+    arena_init(&scratch, c->arena->limit_bytes);
     own.arena = &scratch;
     bool ok = computation->build(job->spec, candidate, &own, &p, why);
     if (ok)

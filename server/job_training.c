@@ -4,10 +4,14 @@
 #include <math.h>
 #include <string.h>
 
+#include "engine/base/units.h"
 #include "engine/exec/exec.h"
 
 /* What `auto` tries where whole logits do not fit: so few tokens at once that their logits are a small thing. */
 #define AUTOMATIC_CHUNK 512u
+
+/* What `auto` plans in all, candidates times layers: about a second. Deeper models get fewer candidates. */
+#define AUTOMATIC_LAYERS 8192u
 
 /* Candidates of build beyond the list of `auto`. */
 enum { OWN = 2 * PLAN_CANDIDATES_MAX, COMPARE };
@@ -87,6 +91,16 @@ static bool workload_read(const struct wire_value *request, struct arena *a, str
     return true;
 }
 
+/* Every so many of the list, and every_layer, which needs least. */
+static unsigned thin_out(struct plan_candidate *list, unsigned n, uint64_t layers) {
+    const uint64_t every = units_ceil_div(n * layers, AUTOMATIC_LAYERS);
+    unsigned kept = 0;
+    for (unsigned i = 0; i < n; i++)
+        if (i % every == 0 || list[i].strategy.planner == &planner_every_layer)
+            list[kept++] = list[i];
+    return kept;
+}
+
 static bool strategies_read(const struct wire_value *request, struct arena *a, struct training_spec *spec,
                             struct problem *why) {
     struct wire_value v;
@@ -100,7 +114,7 @@ static bool strategies_read(const struct wire_value *request, struct arena *a, s
         if (!spec->candidates || !plan_candidates_make(layers, 0, a, spec->candidates, &n, why) ||
             !plan_candidates_make(layers, AUTOMATIC_CHUNK, a, spec->candidates + n, &chunked, why))
             return false;
-        spec->n_candidates = n + chunked;
+        spec->n_candidates = thin_out(spec->candidates, n + chunked, layers);
     }
     spec->compared = wire_get(request, "compare_with", &v);
     return !spec->compared || wire_strategy_read(&v, false, a, &spec->compare, why);
@@ -144,8 +158,10 @@ static bool build(const void *from, unsigned candidate, const struct job_context
     struct workload w = spec->w.workload;
     w.threads = c->threads;
     w.loss_chunk = strategy.loss_chunk;
-    if (!model_lower(&w, c->arena, &p->graph, why))
+    if (!model_lower(&w, c->arena, &p->graph, why)) {
+        why->where[0] = '\0'; /* an op's own name for what is too large: it was read, so it is the whole */
         return problem_nest(why, "/workload");
+    }
     if (!planner_plan(&p->graph, &strategy, c->arena, &p->plan, why))
         return planner_problem(candidate, why);
     p->strategy = listed ? listed->json : named->json;
