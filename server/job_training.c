@@ -22,12 +22,17 @@ static const struct {
     const char *name;
     size_t offset;
     double least, most;
-} rule_fields[] = {{"learning_rate", offsetof(struct update_rule, rate), 0, 1e6},
-                   {"beta1", offsetof(struct update_rule, beta1), 0, 1},
-                   {"beta2", offsetof(struct update_rule, beta2), 0, 1},
-                   {"epsilon", offsetof(struct update_rule, epsilon), 0, 1},
-                   {"weight_decay", offsetof(struct update_rule, decay), 0, 1e6},
-                   {"momentum", offsetof(struct update_rule, momentum), 0, 1}};
+    bool general; /* of every optimizer; the others of those whose rule has one */
+} rule_fields[] = {{"learning_rate", offsetof(struct update_rule, rate), 0, 1e6, true},
+                   {"beta1", offsetof(struct update_rule, beta1), 0, 1, false},
+                   {"beta2", offsetof(struct update_rule, beta2), 0, 1, false},
+                   {"epsilon", offsetof(struct update_rule, epsilon), 0, 1, false},
+                   {"weight_decay", offsetof(struct update_rule, decay), 0, 1e6, true},
+                   {"momentum", offsetof(struct update_rule, momentum), 0, 1, false}};
+
+static bool useless(const struct wire_value *v, const struct optimizer *o, struct problem *why) {
+    return wire_fail(v, why, PROBLEM_UNSUPPORTED, "has no use where the optimizer is %s", o->name);
+}
 
 /* Of the optimizer, where it takes a step. */
 static bool rule_read(const struct wire_value *request, const struct optimizer *o, struct training_spec *spec,
@@ -39,8 +44,8 @@ static bool rule_read(const struct wire_value *request, const struct optimizer *
         double value;
         if (!wire_get(request, rule_fields[i].name, &v))
             continue;
-        if (!o->steps)
-            return wire_fail(&v, why, PROBLEM_UNSUPPORTED, "has no use where the optimizer is none");
+        if (!o->steps || (!rule_fields[i].general && *to == 0))
+            return useless(&v, o, why);
         if (!wire_real(&v, rule_fields[i].least, rule_fields[i].most, &value, why))
             return false;
         *to = (float)value;
@@ -48,7 +53,7 @@ static bool rule_read(const struct wire_value *request, const struct optimizer *
             return wire_fail(&v, why, PROBLEM_LIMIT, "must be less than 1");
     }
     if (wire_get(request, "clip_norm", &v) && !o->steps)
-        return wire_fail(&v, why, PROBLEM_UNSUPPORTED, "has no use where the optimizer is none");
+        return useless(&v, o, why);
     return wire_real_of(request, "clip_norm", 0, 1e30, &spec->clip_norm, why);
 }
 
@@ -174,6 +179,9 @@ static bool runs(struct training_spec *spec, const struct graph *g, struct arena
     if (o->steps && !o->update)
         return problem_set(why, PROBLEM_UNSUPPORTED, "/workload/optimizer", "is %s, which is planned and not run yet",
                            o->name);
+    if (spec->w.workload.dtype == DTYPE_FLOAT16)
+        return problem_set(why, PROBLEM_UNSUPPORTED, "/workload/dtype",
+                           "is float16, which is planned and not run yet: float32 and bfloat16 are");
     if (!model_runs(&spec->w.workload.model, why) || !exec_runs(g, why))
         return problem_nest(why, "/workload");
     return job_training_data_check(&spec->data, g, why) &&
