@@ -173,6 +173,17 @@ static bool build(const void *from, unsigned candidate, const struct job_context
     return true;
 }
 
+/* A job's tensors are fetched as one file. */
+static bool outputs_check(const struct training_spec *spec, const struct graph *g, struct problem *why) {
+    uint32_t n = 0;
+    for (uint32_t t = 0; t < g->n_tensors; t++)
+        if (g->tensors[t].role == TENSOR_PARAMETER)
+            n += !!(spec->outputs & TRAINING_WEIGHTS) + !!(spec->outputs & TRAINING_INITIAL_WEIGHTS) +
+                 (spec->outputs & TRAINING_GRADIENTS && g->tensors[t].needs_grad);
+    return n <= TENSOR_FILE_ENTRIES_MAX ||
+           problem_set(why, PROBLEM_LIMIT, "/outputs", "are %u tensors; the most is %u", n, TENSOR_FILE_ENTRIES_MAX);
+}
+
 /* What is planned is to be run, on what is given. */
 static bool runs(struct training_spec *spec, const struct graph *g, struct arena *a, struct problem *why) {
     const struct optimizer *o = spec->w.workload.optimizer;
@@ -184,7 +195,7 @@ static bool runs(struct training_spec *spec, const struct graph *g, struct arena
                            "is float16, which is planned and not run yet: float32 and bfloat16 are");
     if (!model_runs(&spec->w.workload.model, why) || !exec_runs(g, why))
         return problem_nest(why, "/workload");
-    return job_training_data_check(&spec->data, g, why) &&
+    return job_training_data_check(&spec->data, g, why) && outputs_check(spec, g, why) &&
            job_training_weights_map(&spec->weights, g, spec->w.model.type, a, why);
 }
 

@@ -149,6 +149,8 @@ static bool files_write(struct training *t, struct trained *out, const char *gro
     for (uint32_t p = 0; p < g->n_tensors; p++) {
         if (!is_parameter(g, p, gradients))
             continue;
+        if (cancelled(t))
+            return problem_set(why, PROBLEM_CANCELLED, "", "cancelled while its outputs were written");
         struct job_file *file = &out->files[out->n_files];
         *file = (struct job_file){.group = group,
                                   .name = job_training_parameter_name(g, p, t->c->arena, why),
