@@ -139,7 +139,7 @@ def header_faults(document, declared, headers):
     for name, header in declared.items():
         header = document.resolve(header)
         if name.lower() in headers:
-            value = text_value(header["schema"], headers[name.lower()])
+            value = text_value(document.resolve(header["schema"]), headers[name.lower()])
             yield from document.faults(header["schema"], value, "header " + name)
         elif header.get("required"):
             yield "header %s is not there" % name
@@ -171,7 +171,7 @@ def question_faults(document, item, operation, e):
     for name, value in query.items():
         if name in known:
             schema = known[name]["schema"]
-            yield from document.faults(schema, text_value(schema, value), "parameter " + name)
+            yield from document.faults(schema, text_value(document.resolve(schema), value), "parameter " + name)
         else:
             yield "parameter %s is taken, but not declared" % name
     for name in known.keys() - query.keys():
