@@ -2,7 +2,7 @@
  * steps here: weights mapped from the recorded files, one step under each attention kernel, the loss and every gradient
  * held to the recorded ones.
  *
- * Bounds: the loss within 1e-6 of itself, from PyTorch's in float32 and in float64; gradients within 2e-5 of S, the
+ * Bounds: the loss within 1e-6 of itself, from PyTorch's in float32 and in float64; gradients within 5e-6 of S, the
  * largest there is in the model. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -215,7 +215,7 @@ static void gradients_check(const struct recorded *r, const struct exec *e) {
             cr_assert(c.own, "%s: %s has no gradient", r->name, r->g.tensors[t].name);
             slices_visit(r, t, "grad.", compare, &c);
         }
-    cr_assert(c.largest > 0 && c.worst <= 2e-5 * c.largest, "%s: %s: %g of %g", r->name, c.where, c.worst, c.largest);
+    cr_assert(c.largest > 0 && c.worst <= 5e-6 * c.largest, "%s: %s: %g of %g", r->name, c.where, c.worst, c.largest);
 }
 
 static void step_check(const char *name, const struct attn_kernel *kernel, const struct planner *planner,
