@@ -1,5 +1,5 @@
 # rematd. `make` builds bin/rematd and bin/rematctl; `make demo` and `make test` do everything on a fresh machine.
-#   make run | demo | test [SUITE=name] [V=1] | check | house | bench | bench-http | fuzz | fmt | install [PREFIX=] | image | clean
+#   make run | demo | test [SUITE=name] [V=1] | check | check-full [SUITE=name] | house | bench | bench-http | fuzz | fmt | install [PREFIX=] | image | clean
 # VARIANT=plain|asan|tsan picks a build; objects live in build/VARIANT.
 
 VARIANT ?= plain
@@ -32,7 +32,7 @@ LAWS   := $(wildcard tests/laws_*.c)
 TESTS  := $(wildcard tests/test_*.c tests/support*.c) $(LAWS) $(if $(filter tsan,$(VARIANT)),tests/tsan/main.c)
 obj     = $(patsubst %.c,$(B)/%.o,$(1))
 
-.PHONY: all run demo test check house bench bench-http fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters record-training
+.PHONY: all run demo test check check-full house bench bench-http fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters record-training
 
 all: bin/rematd bin/rematctl
 
@@ -93,7 +93,11 @@ e2e: all $(B)/libremat.a $(B)/libremat.so.0
 check: test house
 	@$(MAKE) -s -j2 VARIANT=asan units
 	@$(MAKE) -s -j2 VARIANT=tsan units
-	@REMATD_TESTS_LONG=1 $(MAKE) -s units
+	@$(MAKE) -s check-full
+
+# The suites in their long form: every combination of settings of a training step, deep models, many more plans.
+check-full:
+	@REMATD_TESTS_LONG=1 $(MAKE) -s -j2 units
 
 house:
 	@tests/house.sh

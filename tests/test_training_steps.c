@@ -60,6 +60,35 @@ Test(training, four_microbatches_are_a_batch_of_four) {
     }
 }
 
+/* Gradients do not add up over steps: what is left of the second is what it is alone. */
+Test(training, a_step_begins_from_nothing) {
+    struct subject s;
+    struct support_trained two;
+    struct support_session alone;
+    struct train_step step;
+    struct problem why = {0};
+    struct workload w = support_workload_tiny(&support_models[1]);
+    w.gradient_accumulation = 2;
+    subject_make(&s, &w, &planner_every_layer);
+    const struct support_training t = {.w = &s.w, .steps = 2};
+    support_train(&t, &s.plan, &two);
+    support_session_open(&alone, &t, &s.plan);
+    alone.microbatch = 2;
+    cr_assert(train_step(&alone.train, &step, &why), "%s", why.detail);
+    cr_assert(step.loss == two.losses[1] && step.loss != two.losses[0]);
+    const unsigned char *gradients = two.kept[1];
+    for (uint32_t p = 0; p < s.g.n_tensors; p++)
+        if (is_trained(&s.g, p)) {
+            const uint64_t bytes = s.g.tensors[p].bytes;
+            cr_assert_eq(memcmp(gradients, exec_value(alone.exec, s.g.n_tensors + p), bytes), 0, "%s",
+                         s.g.tensors[p].name);
+            gradients += bytes;
+        }
+    support_session_close(&alone);
+    support_trained_free(&two);
+    arena_free(&s.arena);
+}
+
 /* ---- updates ---- */
 
 /* A weight as the formulas have it. */
