@@ -1,5 +1,9 @@
 # rematd. `make` builds bin/rematd and bin/rematctl; `make demo` and `make test` do everything on a fresh machine.
+<<<<<<< HEAD
 #   make run | demo | gpt2 | test [SUITE=name] [V=1] | check | house | bench | bench-http | bench-step | bench-ops | fuzz | fmt | install [PREFIX=] | image | clean
+=======
+#   make run | demo | test [SUITE=name] [V=1] | check | check-full [SUITE=name] | house | bench | bench-http | fuzz | fmt | install [PREFIX=] | image | clean
+>>>>>>> proof
 # VARIANT=plain|asan|tsan picks a build; objects live in build/VARIANT.
 
 VARIANT ?= plain
@@ -32,7 +36,11 @@ LAWS   := $(wildcard tests/laws_*.c)
 TESTS  := $(wildcard tests/test_*.c tests/support*.c) $(LAWS) $(if $(filter tsan,$(VARIANT)),tests/tsan/main.c)
 obj     = $(patsubst %.c,$(B)/%.o,$(1))
 
+<<<<<<< HEAD
 .PHONY: all run demo gpt2 test check house bench bench-http bench-step bench-ops fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters record-training
+=======
+.PHONY: all run demo test check check-full house bench bench-http fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters record-training
+>>>>>>> proof
 
 all: bin/rematd bin/rematctl
 
@@ -98,7 +106,11 @@ e2e: all $(B)/libremat.a $(B)/libremat.so.0
 check: test house
 	@$(MAKE) -s -j2 VARIANT=asan units
 	@$(MAKE) -s -j2 VARIANT=tsan units
-	@REMATD_TESTS_LONG=1 $(MAKE) -s units
+	@$(MAKE) -s check-full
+
+# The suites in their long form: every combination of settings of a training step, deep models, many more plans.
+check-full:
+	@REMATD_TESTS_LONG=1 $(MAKE) -s -j2 units
 
 house:
 	@tests/house.sh
