@@ -1,9 +1,5 @@
 # rematd. `make` builds bin/rematd and bin/rematctl; `make demo` and `make test` do everything on a fresh machine.
-<<<<<<< HEAD
-#   make run | demo | gpt2 | test [SUITE=name] [V=1] | check | house | bench | bench-http | bench-step | bench-ops | fuzz | fmt | install [PREFIX=] | image | clean
-=======
-#   make run | demo | test [SUITE=name] [V=1] | check | check-full [SUITE=name] | house | bench | bench-http | fuzz | fmt | install [PREFIX=] | image | clean
->>>>>>> proof
+#   make run | demo | gpt2 | test [SUITE=name] [V=1] | check | check-full [SUITE=name] | house | bench | bench-http | bench-step | bench-ops | fuzz | fmt | install [PREFIX=] | image | clean
 # VARIANT=plain|asan|tsan picks a build; objects live in build/VARIANT.
 
 VARIANT ?= plain
@@ -36,11 +32,7 @@ LAWS   := $(wildcard tests/laws_*.c)
 TESTS  := $(wildcard tests/test_*.c tests/support*.c) $(LAWS) $(if $(filter tsan,$(VARIANT)),tests/tsan/main.c)
 obj     = $(patsubst %.c,$(B)/%.o,$(1))
 
-<<<<<<< HEAD
-.PHONY: all run demo gpt2 test check house bench bench-http bench-step bench-ops fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters record-training
-=======
-.PHONY: all run demo test check check-full house bench bench-http fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters record-training
->>>>>>> proof
+.PHONY: all run demo gpt2 test check check-full house bench bench-http bench-step bench-ops fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters record-training
 
 all: bin/rematd bin/rematctl
 
