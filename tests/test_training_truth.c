@@ -290,7 +290,7 @@ static void upload_check(struct recorded *r, struct blob_store *blobs) {
     const int fd = blob_read_open(blobs, digest, &bytes, &why);
     cr_assert(fd >= 0 && tensor_file_read(fd, bytes, &r->a, &w.file, &why), "%s", why.detail);
     close(fd);
-    cr_assert(training_weights_map(&w, &r->g, r->model.type, &r->a, &why), "%s: %s", r->name, why.detail);
+    cr_assert(job_training_weights_map(&w, &r->g, r->model.type, &r->a, &why), "%s: %s", r->name, why.detail);
     for (uint32_t t = 0; t < r->g.n_tensors; t++) {
         const struct tensor *p = &r->g.tensors[t];
         if (p->role != TENSOR_PARAMETER)
@@ -298,7 +298,7 @@ static void upload_check(struct recorded *r, struct blob_store *blobs) {
         float *expected = malloc(p->bytes), *have = malloc(p->bytes);
         cr_assert(expected && have);
         slices_visit(r, t, "", put, expected);
-        cr_assert(training_weights_fill(&w, &r->g, t, blobs, have, &why), "%s", why.detail);
+        cr_assert(job_training_weights_fill(&w, &r->g, t, blobs, have, &why), "%s", why.detail);
         cr_assert_eq(memcmp(have, expected, p->bytes), 0, "%s: %s", r->name, p->name);
         free(expected);
         free(have);
