@@ -1,5 +1,5 @@
 # rematd. `make` builds bin/rematd and bin/rematctl; `make demo` and `make test` do everything on a fresh machine.
-#   make run | demo | test [SUITE=name] [V=1] | check | house | bench | bench-http | fuzz | fmt | install [PREFIX=] | image | clean
+#   make run | demo | gpt2 | test [SUITE=name] [V=1] | check | house | bench | bench-http | bench-step | fuzz | fmt | install [PREFIX=] | image | clean
 # VARIANT=plain|asan|tsan picks a build; objects live in build/VARIANT.
 
 VARIANT ?= plain
@@ -32,7 +32,7 @@ LAWS   := $(wildcard tests/laws_*.c)
 TESTS  := $(wildcard tests/test_*.c tests/support*.c) $(LAWS) $(if $(filter tsan,$(VARIANT)),tests/tsan/main.c)
 obj     = $(patsubst %.c,$(B)/%.o,$(1))
 
-.PHONY: all run demo test check house bench bench-http fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters record-training
+.PHONY: all run demo gpt2 test check house bench bench-http bench-step fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters record-training
 
 all: bin/rematd bin/rematctl
 
@@ -78,6 +78,11 @@ demo: deps
 	@$(MAKE) -s -j2 all
 	@clients/demo.sh
 
+# GPT-2 small, trained for real under five strategies: the table of the README. Takes a minute or two and 4 GB.
+gpt2: deps
+	@$(MAKE) -s -j2 all
+	@clients/gpt2.sh
+
 # Every suite, then the daemon end to end. With SUITE, that suite alone.
 test: deps
 	@$(MAKE) -s -j2 all units
@@ -111,6 +116,12 @@ $(B)/bench/idle_http: $(B)/tests/bench/idle_http.o
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(SERVER_L)
 bench-http: all $(B)/bench/idle_http
 	@tests/bench/http.sh $(B)/bench/idle_http $(ROUNDS) $(SECONDS_EACH)
+
+# A training step of GPT-2 small in PyTorch, and its ops one by one beside ours. STEP= narrows it: STEP='--seq 512'.
+bench-step: $(B)/bench/bench_linear $(B)/bench/bench_ops
+	@for t in 1 2; do $(B)/bench/bench_linear $$t; $(B)/bench/bench_ops $$t; \
+	  OMP_NUM_THREADS=$$t OMP_WAIT_POLICY=PASSIVE tests/bench/step.sh ops_torch.py || exit 1; done
+	@tests/bench/step.sh $(STEP)
 
 fuzz:
 	@tests/fuzz/run.sh $(SECONDS_EACH)

@@ -5,8 +5,7 @@
 
 #include "server/wire_tensor.h"
 
-const struct job_kind *const job_table[] = {&job_attention, &job_sequential, &job_memory_savings, &job_training,
-                                             NULL};
+const struct job_kind *const job_table[] = {&job_attention, &job_sequential, &job_memory_savings, &job_training, NULL};
 
 const struct job_kind *job_kind_find(const char *name) {
     for (unsigned i = 0; job_table[i]; i++)

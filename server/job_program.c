@@ -53,7 +53,7 @@ bool job_admit(struct job *job, uint64_t peak_bytes, const struct job_context *c
 struct choice {
     bool found;
     unsigned candidate;        /* the best */
-    uint64_t flops;            /* in all */
+    uint64_t flops;            /* that it is chosen by */
     uint64_t least_peak_bytes; /* of all candidates */
     bool over_budget, over_limit;
 };
@@ -63,10 +63,10 @@ static bool fits_limit(uint64_t peak_bytes, const struct job_context *c) {
     return units_add(peak_bytes, WITNESS_OUTSIDE_BYTES, &with_outside) && with_outside <= c->memory_limit_bytes;
 }
 
-/* Fastest: fewest FLOPs in all; among equals the first of the table. */
 static void weigh(const struct job_computation *computation, unsigned candidate, const struct plan *plan,
                   const struct job_context *c, struct choice *choice) {
-    const uint64_t flops = plan->forward_flops + plan->backward_flops + plan->recompute_flops;
+    const uint64_t ops = computation->ops_differ ? plan->forward_flops + plan->backward_flops : 0;
+    const uint64_t flops = plan->recompute_flops + ops;
     choice->least_peak_bytes = units_min(choice->least_peak_bytes, plan->peak_bytes);
     if (computation->budget_bytes && plan->peak_bytes > computation->budget_bytes)
         choice->over_budget = true;

@@ -46,13 +46,16 @@ struct job_feed *job_program_feed(struct job_program *p, uint32_t value, const s
                                   const char *group, const char *name);
 struct job_yield *job_program_yield(struct job_program *p, uint32_t value, const char *group, const char *name);
 
-/* Candidates are numbers that `build` knows; among equals the first is taken. */
+/* Candidates are numbers that `build` knows. Of those that fit, the one that recomputes least is taken; among equals
+ * the first. Where the ops themselves differ in one arithmetic (a chunked loss makes its logits twice), their FLOPs
+ * count too. */
 struct job_computation {
     bool (*build)(const void *spec, unsigned candidate, const struct job_context *c, struct job_program *p,
                   struct problem *why);
     const unsigned *candidates;
     unsigned n_candidates;
-    bool automatic;        /* the client asked for the fastest that fits */
+    bool automatic; /* the client asked for the fastest that fits */
+    bool ops_differ;
     int compare_candidate; /* < 0: none */
     uint64_t budget_bytes; /* 0: none */
     bool witness;          /* fill and scan the slab */

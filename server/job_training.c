@@ -122,8 +122,9 @@ static bool read(struct job *job, const struct wire_value *request, const struct
            wire_uint_of(request, "steps", 1, TRAINING_STEPS_MAX, &spec->steps, why) &&
            wire_bool_of(request, "witness", &spec->witness, why) && workload_read(request, c->arena, spec, why) &&
            strategies_read(request, c->arena, spec, why) && rule_read(request, spec->w.workload.optimizer, spec, why) &&
-           outputs_read(request, &spec->outputs, why) && training_weights_read(job, request, c, &spec->weights, why) &&
-           training_data_read(job, request, c, &spec->w.workload, spec->seed, &spec->data, why);
+           outputs_read(request, &spec->outputs, why) &&
+           job_training_weights_read(job, request, c, &spec->weights, why) &&
+           job_training_data_read(job, request, c, &spec->w.workload, spec->seed, &spec->data, why);
 }
 
 /* ---- planning ---- */
@@ -159,8 +160,8 @@ static bool runs(struct training_spec *spec, const struct graph *g, struct arena
                            o->name);
     if (!model_runs(&spec->w.workload.model, why) || !exec_runs(g, why))
         return problem_nest(why, "/workload");
-    return training_data_check(&spec->data, g, why) &&
-           training_weights_map(&spec->weights, g, spec->w.model.type, a, why);
+    return job_training_data_check(&spec->data, g, why) &&
+           job_training_weights_map(&spec->weights, g, spec->w.model.type, a, why);
 }
 
 static bool plan(struct job *job, const struct job_context *c, struct problem *why) {
@@ -173,6 +174,7 @@ static bool plan(struct job *job, const struct job_context *c, struct problem *w
                                                     .candidates = candidates,
                                                     .n_candidates = spec->n_candidates ? spec->n_candidates : 1,
                                                     .automatic = spec->own.automatic,
+                                                    .ops_differ = true,
                                                     .compare_candidate = spec->compared ? COMPARE : -1,
                                                     .budget_bytes = spec->budget_bytes,
                                                     .witness = spec->witness},
@@ -185,4 +187,4 @@ const struct job_kind job_training = {.name = "training_step",
                                       .description = "steps of training a transformer, under any strategy",
                                       .read = read,
                                       .plan = plan,
-                                      .run = training_run};
+                                      .run = job_training_run};

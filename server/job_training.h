@@ -33,7 +33,7 @@ struct training_spec {
 };
 
 /* The kind's run; job->program is a struct job_pair, job->spec a struct training_spec. */
-PROBLEM_MUST_CHECK bool training_run(const struct job *job, const struct job_context *c, struct job_run *run,
-                                     struct problem *why);
+PROBLEM_MUST_CHECK bool job_training_run(const struct job *job, const struct job_context *c, struct job_run *run,
+                                         struct problem *why);
 
 #endif

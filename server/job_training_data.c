@@ -211,8 +211,8 @@ static bool text_read(struct reading *r, const struct wire_value *v, struct prob
     return rows->text && rows_set(v, rows, TRAINING_TOKENS, r->w, why);
 }
 
-bool training_data_read(struct job *job, const struct wire_value *request, const struct job_context *c,
-                        const struct workload *w, uint64_t seed, struct training_data *out, struct problem *why) {
+bool job_training_data_read(struct job *job, const struct wire_value *request, const struct job_context *c,
+                            const struct workload *w, uint64_t seed, struct training_data *out, struct problem *why) {
     const char *fields[TRAINING_INPUTS + 1] = {NULL};
     struct reading r = {job, c, w, out};
     struct wire_value v, list;
@@ -251,7 +251,7 @@ static bool numbers_check(const struct training_rows *rows, const struct tensor 
     return problem_nest(why, "/inputs/%s", t->name);
 }
 
-bool training_data_check(const struct training_data *d, const struct graph *g, struct problem *why) {
+bool job_training_data_check(const struct training_data *d, const struct graph *g, struct problem *why) {
     for (uint32_t t = 0; t < g->n_tensors; t++)
         for (unsigned i = 0; g->tensors[t].role == TENSOR_INPUT && i < TRAINING_INPUTS; i++)
             if (!inputs[i].ids && strcmp(inputs[i].name, g->tensors[t].name) == 0 &&
@@ -400,8 +400,8 @@ static bool sound_fill(const struct filling *f, void *dst, struct problem *why) 
     return numbers_fill(f, TRAINING_SOUND, dst, why);
 }
 
-bool training_data_fill(const struct training_data *d, struct blob_store *blobs, const struct tensor *t, uint64_t row,
-                        void *dst, struct problem *why) {
+bool job_training_data_fill(const struct training_data *d, struct blob_store *blobs, const struct tensor *t,
+                            uint64_t row, void *dst, struct problem *why) {
     static bool (*const fills[TRAINING_INPUTS])(const struct filling *, void *, struct problem *) = {
         [TRAINING_TOKENS] = tokens_fill, [TRAINING_TARGETS] = targets_fill, [TRAINING_TYPES] = types_fill,
         [TRAINING_SOURCE] = source_fill, [TRAINING_IMAGE] = image_fill,     [TRAINING_SOUND] = sound_fill};

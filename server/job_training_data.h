@@ -42,15 +42,16 @@ struct training_data {
 };
 
 /* Reads "tokens", "text" and "inputs" of a request whose workload and seed are known; every given id is checked. */
-PROBLEM_MUST_CHECK bool training_data_read(struct job *job, const struct wire_value *request,
-                                           const struct job_context *c, const struct workload *w, uint64_t seed,
-                                           struct training_data *out, struct problem *why);
+PROBLEM_MUST_CHECK bool job_training_data_read(struct job *job, const struct wire_value *request,
+                                               const struct job_context *c, const struct workload *w, uint64_t seed,
+                                               struct training_data *out, struct problem *why);
 
 /* Images and sounds that are given are of the graph's shape. */
-PROBLEM_MUST_CHECK bool training_data_check(const struct training_data *d, const struct graph *g, struct problem *why);
+PROBLEM_MUST_CHECK bool job_training_data_check(const struct training_data *d, const struct graph *g,
+                                                struct problem *why);
 
 /* Fills the graph's input t (known by its name) with the rows from `row` on. */
-PROBLEM_MUST_CHECK bool training_data_fill(const struct training_data *d, struct blob_store *blobs,
-                                           const struct tensor *t, uint64_t row, void *dst, struct problem *why);
+PROBLEM_MUST_CHECK bool job_training_data_fill(const struct training_data *d, struct blob_store *blobs,
+                                               const struct tensor *t, uint64_t row, void *dst, struct problem *why);
 
 #endif

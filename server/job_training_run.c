@@ -57,9 +57,9 @@ static bool load(void *user, uint32_t value, void *dst, struct problem *why) {
         return true;
     }
     if (g->tensors[value].role == TENSOR_INPUT)
-        return training_data_fill(&t->spec->data, t->c->blobs, &g->tensors[value], t->row, dst, why);
+        return job_training_data_fill(&t->spec->data, t->c->blobs, &g->tensors[value], t->row, dst, why);
     if (t->spec->weights.digest)
-        return training_weights_fill(&t->spec->weights, g, value, t->c->blobs, dst, why);
+        return job_training_weights_fill(&t->spec->weights, g, value, t->c->blobs, dst, why);
     init_fill(&t->spec->w.workload, g, value, t->spec->seed, t->run->pool, dst);
     return true;
 }
@@ -151,7 +151,7 @@ static bool files_write(struct training *t, struct trained *out, const char *gro
             continue;
         struct job_file *file = &out->files[out->n_files];
         *file = (struct job_file){.group = group,
-                                  .name = training_parameter_name(g, p, t->c->arena, why),
+                                  .name = job_training_parameter_name(g, p, t->c->arena, why),
                                   .dtype = g->tensors[p].dtype,
                                   .rank = g->tensors[p].rank};
         memcpy(file->shape, g->tensors[p].shape, sizeof file->shape);
@@ -173,7 +173,7 @@ static bool gradients_sum_up(struct training *t, struct trained *out, struct pro
         if (!is_parameter(g, p, true))
             continue;
         const struct numbers x = parameter(t, p, true);
-        const char *name = training_parameter_name(g, p, t->c->arena, why);
+        const char *name = job_training_parameter_name(g, p, t->c->arena, why);
         if (!name)
             return false;
         wire_put_real(&o, name, sqrt(update_squares(t->run->pool, x, g->tensors[p].elements)));
@@ -277,7 +277,7 @@ static void compare_put(const struct job_pair *pair, const struct trained *own, 
     job_comparison_put(o, pair, &own->report, &other->report, &difference);
 }
 
-bool training_run(const struct job *job, const struct job_context *c, struct job_run *run, struct problem *why) {
+bool job_training_run(const struct job *job, const struct job_context *c, struct job_run *run, struct problem *why) {
     const struct job_pair *pair = job->program;
     const struct training_spec *spec = job->spec;
     struct training t = {.spec = spec, .c = c, .run = run};

@@ -12,7 +12,8 @@
 
 enum { CHUNK = 4096 };
 
-const char *training_parameter_name(const struct graph *g, uint32_t parameter, struct arena *a, struct problem *why) {
+const char *job_training_parameter_name(const struct graph *g, uint32_t parameter, struct arena *a,
+                                        struct problem *why) {
     const uint32_t layer = model_parameter_layer(g, parameter);
     return layer == GRAPH_NONE ? g->tensors[parameter].name
                                : arena_printf(a, why, "%u.%s", layer, g->tensors[parameter].name);
@@ -20,8 +21,8 @@ const char *training_parameter_name(const struct graph *g, uint32_t parameter, s
 
 /* ---- reading ---- */
 
-bool training_weights_read(struct job *job, const struct wire_value *request, const struct job_context *c,
-                           struct training_weights *out, struct problem *why) {
+bool job_training_weights_read(struct job *job, const struct wire_value *request, const struct job_context *c,
+                               struct training_weights *out, struct problem *why) {
     static const char *const fields[] = {"tensor", NULL};
     struct wire_tensor noted = {.kind = WIRE_TENSOR_STORED};
     struct wire_value v, digest;
@@ -74,7 +75,7 @@ static bool own_names(struct training_weights *w, const struct graph *g, const c
         struct checkpoint_slice *s = &m->slices[m->n_slices];
         if (p->role != TENSOR_PARAMETER)
             continue;
-        const char *name = training_parameter_name(g, t, a, why);
+        const char *name = job_training_parameter_name(g, t, a, why);
         *s = (struct checkpoint_slice){.tensor = t, .rows = p->rank ? p->shape[0] : 1, .rank = p->rank};
         memcpy(s->shape, p->shape, sizeof s->shape);
         if (!name)
@@ -152,8 +153,8 @@ static bool slice_check(const struct training_weights *w, const struct checkpoin
            problem_set(why, PROBLEM_SHAPE, "/weights", "%.160s is [%s]; the model has [%s]", e->name, have, want);
 }
 
-bool training_weights_map(struct training_weights *w, const struct graph *g, const char *type, struct arena *a,
-                          struct problem *why) {
+bool job_training_weights_map(struct training_weights *w, const struct graph *g, const char *type, struct arena *a,
+                              struct problem *why) {
     static const char *const prefixes[] = {"", "weights.", "initial_weights."};
     bool own = false;
     if (!w->digest)
@@ -239,8 +240,8 @@ static bool permuted_fill(const struct filling *f, struct problem *why) {
     return ok;
 }
 
-bool training_weights_fill(const struct training_weights *w, const struct graph *g, uint32_t parameter,
-                           struct blob_store *blobs, void *dst, struct problem *why) {
+bool job_training_weights_fill(const struct training_weights *w, const struct graph *g, uint32_t parameter,
+                               struct blob_store *blobs, void *dst, struct problem *why) {
     static bool (*const fills[])(const struct filling *,
                                  struct problem *) = {[CHECKPOINT_PLAIN] = plain_fill,
                                                       [CHECKPOINT_TRANSPOSED] = transposed_fill,

@@ -132,6 +132,7 @@ Test(families, what_has_no_kernel_is_refused_by_name) {
         const char *says;
     } rows[] = {
         {{.kind = OP_ROTARY}, {{1, 4, 8}}, 1, "rotary"},
+        {{.kind = OP_ROTARY, .rotary = {.heads = 2}}, {{1, 4, 8}}, 1, "frequencies"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct arena a;

@@ -39,7 +39,7 @@ enum op_kind {
                       mod 4 */
     OP_ADD,        /* a, b (same shape) -> a + b */
     OP_SCALE,      /* x -> factor x */
-    /* Planned, not run yet: rows without kernels. */
+    /* What models of families are made of beside those. */
     OP_EMBEDDING,            /* ids [..] int32, table [V, d] -> [.., d] */
     OP_POSITIONS,            /* x [.., N, d], table [P, d] with P >= N -> x + table[0..N) */
     OP_ROTARY,               /* x [.., d] -> x rotated by position */

@@ -18,7 +18,7 @@ enum {
     OUTS = 256,        /* rows of d_weight a task */
     COLUMNS = 128,     /* columns of d_weight a task */
     SUMS = 1 << 17,    /* numbers of d_x a task, but at least a row and at most */
-    SUM_ROWS = 128,     /* rows */
+    SUM_ROWS = 128,    /* rows */
     BIAS_COLUMNS = 64,
 };
 

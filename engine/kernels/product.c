@@ -6,7 +6,7 @@
 #include "engine/base/pool.h"
 #include "engine/base/units.h"
 
-enum { BLOCKS_WANTED = 8, COLUMNS_LEAST = 64 };
+enum { BLOCK = 768, BLOCK_LEAST = 64, BLOCKS_WANTED = 4, BLOCKS_MANY = 16, NARROW_BLOCKS_WANTED = 8, VECTOR = 16 };
 
 /* How a result is cut. */
 struct cut {
@@ -14,15 +14,36 @@ struct cut {
     uint64_t across, blocks;
 };
 
-static struct cut cut_of(uint64_t m, uint64_t n, bool narrow) {
-    struct cut c = {.rows = units_max(1, units_min(PRODUCT_BLOCK, m)), .columns = units_max(1, n)};
+static uint64_t side(uint64_t whole, uint64_t parts) {
+    return units_max(BLOCK_LEAST, units_ceil_div(units_ceil_div(whole, parts), VECTOR) * VECTOR);
+}
+
+/* OpenBLAS packs what a block reads, so rows of a are packed once for each block across and columns of b for each one
+ * down: blocks are large and few. While they are few, their number is a multiple of BLOCKS_WANTED, so that two or four
+ * threads finish together; of the grids that allow it, the one that packs least. m and n are not 0. */
+static struct cut cut_of(uint64_t m, uint64_t n) {
+    const uint64_t down = units_ceil_div(m, BLOCK), across = units_ceil_div(n, BLOCK);
+    struct cut c = {.rows = side(m, down), .columns = side(n, across)};
+    uint64_t least = UINT64_MAX;
+    for (uint64_t d = down; down * across < BLOCKS_MANY && d < down + BLOCKS_WANTED; d++)
+        for (uint64_t a = across; a < across + BLOCKS_WANTED; a++) {
+            const uint64_t packed = a * m + d * n;
+            if (d * a % BLOCKS_WANTED || packed >= least)
+                continue;
+            c.rows = side(m, d);
+            c.columns = side(n, a);
+            least = packed;
+        }
+    return c;
+}
+
+/* Blocks that fit the panels. */
+static struct cut narrow_cut_of(uint64_t m, uint64_t n) {
+    struct cut c = {.rows = units_min(PRODUCT_BLOCK, m), .columns = n};
     const uint64_t down = units_ceil_div(m, c.rows);
-    if (down > 0 && down < BLOCKS_WANTED) /* few rows: cut the columns too, into whole vectors */
-        c.columns = units_max(COLUMNS_LEAST, units_ceil_div(units_ceil_div(n, BLOCKS_WANTED / down), 16) * 16);
-    if (narrow)
-        c.columns = units_min(PRODUCT_BLOCK, c.columns);
-    c.across = units_ceil_div(n, c.columns);
-    c.blocks = down * c.across;
+    if (down < NARROW_BLOCKS_WANTED) /* few rows: cut the columns too, into whole vectors */
+        c.columns = side(n, NARROW_BLOCKS_WANTED / down);
+    c.columns = units_min(PRODUCT_BLOCK, c.columns);
     return c;
 }
 
@@ -43,7 +64,7 @@ static uint64_t panels_floats(struct panels p) {
 }
 
 uint64_t product_work_bytes(uint64_t m, uint64_t n, uint64_t k, unsigned threads) {
-    const uint64_t most = units_ceil_div(m, PRODUCT_BLOCK) * units_ceil_div(n, COLUMNS_LEAST); /* blocks */
+    const uint64_t most = units_ceil_div(m, PRODUCT_BLOCK) * units_ceil_div(n, BLOCK_LEAST); /* blocks */
     const uint64_t slots = units_max(1, units_min(threads, most));
     return slots * panels_floats(panels_of(m, n, k)) * sizeof(float);
 }
@@ -104,7 +125,11 @@ static void block_task(void *arg, uint64_t index, unsigned slot) {
 
 void product_run(struct pool *pool, const struct product *p, void *work) {
     struct task t = {.p = p, .work = work, .narrow = p->a.numbers.narrow || p->b.numbers.narrow || p->c.narrow};
-    t.cut = cut_of(p->m, p->n, t.narrow);
+    if (p->m == 0 || p->n == 0)
+        return;
+    t.cut = t.narrow ? narrow_cut_of(p->m, p->n) : cut_of(p->m, p->n);
+    t.cut.across = units_ceil_div(p->n, t.cut.columns);
+    t.cut.blocks = units_ceil_div(p->m, t.cut.rows) * t.cut.across;
     if (t.narrow)
         t.panels = panels_of(p->m, p->n, p->k);
     if (t.cut.blocks)

@@ -159,7 +159,12 @@ static uint32_t relative_bias(struct lowering *l, const char *name, const char *
     if (m->positions != MODEL_RELATIVE)
         return GRAPH_NONE;
     const uint32_t table = lower_parameter(l, table_name, 2, (uint64_t[]){m->relative_buckets, l->heads});
-    return lower_op(l, name, (struct op){.kind = OP_RELATIVE_BIAS, .relative_bias = {l->tokens, l->tokens}}, &table, 1);
+    const struct op op = {.kind = OP_RELATIVE_BIAS,
+                          .relative_bias = {.n_q = l->tokens,
+                                            .n_k = l->tokens,
+                                            .bidirectional = l->bidirectional,
+                                            .max_distance = m->relative_distance}};
+    return lower_op(l, name, op, &table, 1);
 }
 
 /* ---- behind them ---- */

@@ -272,7 +272,8 @@ static bool build_norm(struct builder *b, const struct stack_function *f) {
     made[1] = layer_norm ? parameter(b, full, 1, &d, f->seed, f->norm.bias, 0, 0) : GRAPH_NONE;
     if (made[0] == GRAPH_NONE || (layer_norm && made[1] == GRAPH_NONE))
         return false;
-    struct op op = {.kind = layer_norm ? OP_LAYER_NORM : OP_RMS_NORM, .parts = PART_NORM, .norm = {f->norm.epsilon}};
+    struct op op = {
+        .kind = layer_norm ? OP_LAYER_NORM : OP_RMS_NORM, .parts = PART_NORM, .norm = {.epsilon = f->norm.epsilon}};
     return map_op(b, name, &op, made, layer_norm ? 2 : 1);
 }
 
