@@ -200,7 +200,7 @@ static void step_judge(struct judge *j, const struct support_session *session, d
         }
 }
 
-/* Which weights: all but where an expert's sign hangs on rounding. clip: of the first norm, what is left; 0: all. */
+/* Every weight after every step; clip: the bound, 0 for none. */
 static void optimizer_check(unsigned o, enum dtype dtype, double clip, uint64_t steps) {
     struct subject s;
     struct support_session session;
