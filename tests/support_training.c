@@ -56,7 +56,7 @@ static void weights_draw(const struct support_session *s, uint32_t value, float 
 
 void support_session_load(const struct support_session *s, uint32_t value, void *dst) {
     const struct tensor *t = &s->plan->graph->tensors[value];
-    const uint64_t row = s->microbatch * s->t->w->batch;
+    const uint64_t row = s->t->same_rows ? 0 : s->microbatch * s->t->w->batch;
     if (t->dtype == DTYPE_INT32) {
         ids_load(s, value, row, dst);
         return;

@@ -36,6 +36,7 @@ struct support_training {
     double clip_norm;
     bool every_target; /* else one in five is to be left out */
     bool check_recompute;
+    bool same_rows;                             /* every microbatch reads what the first does */
     void (*at_turn)(struct support_session *s); /* between forward and backward; may be NULL */
 };
 

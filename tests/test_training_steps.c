@@ -365,6 +365,26 @@ Test(training, dropout_is_of_the_seed) {
     }
 }
 
+/* Without updates, and on the same tokens, each pass has masks of its own; the same ones in every run. */
+Test(training, every_pass_draws_its_own_dropout) {
+    for (unsigned m = 0; m < support_models_length; m++) {
+        struct subject s;
+        struct support_trained one, two;
+        struct workload w = support_workload_tiny(&support_models[m]);
+        w.dropout = 0.1;
+        w.optimizer = optimizer_find("none");
+        subject_make(&s, &w, &planner_every_layer);
+        const struct support_training t = {.w = &s.w, .steps = 2, .check_recompute = true, .same_rows = true};
+        support_train(&t, &s.plan, &one);
+        support_train(&t, &s.plan, &two);
+        cr_assert(one.losses[0] != one.losses[1], "%s", support_models[m].name);
+        cr_assert(one.losses[0] == two.losses[0] && one.losses[1] == two.losses[1], "%s", support_models[m].name);
+        support_trained_free(&one);
+        support_trained_free(&two);
+        arena_free(&s.arena);
+    }
+}
+
 /* Deviation and mean of a parameter as init_fill makes it. */
 static void init_check(const struct subject *s, uint32_t p, struct pool *pool) {
     const struct tensor *t = &s->g.tensors[p];
