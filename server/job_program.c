@@ -37,17 +37,28 @@ struct job_yield *job_program_yield(struct job_program *p, uint32_t value, const
     return yield;
 }
 
-bool job_admit(struct job *job, uint64_t peak_bytes, const struct job_context *c, struct problem *why) {
-    if (!units_add(peak_bytes, WITNESS_OUTSIDE_BYTES, &job->admission_bytes) ||
-        job->admission_bytes > c->memory_limit_bytes) {
-        problem_set(why, PROBLEM_BUDGET, "",
-                    "needs %llu bytes and %llu around them; the daemon may use %llu for its jobs",
-                    (unsigned long long)peak_bytes, (unsigned long long)WITNESS_OUTSIDE_BYTES,
-                    (unsigned long long)c->memory_limit_bytes);
+#define PLANS_BYTES ((uint64_t)4 << 20) /* of graphs and plans; so much is among what is always counted */
+
+/* Graphs and plans lie in memory while they are run, and what runs them grows with them: with the depth of a model. */
+static uint64_t outside_bytes(uint64_t plans_bytes) {
+    const uint64_t more = plans_bytes > PLANS_BYTES ? plans_bytes - PLANS_BYTES : 0;
+    return WITNESS_OUTSIDE_BYTES + more + more / 4;
+}
+
+static bool admit(struct job *job, uint64_t peak_bytes, uint64_t outside, const struct job_context *c,
+                  struct problem *why) {
+    if (!units_add(peak_bytes, outside, &job->admission_bytes) || job->admission_bytes > c->memory_limit_bytes) {
+        problem_set(
+            why, PROBLEM_BUDGET, "", "needs %llu bytes and %llu around them; the daemon may use %llu for its jobs",
+            (unsigned long long)peak_bytes, (unsigned long long)outside, (unsigned long long)c->memory_limit_bytes);
         why->minimum_budget_bytes = peak_bytes;
         return false;
     }
     return true;
+}
+
+bool job_admit(struct job *job, uint64_t peak_bytes, const struct job_context *c, struct problem *why) {
+    return admit(job, peak_bytes, WITNESS_OUTSIDE_BYTES, c, why);
 }
 
 struct choice {
@@ -85,7 +96,7 @@ static bool consider(const struct job *job, const struct job_computation *comput
     struct arena scratch;
     struct job_context own = *c;
     struct job_program p = {.n_feeds = 0};
-    arena_init(&scratch, 0);
+    arena_init(&scratch, c->arena->limit_bytes);
     own.arena = &scratch;
     bool ok = computation->build(job->spec, candidate, &own, &p, why);
     if (ok)
@@ -138,6 +149,7 @@ static bool planned_write(struct job *job, const struct job_pair *pair, const st
 
 bool job_program_plan(struct job *job, const struct job_computation *computation, const struct job_context *c,
                       struct problem *why) {
+    const uint64_t before_bytes = c->arena->taken_bytes;
     struct choice choice = {.least_peak_bytes = UINT64_MAX};
     struct job_pair *pair = arena_new(c->arena, struct job_pair, 1, why);
     if (!pair)
@@ -160,7 +172,7 @@ bool job_program_plan(struct job *job, const struct job_computation *computation
     }
     job->program = pair;
     job->plan = &pair->own.plan;
-    if (!job_admit(job, peak, c, why))
+    if (!admit(job, peak, outside_bytes(c->arena->taken_bytes - before_bytes), c, why))
         return pair->compared && peak != pair->own.plan.peak_bytes ? problem_nest(why, "/compare_with") : false;
     return planned_write(job, pair, c, why);
 }

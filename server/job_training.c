@@ -4,10 +4,14 @@
 #include <math.h>
 #include <string.h>
 
+#include "engine/base/units.h"
 #include "engine/exec/exec.h"
 
 /* What `auto` tries where whole logits do not fit: so few tokens at once that their logits are a small thing. */
 #define AUTOMATIC_CHUNK 512u
+
+/* What `auto` plans in all, candidates times layers: about a second. Deeper models get fewer candidates. */
+#define AUTOMATIC_LAYERS 8192u
 
 /* Candidates of build beyond the list of `auto`. */
 enum { OWN = 2 * PLAN_CANDIDATES_MAX, COMPARE };
@@ -18,12 +22,17 @@ static const struct {
     const char *name;
     size_t offset;
     double least, most;
-} rule_fields[] = {{"learning_rate", offsetof(struct update_rule, rate), 0, 1e6},
-                   {"beta1", offsetof(struct update_rule, beta1), 0, 1},
-                   {"beta2", offsetof(struct update_rule, beta2), 0, 1},
-                   {"epsilon", offsetof(struct update_rule, epsilon), 0, 1},
-                   {"weight_decay", offsetof(struct update_rule, decay), 0, 1e6},
-                   {"momentum", offsetof(struct update_rule, momentum), 0, 1}};
+    bool general; /* of every optimizer; the others of those whose rule has one */
+} rule_fields[] = {{"learning_rate", offsetof(struct update_rule, rate), 0, 1e6, true},
+                   {"beta1", offsetof(struct update_rule, beta1), 0, 1, false},
+                   {"beta2", offsetof(struct update_rule, beta2), 0, 1, false},
+                   {"epsilon", offsetof(struct update_rule, epsilon), 0, 1, false},
+                   {"weight_decay", offsetof(struct update_rule, decay), 0, 1e6, true},
+                   {"momentum", offsetof(struct update_rule, momentum), 0, 1, false}};
+
+static bool useless(const struct wire_value *v, const struct optimizer *o, struct problem *why) {
+    return wire_fail(v, why, PROBLEM_UNSUPPORTED, "has no use where the optimizer is %s", o->name);
+}
 
 /* Of the optimizer, where it takes a step. */
 static bool rule_read(const struct wire_value *request, const struct optimizer *o, struct training_spec *spec,
@@ -35,8 +44,8 @@ static bool rule_read(const struct wire_value *request, const struct optimizer *
         double value;
         if (!wire_get(request, rule_fields[i].name, &v))
             continue;
-        if (!o->steps)
-            return wire_fail(&v, why, PROBLEM_UNSUPPORTED, "has no use where the optimizer is none");
+        if (!o->steps || (!rule_fields[i].general && *to == 0))
+            return useless(&v, o, why);
         if (!wire_real(&v, rule_fields[i].least, rule_fields[i].most, &value, why))
             return false;
         *to = (float)value;
@@ -44,7 +53,7 @@ static bool rule_read(const struct wire_value *request, const struct optimizer *
             return wire_fail(&v, why, PROBLEM_LIMIT, "must be less than 1");
     }
     if (wire_get(request, "clip_norm", &v) && !o->steps)
-        return wire_fail(&v, why, PROBLEM_UNSUPPORTED, "has no use where the optimizer is none");
+        return useless(&v, o, why);
     return wire_real_of(request, "clip_norm", 0, 1e30, &spec->clip_norm, why);
 }
 
@@ -87,6 +96,16 @@ static bool workload_read(const struct wire_value *request, struct arena *a, str
     return true;
 }
 
+/* Every so many of the list, and every_layer, which needs least. */
+static unsigned thin_out(struct plan_candidate *list, unsigned n, uint64_t layers) {
+    const uint64_t every = units_ceil_div(n * layers, AUTOMATIC_LAYERS);
+    unsigned kept = 0;
+    for (unsigned i = 0; i < n; i++)
+        if (i % every == 0 || list[i].strategy.planner == &planner_every_layer)
+            list[kept++] = list[i];
+    return kept;
+}
+
 static bool strategies_read(const struct wire_value *request, struct arena *a, struct training_spec *spec,
                             struct problem *why) {
     struct wire_value v;
@@ -100,7 +119,7 @@ static bool strategies_read(const struct wire_value *request, struct arena *a, s
         if (!spec->candidates || !plan_candidates_make(layers, 0, a, spec->candidates, &n, why) ||
             !plan_candidates_make(layers, AUTOMATIC_CHUNK, a, spec->candidates + n, &chunked, why))
             return false;
-        spec->n_candidates = n + chunked;
+        spec->n_candidates = thin_out(spec->candidates, n + chunked, layers);
     }
     spec->compared = wire_get(request, "compare_with", &v);
     return !spec->compared || wire_strategy_read(&v, false, a, &spec->compare, why);
@@ -144,8 +163,10 @@ static bool build(const void *from, unsigned candidate, const struct job_context
     struct workload w = spec->w.workload;
     w.threads = c->threads;
     w.loss_chunk = strategy.loss_chunk;
-    if (!model_lower(&w, c->arena, &p->graph, why))
+    if (!model_lower(&w, c->arena, &p->graph, why)) {
+        why->where[0] = '\0'; /* an op's own name for what is too large: it was read, so it is the whole */
         return problem_nest(why, "/workload");
+    }
     if (!planner_plan(&p->graph, &strategy, c->arena, &p->plan, why))
         return planner_problem(candidate, why);
     p->strategy = listed ? listed->json : named->json;
@@ -158,6 +179,9 @@ static bool runs(struct training_spec *spec, const struct graph *g, struct arena
     if (o->steps && !o->update)
         return problem_set(why, PROBLEM_UNSUPPORTED, "/workload/optimizer", "is %s, which is planned and not run yet",
                            o->name);
+    if (spec->w.workload.dtype == DTYPE_FLOAT16)
+        return problem_set(why, PROBLEM_UNSUPPORTED, "/workload/dtype",
+                           "is float16, which is planned and not run yet: float32 and bfloat16 are");
     if (!model_runs(&spec->w.workload.model, why) || !exec_runs(g, why))
         return problem_nest(why, "/workload");
     return job_training_data_check(&spec->data, g, why) &&

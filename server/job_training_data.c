@@ -3,7 +3,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -92,6 +91,17 @@ static void ids_close(const struct ids *i) {
         close(i->fd);
 }
 
+/* Elements [from, from + n) of a stored tensor. */
+static bool stored_get(const struct ids *i, uint64_t from, uint64_t n, float *out, struct problem *why) {
+    struct tensor_entry part = i->rows->tensor.entry;
+    const uint64_t each = part.bytes / i->rows->tensor.elements;
+    part.rank = 1;
+    part.shape[0] = n;
+    part.offset += from * each;
+    part.bytes = n * each;
+    return tensor_file_load(i->fd, &part, out, why);
+}
+
 /* As numbers: what is no whole one is found by whoever reads. n <= CHUNK. */
 static bool ids_get(const struct ids *i, uint64_t from, uint64_t n, uint64_t bound, float *out, struct problem *why) {
     const struct wire_tensor *t = &i->rows->tensor;
@@ -101,13 +111,7 @@ static bool ids_get(const struct ids *i, uint64_t from, uint64_t n, uint64_t bou
     } else if (t->kind == WIRE_TENSOR_INLINE) {
         memcpy(out, t->data + from, n * sizeof *out);
     } else if (t->kind == WIRE_TENSOR_STORED) {
-        struct tensor_entry part = t->entry;
-        const uint64_t each = part.bytes / t->elements;
-        part.rank = 1;
-        part.shape[0] = n;
-        part.offset += from * each;
-        part.bytes = n * each;
-        return tensor_file_load(i->fd, &part, out, why);
+        return stored_get(i, from, n, out, why);
     } else {
         for (uint64_t j = 0; j < n; j++) {
             uint32_t words[4];
@@ -289,7 +293,7 @@ static bool row_get(const struct ids *i, const struct filling *f, enum training_
         if (!ids_get(i, start + from, there, bound, chunk, why))
             return false;
         for (uint64_t j = 0; j < some; j++)
-            dst[done + j] = j < there ? (int32_t)chunk[j] : -1;
+            dst[done + j] = j < there && chunk[j] >= 0 ? (int32_t)chunk[j] : -1; /* minus infinity is no int32 */
     }
     return true;
 }
@@ -373,22 +377,39 @@ static bool source_fill(const struct filling *f, void *dst, struct problem *why)
     return rows_fill(f, TRAINING_SOURCE, 0, workload_source_len(f->d->w), dst, why);
 }
 
-/* Given, the same every time; else normal numbers, others for every microbatch. */
+/* Elements [from, from + n): given, the same every time; else normal numbers, others for every microbatch. */
+static bool block_get(const struct ids *i, const struct filling *f, uint64_t from, uint64_t n, float *out,
+                      struct problem *why) {
+    const struct wire_tensor *t = &i->rows->tensor;
+    if (!i->rows->given)
+        rng_fill_normal_from(out, from, n, f->d->seed, RNG_DATA + (uint32_t)((f->row + 1) << 8), 1);
+    else if (t->kind == WIRE_TENSOR_STORED)
+        return stored_get(i, from, n, out, why);
+    else if (t->kind == WIRE_TENSOR_INLINE)
+        memcpy(out, t->data + from, n * sizeof *out);
+    else if (t->uniform)
+        rng_fill_uniform_from(out, from, n, t->seed, RNG_TENSOR, 0, 1);
+    else
+        rng_fill_normal_from(out, from, n, t->seed, RNG_TENSOR, 1);
+    for (uint64_t j = 0; i->rows->given && t->kind == WIRE_TENSOR_RANDOM && j < n; j++)
+        out[j] *= t->factor;
+    return true;
+}
+
 static bool numbers_fill(const struct filling *f, enum training_input which, void *dst, struct problem *why) {
-    const struct training_rows *given = &f->d->inputs[which];
-    float *data = malloc(f->t->elements * sizeof *data);
-    if (!data)
-        return problem_set(why, PROBLEM_MEMORY, "", "there is no memory for %s", f->t->name);
+    const struct numbers to = {dst, f->t->dtype == DTYPE_BFLOAT16};
+    float chunk[CHUNK];
+    struct ids i;
+    if (!ids_open(&i, &f->d->inputs[which], f->blobs, why))
+        return false;
     bool ok = true;
-    if (given->given)
-        ok = wire_tensor_load(&given->tensor, f->blobs, data, why);
-    else
-        rng_fill_normal(data, f->t->elements, f->d->seed, RNG_DATA + (uint32_t)((f->row + 1) << 8), 1);
-    if (f->t->dtype == DTYPE_BFLOAT16)
-        numbers_round(data, f->t->elements, dst);
-    else
-        memcpy(dst, data, f->t->bytes);
-    free(data);
+    for (uint64_t from = 0, n; ok && from < f->t->elements; from += n) {
+        n = units_min(CHUNK, f->t->elements - from);
+        float *at = numbers_open(to, from, chunk);
+        ok = block_get(&i, f, from, n, at, why);
+        numbers_close(to, from, n, at);
+    }
+    ids_close(&i);
     return ok;
 }
 

@@ -48,6 +48,8 @@ static struct blob_store *blobs_make(char directory[32]) {
     cr_assert(blobs, "%s", why.detail);
     file_upload(blobs, "tests/wire/tensors/qkv.safetensors");
     file_upload(blobs, "tests/wire/tensors/one.safetensors");
+    file_upload(blobs, "tests/wire/tensors/bytes.npy");
+    file_upload(blobs, "tests/wire/tensors/ids.safetensors");
     return blobs;
 }
 
@@ -342,13 +344,9 @@ static void memory_fails(const char *path, struct blob_store *blobs) {
 }
 
 Test(Wire, memory_may_fail_anywhere) {
-    static const char *const names[] = {"attention-compare",
-                                        "attention-mask-stored",
-                                        "attention-strategy-auto",
-                                        "sequential-custom",
-                                        "sequential-auto",
-                                        "function-attention-masked",
-                                        "savings"};
+    static const char *const names[] = {"attention-compare", "attention-mask-stored", "attention-strategy-auto",
+                                        "sequential-custom", "sequential-auto",       "function-attention-masked",
+                                        "savings",           "training-auto-budget",  "training-tokens-stored"};
     char directory[32], path[128];
     struct blob_store *blobs = blobs_make(directory);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {

@@ -53,11 +53,11 @@ void rng_fill_uniform_from(float *dst, uint64_t first, uint64_t n, uint64_t seed
     }
 }
 
-void rng_fill_normal(float *dst, uint64_t n, uint64_t seed, uint32_t domain, float deviation) {
+void rng_fill_normal_from(float *dst, uint64_t first, uint64_t n, uint64_t seed, uint32_t domain, float deviation) {
     for (uint64_t i = 0; i < n; i += 4) {
         uint32_t word[4];
         double z[4];
-        words_at(i / 4, seed, domain, word);
+        words_at((first + i) / 4, seed, domain, word);
         for (int pair = 0; pair < 4; pair += 2) {
             double radius = sqrt(-2 * log(unit(word[pair]))), angle = 6.283185307179586 * unit(word[pair + 1]);
             z[pair] = radius * cos(angle);
@@ -66,4 +66,8 @@ void rng_fill_normal(float *dst, uint64_t n, uint64_t seed, uint32_t domain, flo
         for (uint64_t lane = 0; lane < 4 && i + lane < n; lane++)
             dst[i + lane] = (float)(deviation * z[lane]);
     }
+}
+
+void rng_fill_normal(float *dst, uint64_t n, uint64_t seed, uint32_t domain, float deviation) {
+    rng_fill_normal_from(dst, 0, n, seed, domain, deviation);
 }

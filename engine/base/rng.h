@@ -23,8 +23,9 @@ uint32_t rng_threshold(double p);
 void rng_fill_uniform(float *dst, uint64_t n, uint64_t seed, uint32_t domain, float lo, float hi);
 void rng_fill_normal(float *dst, uint64_t n, uint64_t seed, uint32_t domain, float deviation);
 
-/* Elements [first, first + n) of rng_fill_uniform; first is a multiple of 4. */
+/* Elements [first, first + n) of the same; first is a multiple of 4. */
 void rng_fill_uniform_from(float *dst, uint64_t first, uint64_t n, uint64_t seed, uint32_t domain, float lo, float hi);
+void rng_fill_normal_from(float *dst, uint64_t first, uint64_t n, uint64_t seed, uint32_t domain, float deviation);
 
 /* domains: the last counter word, so that one seed serves different purposes without sharing numbers */
 enum { RNG_ATTENTION_DROPOUT = 0, RNG_DROPOUT = 1, RNG_TENSOR = 2, RNG_PARAMETER = 3, RNG_DATA = 4 };

@@ -204,9 +204,11 @@ static void walk_from(struct layout *l, uint32_t tries, uint64_t *draws) {
  * walks the same way. */
 static void layout_walk(struct layout *l, struct key *keys) {
     const uint32_t n_orders = sizeof orders / sizeof orders[0];
-    uint32_t tries = (uint32_t)units_min(WALK_TRIES, WALK_WORK_MAX / WALKS / ((uint64_t)l->n * l->n + 1));
+    const uint64_t pairs = (uint64_t)l->n * l->n + 1;
+    const uint32_t walks = (uint32_t)units_min(WALKS, WALK_WORK_MAX / pairs); /* setting out is a placing as well */
+    const uint32_t tries = (uint32_t)units_min(WALK_TRIES, WALK_WORK_MAX / WALKS / pairs);
     uint64_t draws = 1;
-    for (uint32_t i = 0; i < WALKS && l->best_bytes > l->bound; i++) {
+    for (uint32_t i = 0; i < walks && l->best_bytes > l->bound; i++) {
         order_by(l, keys, orders[i % n_orders]);
         walk_from(l, tries, &draws);
     }
