@@ -1,5 +1,5 @@
 # rematd. `make` builds bin/rematd and bin/rematctl; `make demo` and `make test` do everything on a fresh machine.
-#   make run | demo | gpt2 | test [SUITE=name] [V=1] | check | house | bench | bench-http | bench-step | fuzz | fmt | install [PREFIX=] | image | clean
+#   make run | demo | gpt2 | test [SUITE=name] [V=1] | check | check-full [SUITE=name] | house | bench | bench-http | bench-step | bench-ops | fuzz | fmt | install [PREFIX=] | image | clean
 # VARIANT=plain|asan|tsan picks a build; objects live in build/VARIANT.
 
 VARIANT ?= plain
@@ -32,7 +32,7 @@ LAWS   := $(wildcard tests/laws_*.c)
 TESTS  := $(wildcard tests/test_*.c tests/support*.c) $(LAWS) $(if $(filter tsan,$(VARIANT)),tests/tsan/main.c)
 obj     = $(patsubst %.c,$(B)/%.o,$(1))
 
-.PHONY: all run demo gpt2 test check house bench bench-http bench-step fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters record-training
+.PHONY: all run demo gpt2 test check check-full house bench bench-http bench-step bench-ops fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters record-training
 
 all: bin/rematd bin/rematctl
 
@@ -98,7 +98,11 @@ e2e: all $(B)/libremat.a $(B)/libremat.so.0
 check: test house
 	@$(MAKE) -s -j2 VARIANT=asan units
 	@$(MAKE) -s -j2 VARIANT=tsan units
-	@REMATD_TESTS_LONG=1 $(MAKE) -s units
+	@$(MAKE) -s check-full
+
+# The suites in their long form: every combination of settings of a training step, deep models, many more plans.
+check-full:
+	@REMATD_TESTS_LONG=1 $(MAKE) -s -j2 units
 
 house:
 	@tests/house.sh
@@ -108,7 +112,7 @@ $(B)/bench/%: $(B)/tests/bench/%.o $(call obj,$(LAWS)) $(B)/libremat.a
 	@mkdir -p $(dir $@)
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(ENGINE_L)
 bench: $(BENCHES)
-	@for b in $(BENCHES); do echo "== $$b"; $$b || exit 1; done
+	@for b in $(filter-out %bench_step,$(BENCHES)); do echo "== $$b"; $$b || exit 1; done
 
 # What a planning query costs beside a handler that does nothing. ROUNDS= and SECONDS_EACH= make it longer.
 $(B)/bench/idle_http: $(B)/tests/bench/idle_http.o
@@ -117,11 +121,12 @@ $(B)/bench/idle_http: $(B)/tests/bench/idle_http.o
 bench-http: all $(B)/bench/idle_http
 	@tests/bench/http.sh $(B)/bench/idle_http $(ROUNDS) $(SECONDS_EACH)
 
-# A training step of GPT-2 small in PyTorch, and its ops one by one beside ours. STEP= narrows it: STEP='--seq 512'.
-bench-step: $(B)/bench/bench_linear $(B)/bench/bench_ops
+# Training steps of GPT-2 small beside PyTorch's. STEP= narrows it: STEP='--seq 512'. bench-ops: op by op.
+bench-step: $(B)/bench/bench_step
+	@python3 tests/bench/step_table.py $(B)/bench/bench_step $(STEP)
+bench-ops: $(B)/bench/bench_linear $(B)/bench/bench_ops
 	@for t in 1 2; do $(B)/bench/bench_linear $$t; $(B)/bench/bench_ops $$t; \
 	  OMP_NUM_THREADS=$$t OMP_WAIT_POLICY=PASSIVE tests/bench/step.sh ops_torch.py || exit 1; done
-	@tests/bench/step.sh $(STEP)
 
 fuzz:
 	@tests/fuzz/run.sh $(SECONDS_EACH)

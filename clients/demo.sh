@@ -1,5 +1,5 @@
 #!/bin/sh
-# demo.sh - the whole of it in four blocks: starts a daemon on a free port, asks it with curl, stops it. `make demo` runs this.
+# demo.sh - the whole of it in five blocks: starts a daemon on a free port, asks it with curl, stops it. `make demo` runs this.
 #
 # With a URL it asks the daemon there, in a container for one: clients/demo.sh http://127.0.0.1:8740
 # Exit code 1 if a run was not bit for bit what it should be, or a measured peak is not the predicted one.
@@ -133,6 +133,47 @@ END
   done
 }
 
+training_body() { # STRATEGY DTYPE
+  printf '{"kind": "training_step", "strategy": %s, "compare_with": "standard", "steps": 3, "seed": 1,\n' "$1"
+  printf '         "workload": {"seq_len": 256, "batch": 2, "dtype": "%s", "dropout": 0.1,\n' "$2"
+  printf '           "model": {"family": "decoder", "layers": 6, "d_model": 192, "heads": 6, "vocab": 256, "mlp": "swiglu",\n'
+  printf '                     "norm": "rmsnorm", "positions": "rotary", "kv_heads": 2, "bias": false}},\n'
+  printf '         "tokens": {"tensor": "%s"}}' "$3"
+}
+
+# Whole steps of a small Llama-like model on a real text: forward, loss, backward, AdamW.
+training() {
+  block "3. Three steps of training a whole model on a real text (the GPL, byte by byte), dropout on"
+  bytes=$(wc -c <"$root/tests/data/gpl-3.txt")
+  { # the text as a vector of bytes in npy: magic, version, the header's length, the header padded to 118
+    printf '\223NUMPY\001\000\166\000%-117s\n' "{'descr': '|u1', 'fortran_order': False, 'shape': ($bytes,), }"
+    cat "$root/tests/data/gpl-3.txt"
+  } >"$dir/text.npy"
+  file=$(curl -sS --fail-with-body -o "$dir/file.json" -w '%header{location}' "$url/v1/tensors" \
+    -H 'Content-Type: application/octet-stream' --data-binary "@$dir/text.npy") || die "$(cat "$dir/file.json")"
+  printf '%s\n' "\$ curl -s '$url/v1/jobs' -H '$json' -H 'Prefer: wait=30' \\" \
+    "    -d '$(training_body '"every_layer"' float32 sha256:...)'" ""
+  printf '%-9s %-27s %9s %9s %9s %9s %9s  %-19s  %s\n' DTYPE STRATEGY PREDICTED MEASURED SAVED "PEAK LESS" "FLOP MORE" \
+    "LOSS OF THREE STEPS" "BIT FOR BIT"
+  for dtype in float32 bfloat16; do
+    for strategy in '"standard"' '"every_layer"' '{"name": "every_n", "n": 2}' \
+      '{"name": "selective", "ops": ["attention"]}'; do
+      job "$(training_body "$strategy" "$dtype" "${file##*/}")"
+      # shellcheck disable=SC2086 # lists of words
+      get $memory /result/memory/saved_bytes /result/comparison/memory_saved_pct \
+        /result/comparison/compute_overhead_pct /result/losses/0 /result/losses/1 /result/losses/2 \
+        /result/comparison/identical
+      IFS=$tab read -r predicted measured saved less more first second third identical <<END
+$value
+END
+      printf '%-9s %-27s %9s %9s %9s %8.1f%% %8.1f%%   %.4f %.4f %.4f   standard: %s\n' "$dtype" \
+        "$(echo "$strategy" | sed 's/"name": //; s/["{}]//g')" "$predicted" "$measured" "$saved" "$less" "$more" "$first" \
+        "$second" "$third" "$identical"
+      verdict "$identical" "$predicted" "$measured"
+    done
+  done
+}
+
 sequential_body() { # STRATEGY KERNEL
   printf '{"kind": "sequential", "strategy": %s, "compare_with": "standard",\n' "$1"
   printf '         "inputs": [{"shape": [1, 512, 256], "random": {"seed": 1}}],\n'
@@ -142,7 +183,7 @@ sequential_body() { # STRATEGY KERNEL
 }
 
 sequential() {
-  block "3. Twelve layers under the three strategies of the lab, with standard and with flash attention"
+  block "4. Twelve layers under the three strategies of the lab, with standard and with flash attention"
   printf '%s\n' "\$ curl -s '$url/v1/jobs' -H '$json' -H 'Prefer: wait=30' \\" \
     "    -d '$(sequential_body '{"name": "every_n", "n": 2}' flash)'" ""
   printf '%-9s %-14s %9s %9s %9s %10s %10s  %-25s  %s\n' KERNEL STRATEGY PREDICTED MEASURED SAVED "PEAK LESS" \
@@ -170,7 +211,7 @@ END
 
 # A planning answer: a real config.json, a real device, the largest batch that fits under each strategy.
 capacity() {
-  block "4. The largest batch of Qwen2-7B that trains on one H200: 4,096 tokens, bfloat16, AdamW"
+  block "5. The largest batch of Qwen2-7B that trains on one H200: 4,096 tokens, bfloat16, AdamW"
   printf '%s\n' "\$ curl -s '$url/v1/capacity' -H '$json' -d '{\"find\": \"batch\", \"device\": \"h200-141gb\"," \
     "    \"strategy\": \"every_layer\", \"workload\": {\"model\": {\"hf_config\": '\"\$(cat clients/qwen2-7b.json)\"'}," \
     "    \"seq_len\": 4096, \"dtype\": \"bfloat16\", \"attention\": \"flash\"}}'" ""
@@ -197,6 +238,7 @@ if [ -z "$url" ]; then start; else "$rematctl" --server "$url" health >/dev/null
 echo "rematd answers at $url"
 savings
 attention
+training
 sequential
 capacity
 echo

@@ -162,6 +162,7 @@ bool job_program_plan(struct job *job, const struct job_computation *computation
     if (!computation->build(job->spec, choice.candidate, c, &pair->own, why))
         return false;
     pair->witness = computation->witness;
+    pair->ops_differ = computation->ops_differ;
     pair->compared = computation->compare_candidate >= 0;
     uint64_t peak = pair->own.plan.peak_bytes;
     if (pair->compared) {

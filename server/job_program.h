@@ -63,7 +63,7 @@ struct job_computation {
 
 struct job_pair {
     struct job_program own, compare;
-    bool compared, witness;
+    bool compared, witness, ops_differ;
 };
 
 /* Chooses, checks against budget and limit, sets job->program (a struct job_pair), plan, admission_bytes, planned. */

@@ -72,6 +72,11 @@ static double saved_pct(uint64_t own, uint64_t other) {
     return other ? 100.0 * (1.0 - (double)own / (double)other) : 0.0;
 }
 
+/* What is run again and, where ops differ by how they are done, what they take in all. */
+static double extra_flops(const struct job_pair *pair, const struct exec_report *r) {
+    return (double)r->recompute_flops + (pair->ops_differ ? (double)r->forward_flops + (double)r->backward_flops : 0.0);
+}
+
 void job_comparison_put(struct wire_out *o, const struct job_pair *pair, const struct exec_report *own,
                         const struct exec_report *other, const struct job_difference *difference) {
     double flops = (double)(other->forward_flops + other->backward_flops);
@@ -84,7 +89,7 @@ void job_comparison_put(struct wire_out *o, const struct job_pair *pair, const s
     wire_put_real(o, "memory_saved_pct", saved_pct(own->measured_peak_bytes, other->measured_peak_bytes));
     wire_put_real(o, "saved_bytes_saved_pct", saved_pct(own->saved_bytes, other->saved_bytes));
     wire_put_real(o, "compute_overhead_pct",
-                  flops > 0 ? 100.0 * ((double)own->recompute_flops - (double)other->recompute_flops) / flops : 0.0);
+                  flops > 0 ? 100.0 * (extra_flops(pair, own) - extra_flops(pair, other)) / flops : 0.0);
     wire_put_real(o, "time_overhead_pct", other_ns > 0 ? 100.0 * (own_ns / other_ns - 1.0) : NAN);
     wire_put_uint(o, "predicted_peak_bytes", pair->compare.plan.peak_bytes);
     wire_put_uint(o, "measured_peak_bytes", other->measured_peak_bytes);

@@ -245,6 +245,45 @@ static bool groups_try(struct more *t) {
     return true;
 }
 
+/* The logits of so many tokens at once: few enough to be small, many enough for the products to be fast. */
+#define LOSS_CHUNK 512u
+
+static bool is_logits(const struct graph *g, const struct plan_alive *alive) {
+    const struct op *maker = alive->value < g->n_tensors ? maker_of(g, alive->value) : NULL;
+    return maker && maker->kind == OP_LINEAR_CROSS_ENTROPY && maker->linear_cross_entropy.chunk == 0 &&
+           alive->value == maker->outputs[maker->n_outputs - 1] && strcmp(alive->category, "saved_activations") == 0;
+}
+
+/* Where the peak keeps whole logits: the loss in chunks. That is another graph, whose loss takes more FLOPs. */
+static bool chunk_try(struct more *t) {
+    const struct plan *now = &t->m->plan;
+    struct plan_drop *drop = &t->list[t->n];
+    struct plan_query q = *t->q;
+    struct plan_made made;
+    struct arena scratch;
+    *drop = (struct plan_drop){.recompute = "loss_chunk"};
+    drop->tensors = arena_new(t->a, struct plan_group, PLAN_GROUPS_MAX, t->why);
+    for (uint32_t i = 0; drop->tensors && i < t->n_alive; i++)
+        if (is_logits(&t->m->graph, &t->alive[i]) &&
+            !plan_suggest_group(&t->m->graph, &t->alive[i], drop->tensors, &drop->n_tensors, t->a, t->why))
+            return false;
+    if (!drop->tensors || drop->n_tensors == 0 || q.w.workload.batch * q.w.workload.seq_len <= LOSS_CHUNK)
+        return drop->tensors != NULL;
+    q.strategy.strategy.loss_chunk = LOSS_CHUNK;
+    q.strategy.json = wire_strategy_chunked(q.strategy.json, LOSS_CHUNK, t->a, t->why);
+    arena_init(&scratch, PLAN_QUERY_ARENA_BYTES);
+    const bool ok = q.strategy.json && plan_query_make(&q, &scratch, &made, t->why);
+    if (ok && made.plan.peak_bytes < now->peak_bytes) {
+        drop->freed_bytes = now->peak_bytes - made.plan.peak_bytes;
+        drop->recompute_flops = made.plan.forward_flops + made.plan.backward_flops + made.plan.recompute_flops -
+                                now->forward_flops - now->backward_flops - now->recompute_flops;
+        drop->named = (struct plan_named){q.strategy, made.plan.peak_bytes, plan_query_overhead_pct(&made, &made.plan)};
+        t->n++;
+    }
+    arena_free(&scratch);
+    return ok;
+}
+
 /* Most bytes a FLOP first. */
 static int by_worth(const void *left, const void *right) {
     const struct plan_drop *a = left, *b = right;
@@ -259,8 +298,9 @@ bool plan_suggest_drops(const struct plan_query *q, const struct plan_made *m, c
                         uint32_t n_alive, struct arena *a, struct plan_drop *drops, unsigned *n, struct problem *why) {
     const struct planner *planner = q->strategy.strategy.planner;
     struct more t = {q, m, alive, n_alive, a, why, NULL, 0};
-    t.list = arena_new(a, struct plan_drop, PARTS + OP_KINDS, why);
-    if (!t.list || !(planner == &planner_every_layer || planner == &planner_uniform ? groups_try : names_try)(&t))
+    t.list = arena_new(a, struct plan_drop, PARTS + OP_KINDS + 1, why);
+    if (!t.list || !(planner == &planner_every_layer || planner == &planner_uniform ? groups_try : names_try)(&t) ||
+        !chunk_try(&t))
         return false;
     qsort(t.list, t.n, sizeof *t.list, by_worth);
     *n = t.n < PLAN_DROPS_MAX ? t.n : PLAN_DROPS_MAX;

@@ -25,7 +25,7 @@ struct attn_case {
     struct attn_mask m;
     float scale;
     struct attn_dropout dropout;
-    float *q, *k, *v, *d_o, *bias;
+    float *q, *k, *v, *d_o, *bias, *sinks;
     uint64_t sizes[OUTPUTS];
 };
 
@@ -56,19 +56,27 @@ static inline float *attn_random(uint64_t n, uint64_t seed, float deviation) {
 }
 
 /* Sizes, then random tensors; the mask is open, scale 1 / sqrt(d), no dropout. */
-static inline struct attn_case attn_case_new(uint64_t batch, uint64_t heads, uint64_t kv_heads, uint64_t n_q,
-                                             uint64_t n_k, uint64_t d) {
-    struct attn_case c = {.s = {.batch = batch, .heads = heads, .kv_heads = kv_heads, .n_q = n_q, .n_k = n_k, .d = d}};
+static inline struct attn_case attn_case_of_values(uint64_t batch, uint64_t heads, uint64_t kv_heads, uint64_t n_q,
+                                                   uint64_t n_k, uint64_t d, uint64_t d_v) {
+    struct attn_case c = {
+        .s = {.batch = batch, .heads = heads, .kv_heads = kv_heads, .n_q = n_q, .n_k = n_k, .d = d, .value_dim = d_v}};
     c.s = attn_contiguous(&c.s);
     c.m = (struct attn_mask){.behind = ATTN_FAR, .ahead = ATTN_FAR};
     c.scale = (float)(1 / sqrt((double)d));
-    c.sizes[0] = c.sizes[1] = batch * heads * n_q * d;
-    c.sizes[2] = c.sizes[3] = batch * kv_heads * n_k * d;
+    c.sizes[0] = batch * heads * n_q * d_v;
+    c.sizes[1] = batch * heads * n_q * d;
+    c.sizes[2] = batch * kv_heads * n_k * d;
+    c.sizes[3] = batch * kv_heads * n_k * d_v;
     c.q = attn_random(c.sizes[1], 1, 1);
     c.k = attn_random(c.sizes[2], 2, 1);
     c.v = attn_random(c.sizes[3], 3, 1);
     c.d_o = attn_random(c.sizes[0], 4, 1);
     return c;
+}
+
+static inline struct attn_case attn_case_new(uint64_t batch, uint64_t heads, uint64_t kv_heads, uint64_t n_q,
+                                             uint64_t n_k, uint64_t d) {
+    return attn_case_of_values(batch, heads, kv_heads, n_q, n_k, d, d);
 }
 
 static inline void attn_case_free(struct attn_case *c) {
@@ -77,6 +85,7 @@ static inline void attn_case_free(struct attn_case *c) {
     free(c->v);
     free(c->d_o);
     free(c->bias);
+    free(c->sinks);
 }
 
 /* Guarded memory: PATTERN before, in and after. */
@@ -167,20 +176,22 @@ static inline void attn_step(const struct attn_how *how, struct attn_call *call,
 
 static inline struct attn_result attn_run(const struct attn_case *c, const struct attn_how *how) {
     const struct attn_shape *s = &c->s;
-    struct attn_laid q = attn_lay(s->batch, s->heads, s->n_q, s->d, how->order), o = q, d_o = q, d_q = q;
-    struct attn_laid k = attn_lay(s->batch, s->kv_heads, s->n_k, s->d, how->order), v = k, d_k = k, d_v = k;
-    struct attn_laid *more_q[] = {&o, &d_o, &d_q}, *more_k[] = {&v, &d_k, &d_v};
-    for (unsigned i = 0; i < 3; i++) {
-        *more_q[i] = attn_lay(s->batch, s->heads, s->n_q, s->d, how->order);
-        *more_k[i] = attn_lay(s->batch, s->kv_heads, s->n_k, s->d, how->order);
-    }
+    const uint64_t d_v = attn_value_dim(s);
+    struct attn_laid q = attn_lay(s->batch, s->heads, s->n_q, s->d, how->order);
+    struct attn_laid d_q = attn_lay(s->batch, s->heads, s->n_q, s->d, how->order);
+    struct attn_laid o = attn_lay(s->batch, s->heads, s->n_q, d_v, how->order);
+    struct attn_laid d_o = attn_lay(s->batch, s->heads, s->n_q, d_v, how->order);
+    struct attn_laid k = attn_lay(s->batch, s->kv_heads, s->n_k, s->d, how->order);
+    struct attn_laid d_k = attn_lay(s->batch, s->kv_heads, s->n_k, s->d, how->order);
+    struct attn_laid v = attn_lay(s->batch, s->kv_heads, s->n_k, d_v, how->order);
+    struct attn_laid d_v_laid = attn_lay(s->batch, s->kv_heads, s->n_k, d_v, how->order);
     attn_put(&q, c->q, 0);
     attn_put(&k, c->k, 0);
     attn_put(&v, c->v, 0);
     attn_put(&d_o, c->d_o, 0);
     attn_put(&d_q, NULL, how->before);
     attn_put(&d_k, NULL, how->before);
-    attn_put(&d_v, NULL, how->before);
+    attn_put(&d_v_laid, NULL, how->before);
     struct attn_result r = {.aux_size = 1};
     uint64_t aux_shape[4];
     for (unsigned i = how->kernel->aux_shape(s, aux_shape); i-- > 0;)
@@ -196,13 +207,15 @@ static inline struct attn_result attn_run(const struct attn_case *c, const struc
                              .v = v.at,
                              .o = o.at,
                              .aux = aux};
-    call.shape.q = call.shape.o = q.stride;
-    call.shape.k = call.shape.v = k.stride;
+    call.shape.q = q.stride;
+    call.shape.k = k.stride;
+    call.shape.v = v.stride;
+    call.shape.o = o.stride;
     attn_step(how, &call, false);
     call.d_o = d_o.at;
     call.d_q = d_q.at;
     call.d_k = d_k.at;
-    call.d_v = d_v.at;
+    call.d_v = d_v_laid.at;
     if (!how->kernel->saves_output)
         call.o = NULL;
     attn_step(how, &call, true);
@@ -213,7 +226,7 @@ static inline struct attn_result attn_run(const struct attn_case *c, const struc
     r.out[0] = attn_take_out(&o);
     r.out[1] = attn_take_out(&d_q);
     r.out[2] = attn_take_out(&d_k);
-    r.out[3] = attn_take_out(&d_v);
+    r.out[3] = attn_take_out(&d_v_laid);
     free(attn_take_out(&q));
     free(attn_take_out(&k));
     free(attn_take_out(&v));

@@ -249,6 +249,12 @@ Test(explain, it_knows_at_which_of_the_two_peaks_it_is) {
     }
 }
 
+/* A loss in chunks makes its logits again within its own backward: what is run again does not count it. */
+static uint64_t all_flops(struct asked *a) {
+    return number(a, &a->root, "flops", "forward") + number(a, &a->root, "flops", "backward") +
+           number(a, &a->root, "flops", "recompute");
+}
+
 /* Each proposal, asked for, has the peak, the overhead and the operations it was said to have; most bytes a FLOP first;
  * and what it drops was alive at the peak. */
 Test(explain, what_to_drop_next_is_a_plan_that_can_be_asked_for) {
@@ -271,7 +277,7 @@ Test(explain, what_to_drop_next_is_a_plan_that_can_be_asked_for) {
             const uint64_t flops = number(&a, &drop, "recompute_flops", NULL);
             cr_expect_eq(number(&b, &b.root, "peak_bytes", NULL), number(&a, &drop, "peak_bytes", NULL), "%s", body);
             cr_expect_eq(number(&a, &a.root, "peak_bytes", NULL) - freed, number(&a, &drop, "peak_bytes", NULL));
-            cr_expect_eq(number(&b, &b.root, "flops", "recompute"), number(&a, &a.root, "flops", "recompute") + flops);
+            cr_expect_eq(all_flops(&b), all_flops(&a) + flops);
             cr_expect(real(&b, &b.root, "compute_overhead_pct") == real(&a, &drop, "compute_overhead_pct"));
             cr_expect_gt(wire_length(&tensors), 0);
             const double worth = (double)freed / (double)flops;

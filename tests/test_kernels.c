@@ -8,9 +8,21 @@
 /* The error budget: |x - truth| <= BUDGET S. */
 #define BUDGET 2e-6
 
-enum { MASK_NONE, MASK_CAUSAL, MASK_WINDOW, MASK_TWO_SIDED, MASK_BIAS, MASK_PADDED_KEYS, MASK_CAUSAL_BIAS, MASKS };
-static const char *const mask_names[MASKS] = {"none",       "causal",      "window 5",   "two-sided 3",
-                                              "bias, rows", "padded keys", "causal bias"};
+enum {
+    MASK_NONE,
+    MASK_CAUSAL,
+    MASK_WINDOW,
+    MASK_TWO_SIDED,
+    MASK_BIAS,
+    MASK_PADDED_KEYS,
+    MASK_CAUSAL_BIAS,
+    MASK_SINKS,
+    MASK_CAPPED_ALIBI,
+    MASKS
+};
+static const char *const mask_names[MASKS] = {"none",        "causal",        "window 5",
+                                              "two-sided 3", "bias, rows",    "padded keys",
+                                              "causal bias", "causal, sinks", "softcap, ALiBi"};
 
 static struct pool *pools[4]; /* [threads] */
 
@@ -54,7 +66,7 @@ static void bias_padding(struct attn_case *c) {
 }
 
 static void mask_set(struct attn_case *c, unsigned mask) {
-    if (mask == MASK_CAUSAL || mask == MASK_CAUSAL_BIAS)
+    if (mask == MASK_CAUSAL || mask == MASK_CAUSAL_BIAS || mask == MASK_SINKS)
         c->m.ahead = 1;
     if (mask == MASK_WINDOW) {
         c->m.behind = 5;
@@ -66,6 +78,12 @@ static void mask_set(struct attn_case *c, unsigned mask) {
         bias_full(c);
     if (mask == MASK_PADDED_KEYS)
         bias_padding(c);
+    if (mask == MASK_SINKS)
+        c->m.sinks = c->sinks = attn_random(c->s.heads, 6, 2);
+    if (mask == MASK_CAPPED_ALIBI) {
+        c->m.softcap = 1.5f;
+        c->m.alibi = true;
+    }
 }
 
 static void judge(const struct attn_case *c, const struct attn_result *r, double *const truth[OUTPUTS], double budget,
@@ -135,6 +153,16 @@ Test(kernels, every_head_size, POOLS) {
         for (unsigned mask = 0; mask < 4; mask++) {
             struct attn_case c = attn_case_new(1, 1, 1, 29, 53, sizes[i]);
             c.dropout = (struct attn_dropout){mask == 3 ? 0.5 : 0, 9};
+            case_check(&c, mask);
+        }
+}
+
+Test(kernels, values_of_another_size, POOLS) {
+    static const uint64_t sizes[][2] = {{8, 5}, {5, 8}, {16, 40}, {24, 16}, {192, 128}, {33, 64}, {7, 17}};
+    for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        for (unsigned mask = 0; mask < MASKS; mask++) {
+            struct attn_case c = attn_case_of_values(2, 2, 1, 48 + mask, 203, sizes[i][0], sizes[i][1]);
+            c.dropout = (struct attn_dropout){mask % 2 ? 0.2 : 0, 13};
             case_check(&c, mask);
         }
 }
@@ -242,6 +270,86 @@ Test(kernels, unwanted_gradients, POOLS) {
             attn_result_free(&all);
             attn_case_free(&c);
         }
+}
+
+/* What a bias and sinks get from one call; bias of as many rows and keys as the strides of *m say. */
+struct sums {
+    float *bias, *sinks;
+};
+
+static struct sums sums_of(const struct attn_case *c, const struct attn_kernel *kernel, unsigned threads) {
+    const struct attn_result r = attn_run(c, &(struct attn_how){kernel, pools[threads], threads, HEADS_FIRST, 0});
+    const uint64_t pairs = c->s.n_q * c->s.n_k;
+    struct sums sums = {attn_alloc(c->s.heads * pairs * sizeof(float)), attn_alloc(c->s.heads * sizeof(float))};
+    struct attn_call call = {.shape = c->s,
+                             .mask = c->m,
+                             .scale = c->scale,
+                             .dropout = c->dropout,
+                             .pool = pools[threads],
+                             .q = c->q,
+                             .k = c->k,
+                             .v = c->v,
+                             .o = r.out[0],
+                             .aux = r.aux,
+                             .d_o = c->d_o,
+                             .d_bias = sums.bias,
+                             .d_sinks = sums.sinks};
+    memset(sums.bias, 0, c->s.heads * pairs * sizeof(float));
+    memset(sums.sinks, 0, c->s.heads * sizeof(float));
+    call.work = attn_alloc(kernel->work_bytes(&c->s, &c->m, true, threads));
+    kernel->backward(&call);
+    free(call.work);
+    for (unsigned i = 0; i < OUTPUTS; i++)
+        free(r.out[i]);
+    free(r.aux);
+    return sums;
+}
+
+/* Both kernels find the same, and the same bits for any number of threads; test_ops.c holds them to the slope. */
+Test(kernels, gradients_of_bias_and_sinks, POOLS) {
+    static const unsigned broadcasts[] = {0, 1, 2, 4, 7, 15}; /* bits: batch, head, query, key */
+    for (unsigned i = 0; i < sizeof broadcasts / sizeof broadcasts[0]; i++) {
+        struct attn_case c = attn_case_new(1, 4, 2, 150, 230, 16);
+        const uint64_t bias = c.s.heads * c.s.n_q * c.s.n_k, step[] = {0, c.s.n_q * c.s.n_k, c.s.n_k, 1};
+        struct sums first[2];
+        c.m.ahead = 40;
+        c.dropout = (struct attn_dropout){i % 2 ? 0.2 : 0, 17};
+        c.m.bias = c.bias = attn_random(bias, 5, 1);
+        c.m.sinks = c.sinks = attn_random(c.s.heads, 6, 2);
+        for (unsigned x = 0; x < 4; x++)
+            c.m.bias_stride[x] = broadcasts[i] >> x & 1 ? 0 : step[x];
+        for (unsigned row = 0; row < 2; row++) {
+            first[row] = sums_of(&c, &attn_table[row], 1);
+            for (unsigned threads = 2; threads <= 3; threads++) {
+                struct sums other = sums_of(&c, &attn_table[row], threads);
+                cr_assert(memcmp(first[row].bias, other.bias, bias * sizeof(float)) == 0);
+                cr_assert(memcmp(first[row].sinks, other.sinks, c.s.heads * sizeof(float)) == 0);
+                free(other.bias);
+                free(other.sinks);
+            }
+        }
+        for (uint64_t e = 0; e < bias; e++)
+            cr_assert_float_eq(first[0].bias[e], first[1].bias[e], 2e-5, "broadcast %u: %g, %g", broadcasts[i],
+                               (double)first[0].bias[e], (double)first[1].bias[e]);
+        for (uint64_t h = 0; h < c.s.heads; h++)
+            cr_assert_float_eq(first[0].sinks[h], first[1].sinks[h], 2e-5, "sink: %g, %g", (double)first[0].sinks[h],
+                               (double)first[1].sinks[h]);
+        for (unsigned row = 0; row < 2; row++) {
+            free(first[row].bias);
+            free(first[row].sinks);
+        }
+        attn_case_free(&c);
+    }
+}
+
+/* The paper's own example, and 12 heads: 8 of their own, 4 between those of 16. */
+Test(kernels, slopes_of_alibi) {
+    for (uint64_t h = 0; h < 8; h++)
+        cr_assert_float_eq(attn_alibi_slope(h, 8), exp2(-(double)(h + 1)), 1e-9);
+    for (uint64_t h = 0; h < 12; h++)
+        cr_assert_float_eq(attn_alibi_slope(h, 12), h < 8 ? exp2(-(double)(h + 1)) : exp2(-(double)(h - 8) - 0.5),
+                           1e-7);
+    cr_assert_eq(attn_alibi_slope(0, 1), exp2f(-8));
 }
 
 Test(kernels, rows_with_nothing_allowed_give_zeros, POOLS) {

@@ -226,6 +226,14 @@ Test(ops, large_ops_too) {
          {.kind = OP_CONVOLUTION, .convolution = {{2}, {1}}},
          {{2, 300, 60}, {300, 3, 60}, {300}},
          .no_grad = {0}},
+        {"attention, long",
+         ATTENTION(ATTN_STANDARD, ATTN_ROWS_FIRST, 4, 2, ATTN_FAR, 1, 0.1),
+         {{2, 300, 80}, {2, 310, 40}, {2, 310, 40}, {4, 300, 310}},
+         .no_grad = {0}},
+        {"attention flash, long",
+         ATTENTION(ATTN_FLASH, ATTN_ROWS_FIRST, 4, 2, ATTN_FAR, 1, 0.1),
+         {{2, 300, 80}, {2, 310, 40}, {2, 310, 40}, {4, 300, 310}},
+         .no_grad = {0}},
     };
     for (unsigned i = 0; i < sizeof large / sizeof large[0]; i++) {
         struct op_run r;

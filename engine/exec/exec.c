@@ -27,7 +27,8 @@ struct exec {
     unsigned char *runs;   /* by op: has it run */
     struct digest *digest; /* by op: of its results' first run; with check_recompute */
     uint32_t step, next_extent;
-    void *work; /* of the step at hand */
+    uint64_t pass; /* times rewound */
+    void *work;    /* of the step at hand */
     uint64_t work_bytes;
     const void **pointers[4]; /* inputs, outputs, d_outputs, d_inputs of the op at hand */
     uint64_t live_bytes, highest;
@@ -130,7 +131,8 @@ static struct op_call call_make(struct exec *e, const struct op *op) {
                             .pool = e->options.pool,
                             .inputs = gather(e, 0, op->reads, op->n_inputs, 0),
                             .outputs = (void *const *)gather(e, 1, op->outputs, op->n_outputs, 0),
-                            .work = e->work};
+                            .work = e->work,
+                            .pass = e->pass};
 }
 
 static struct digest results_digest(const struct exec *e, const struct op *op) {
@@ -246,6 +248,7 @@ bool exec_rewind(struct exec *e, struct problem *why) {
     POISON(e->slab, e->plan->slab_bytes);
     e->live_bytes = 0;
     e->step = e->next_extent = 0;
+    e->pass++;
     return true;
 }
 

@@ -55,7 +55,7 @@ PROBLEM_MUST_CHECK bool exec_run(struct exec *e, uint32_t until, struct problem 
 void *exec_value(const struct exec *e, uint32_t value);
 
 /* After the last step: back to the first. What is in the slab goes; parameters and their gradients, which go on adding
- * up, stay. Inputs and the outputs' gradients are loaded afresh. */
+ * up, stay. Inputs and the outputs' gradients are loaded afresh; dropout draws other numbers. */
 PROBLEM_MUST_CHECK bool exec_rewind(struct exec *e, struct problem *why);
 
 /* Sets the gradients of all parameters to zero, as they are when the executor is made. */

@@ -3,7 +3,8 @@
  *
  * A step is `accumulation` runs of the plan (microbatches, in order), then one update. Gradients add up over the runs;
  * the caller's load gives the loss the gradient 1 / accumulation. Clipping divides all gradients by their joint norm
- * where it is above the bound (Pascanu et al. 2013). Nothing here depends on the plan: same bits under every one. */
+ * where it is above the bound (Pascanu et al. 2013). Every run of the plan is a pass of its own for dropout. Nothing
+ * here depends on the plan: same bits under every one. */
 #ifndef REMATD_EXEC_TRAIN_H
 #define REMATD_EXEC_TRAIN_H
 

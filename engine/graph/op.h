@@ -197,7 +197,11 @@ struct op_call {
     const void *const *d_outputs; /* backward: one per result; NULL only where a result has no gradient */
     void *const *d_inputs;        /* backward: ADD into it; NULL where no gradient is wanted */
     void *work;
+    uint64_t pass; /* which run of the plan over the same parameters this is: 0, 1, ...; dropout draws anew in each */
 };
+
+/* The seed of an op's dropout in one pass: the op's own in pass 0, others after it; a recomputation is in its pass. */
+uint64_t op_pass_seed(uint64_t seed, uint64_t pass);
 
 struct op_row {
     const char *name;

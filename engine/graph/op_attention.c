@@ -252,6 +252,7 @@ static bool shape(struct graph *g, struct op *op, struct problem *why) {
 static struct attn_call call_of(const struct op_call *c) {
     const struct op *op = c->op;
     struct attn_call call = whole_call(c->graph, op);
+    call.dropout.seed = op_pass_seed(call.dropout.seed, c->pass);
     call.mask.bias = has_bias(op) ? op_in(c, BIAS) : NULL;
     call.mask.sinks = op->attention.sinks ? op_in(c, op->n_inputs - 1) : NULL;
     call.pool = c->pool;
@@ -268,6 +269,7 @@ static struct attn_narrow narrow_call(const struct op_call *c) {
     const struct op *op = c->op;
     struct attn_narrow n = narrow_of(c->graph, op);
     n.call.pool = c->pool;
+    n.call.dropout.seed = op_pass_seed(n.call.dropout.seed, c->pass);
     n.work = c->work;
     n.at[ATTN_Q] = op_numbers_in(c, Q);
     n.at[ATTN_K] = op_numbers_in(c, K);

@@ -9,18 +9,22 @@ static bool shape(struct graph *g, struct op *op, struct problem *why) {
     return op_inputs_check(g, op, 1, 1, why) && op_elementwise(g, op, why);
 }
 
+static uint64_t seed_of(const struct op_call *c) {
+    return op_pass_seed(c->op->dropout.seed, c->pass);
+}
+
 static bool forward(const struct op_call *c, struct problem *why) {
     (void)why;
-    dropout_forward(c->pool, op_elements(c->graph, c->op, 0), c->op->dropout.p, c->op->dropout.seed,
-                    op_numbers_in(c, 0), op_numbers_out(c, 0));
+    dropout_forward(c->pool, op_elements(c->graph, c->op, 0), c->op->dropout.p, seed_of(c), op_numbers_in(c, 0),
+                    op_numbers_out(c, 0));
     return true;
 }
 
 static bool backward(const struct op_call *c, struct problem *why) {
     (void)why;
     if (c->d_inputs[0])
-        dropout_backward(c->pool, op_elements(c->graph, c->op, 0), c->op->dropout.p, c->op->dropout.seed,
-                         op_numbers_d_out(c, 0), op_numbers_d_in(c, 0));
+        dropout_backward(c->pool, op_elements(c->graph, c->op, 0), c->op->dropout.p, seed_of(c), op_numbers_d_out(c, 0),
+                         op_numbers_d_in(c, 0));
     return true;
 }
 

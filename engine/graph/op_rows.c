@@ -53,6 +53,15 @@ bool op_elementwise(struct graph *g, struct op *op, struct problem *why) {
     return graph_output(g, op, NULL, x.dtype, x.rank, x.shape, true, why) != GRAPH_NONE;
 }
 
+uint64_t op_pass_seed(uint64_t seed, uint64_t pass) {
+    uint64_t x = seed + pass * 0x9E3779B97F4A7C15u;
+    if (pass == 0)
+        return seed;
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u; /* SplitMix64 (Steele, Lea and Flood 2014) */
+    x = (x ^ x >> 27) * 0x94D049BB133111EBu;
+    return x ^ x >> 31;
+}
+
 static struct numbers numbers_of(const struct op_call *c, uint32_t tensor, const void *at) {
     return (struct numbers){(void *)at, c->graph->tensors[tensor].dtype == DTYPE_BFLOAT16};
 }

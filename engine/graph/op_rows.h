@@ -14,7 +14,7 @@
 #include "engine/graph/graph.h"
 #include "engine/kernels/numbers.h"
 
-/* at_least..at_most inputs, all floating. What is not float32 is planned, not run. */
+/* at_least..at_most inputs, all floating. float16 is planned, not run. */
 PROBLEM_MUST_CHECK bool op_inputs_check(const struct graph *g, const struct op *op, uint32_t at_least, uint32_t at_most,
                                         struct problem *why);
 const struct tensor *op_input(const struct graph *g, const struct op *op, uint32_t i);

@@ -49,28 +49,17 @@ static uint64_t group_of(const struct attn_shape *s) {
 static struct piece piece_of(const struct attn_narrow *n, enum attn_part part) {
     const struct attn_shape *s = &n->call.shape;
     const uint64_t *bias = n->call.mask.bias_stride, group = group_of(s), d_v = attn_value_dim(s);
-    switch (part) {
-    case ATTN_Q:
-    case ATTN_D_Q:
-        return (struct piece){group, s->n_q, s->d, s->q};
-    case ATTN_K:
-    case ATTN_D_K:
-        return (struct piece){1, s->n_k, s->d, s->k};
-    case ATTN_V:
-    case ATTN_D_V:
-        return (struct piece){1, s->n_k, d_v, s->v};
-    case ATTN_O:
-    case ATTN_D_O:
-        return (struct piece){group, s->n_q, d_v, s->o};
-    case ATTN_AUX:
-        return (struct piece){group, s->n_q, s->n_k, {s->heads * s->n_q * s->n_k, s->n_q * s->n_k, s->n_k}};
-    case ATTN_BIAS:
-    case ATTN_D_BIAS:
-        return (struct piece){
-            bias[1] ? group : 1, bias[2] ? s->n_q : 1, bias[3] ? s->n_k : 1, {bias[0], bias[1], bias[2]}};
-    default:
-        return (struct piece){1, 1, s->heads, {0, 0, 0}};
-    }
+    const struct piece q = {group, s->n_q, s->d, s->q}, k = {1, s->n_k, s->d, s->k}, v = {1, s->n_k, d_v, s->v};
+    const struct piece o = {group, s->n_q, d_v, s->o}, sinks = {1, 1, s->heads, {0, 0, 0}};
+    const struct piece aux = {group, s->n_q, s->n_k, {s->heads * s->n_q * s->n_k, s->n_q * s->n_k, s->n_k}};
+    const struct piece scores = {
+        bias[1] ? group : 1, bias[2] ? s->n_q : 1, bias[3] ? s->n_k : 1, {bias[0], bias[1], bias[2]}};
+    const struct piece pieces[ATTN_PARTS] = {
+        [ATTN_Q] = q,           [ATTN_D_Q] = q,       [ATTN_K] = k,           [ATTN_D_K] = k,   [ATTN_V] = v,
+        [ATTN_D_V] = v,         [ATTN_O] = o,         [ATTN_D_O] = o,         [ATTN_AUX] = aux, [ATTN_BIAS] = scores,
+        [ATTN_D_BIAS] = scores, [ATTN_SINKS] = sinks, [ATTN_D_SINKS] = sinks,
+    };
+    return pieces[part];
 }
 
 /* ---- workspace ---- */

@@ -10,7 +10,7 @@ same "the lab's bytes" "352321536	167772160" "$(field "$dir/savings.json" /stand
 same "the lab's percentages" "52.4 33.3" "$(printf '%.1f %.1f' "$(field "$dir/savings.json" /memory_saved_pct)" \
   "$(field "$dir/savings.json" /compute_overhead_pct)")"
 
-for script in attention sequential attention-inline; do
+for script in attention sequential attention-inline train; do
   sh "$root/clients/curl/$script.sh" >"$dir/job.json"
   same "$script: succeeded, identical" "succeeded	true" "$(field "$dir/job.json" /state /result/comparison/identical)"
   same "$script: the measured peak is the predicted one" "$(field "$dir/job.json" /result/memory/predicted_peak_bytes)" \

@@ -1,0 +1,58 @@
+"""step_table.py - training steps of GPT-2 small: rematd beside PyTorch, in alternation, as one table.
+
+    python3 tests/bench/step_table.py BENCH_STEP [--seq 512,1024] [--rounds 3] [--turns 2]
+
+For each row PyTorch runs at every setting of threads (2, waiting asleep or spinning; pages kept) and the best counts;
+rematd runs on 2 threads between them. Seconds are the least median of the turns; ratio is rematd / PyTorch. The last
+column is the step's seconds over those of `standard` with the same attention."""
+import argparse
+import json
+import os
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PAIRS = [("standard", "eager"), ("flash", "sdpa")]
+
+
+def lines(command):
+    out = subprocess.run(command, capture_output=True, text=True)
+    if out.returncode:
+        sys.exit(out.stderr)
+    return [json.loads(line) for line in out.stdout.splitlines() if line.startswith("{")]
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("bench")
+    p.add_argument("--seq", default="512,1024")
+    p.add_argument("--rounds", default="3")
+    p.add_argument("--turns", type=int, default=2)
+    p.add_argument("--setting", default="2-passive,2-active")
+    p.add_argument("--strategy", default="standard,every_layer,every_2")
+    a = p.parse_args()
+    print("%-5s %-12s %-9s %9s %9s %6s  %13s %13s %13s %14s  %s" % (
+        "SEQ", "STRATEGY", "ATTENTION", "REMATD s", "TORCH s", "RATIO", "SAVED", "TORCH SAVED", "PEAK",
+        "TORCH PEAK RSS", "OVER STANDARD"), flush=True)
+    worst = 0
+    for seq in a.seq.split(","):
+        for ours, theirs in PAIRS:
+            plain = None
+            for strategy in a.strategy.split(","):
+                mine, torch = [], []
+                for _ in range(a.turns):
+                    mine += lines([a.bench, seq, ours, strategy, "2", a.rounds])
+                    torch += lines([os.path.join(HERE, "step.sh"), "--seq", seq, "--attention", theirs, "--strategy",
+                                    strategy, "--setting", a.setting, "--pages", "kept", "--rounds", a.rounds])
+                m = min(mine, key=lambda r: r["seconds"])
+                t = min(torch, key=lambda r: r["seconds"])
+                plain = plain or (m["seconds"], t["seconds"])
+                ratio = m["seconds"] / t["seconds"]
+                worst = max(worst, ratio)
+                print("%-5s %-12s %-9s %9.3f %9.3f %6.2f  %13d %13d %13d %14d  %.2f (torch %.2f)" % (
+                    seq, strategy, ours, m["seconds"], t["seconds"], ratio, m["saved_bytes"], t["saved_bytes"],
+                    m["peak_bytes"], t["peak_rss"], m["seconds"] / plain[0], t["seconds"] / plain[1]), flush=True)
+    print("worst ratio %.2f; load %s" % (worst, " ".join("%.1f" % x for x in os.getloadavg())))
+
+
+main()
