@@ -309,7 +309,10 @@ bool wire_config_t5(const struct wire_value *config, struct model *m, struct pro
         return false;
     m->head_scale = tied; /* all the class takes from it: the head is tied either way */
     const bool gated = strncmp(name, "gated-", 6) == 0;
-    return wire_config_activation(&v, gated ? name + 6 : name, gated, m, why);
+    const char *activation = gated ? name + 6 : name;
+    if (gated && strcmp(activation, "gelu") == 0)
+        activation = "gelu_new";
+    return wire_config_activation(&v, activation, gated, m, why);
 }
 
 const char *const wire_config_vit_keys[] = {"id2label", "image_size", "label2id", "num_labels", "patch_size", NULL};

@@ -173,6 +173,7 @@ struct op {
         struct {
             uint64_t chunk; /* a multiple of 128; 0: logits are whole */
             float cap;      /* logits become cap tanh(logit / cap); 0: none */
+            float scale;    /* of x weight^T; 0: 1 */
         } linear_cross_entropy;
         struct op_function function;
     };

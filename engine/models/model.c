@@ -141,8 +141,6 @@ bool model_runs(const struct model *m, struct problem *why) {
     const char *missing = m->missing;
     if (!missing && m->positions == MODEL_ROTARY && model_rotary_dim(m, m->head_dim) == 0)
         missing = "a model whose heads are too narrow to turn";
-    if (!missing && m->logit_scale > 0 && m->logit_scale != 1)
-        missing = "a scale of the logits"; /* the loss has none */
     return !missing || problem_set(why, PROBLEM_UNSUPPORTED, "/model", "%s is planned and not run yet", missing);
 }
 

@@ -187,8 +187,9 @@ static uint32_t transform(struct lowering *l, uint32_t x, uint64_t width) {
 static uint32_t cross_entropy(struct lowering *l, uint32_t x, uint32_t table, uint32_t targets, uint64_t outputs,
                               bool bias) {
     const uint32_t inputs[] = {x, table, targets, bias ? lower_parameter(l, "head.bias", 1, &outputs) : GRAPH_NONE};
-    const struct op spec = {.kind = OP_LINEAR_CROSS_ENTROPY,
-                            .linear_cross_entropy = {l->w->loss_chunk, (float)l->m->final_softcap}};
+    const struct op spec = {
+        .kind = OP_LINEAR_CROSS_ENTROPY,
+        .linear_cross_entropy = {l->w->loss_chunk, (float)l->m->final_softcap, (float)l->m->logit_scale}};
     return lower_op(l, "loss", spec, inputs, bias ? 4 : 3);
 }
 

@@ -113,6 +113,88 @@ CASES = [
     ("whisper", SPEECH, "whisper",
      {**BART, "num_mel_bins": 6, "max_source_positions": SOURCE, "max_target_positions": 16, "pad_token_id": 0,
       "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}),
+    # ---- corners: fields that change numbers, and how older files say them
+    ("gpt2_by_depth", CAUSAL, "gpt2",
+     {**N_SIZES, "scale_attn_by_inverse_layer_idx": True, "activation_function": "relu"}),
+    ("gpt2_unscaled", CAUSAL, "gpt2", {**N_SIZES, "scale_attn_weights": False, "tie_word_embeddings": False}),
+    ("llama_files", CAUSAL, "llama",
+     {**GROUPED, "rope_theta": 500000.0, "rope_scaling": {
+         "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+         "original_max_position_embeddings": 16}}),
+    ("mixtral", CAUSAL, "mixtral", {**GROUPED, "num_local_experts": 4, "sliding_window": 5}),
+    ("mistral_linear", CAUSAL, "mistral",
+     {**GROUPED, "sliding_window": None, "rope_theta": 1e6, "rope_scaling": {"type": "linear", "factor": 2.0}}),
+    ("qwen2_yarn", CAUSAL, "qwen2",
+     {**GROUPED, "rope_theta": 1e6, "sliding_window": 5, "use_sliding_window": False, "rope_scaling": {
+         "type": "yarn", "factor": 4.0, "original_max_position_embeddings": 8}}),
+    ("qwen3_window", CAUSAL, "qwen3",
+     {**GROUPED, "head_dim": 8, "use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1,
+      "attention_bias": True}),
+    ("qwen2_moe_window", CAUSAL, "qwen2_moe",
+     {**GROUPED, **EXPERTS, "shared_expert_intermediate_size": 28, "norm_topk_prob": True, "use_sliding_window": True,
+      "sliding_window": 5, "max_window_layers": 1, "mlp_only_layers": [1], "qkv_bias": False}),
+    ("qwen3_moe_window", CAUSAL, "qwen3_moe",
+     {**GROUPED, **EXPERTS, "head_dim": 8, "norm_topk_prob": False, "use_sliding_window": True, "sliding_window": 5,
+      "mlp_only_layers": [0]}),
+    ("gemma_files", CAUSAL, "gemma", {**GROUPED, "head_dim": 8, "hidden_act": "gelu", "hidden_activation": None}),
+    ("gemma2_files", CAUSAL, "gemma2",
+     {**GROUPED, "head_dim": 8, "hidden_act": "relu", "attn_logit_softcapping": None, "final_logit_softcapping": None,
+      "sliding_window": 5, "rope_theta": 5000.0}),
+    ("gemma3_files", CAUSAL, "gemma3_text",
+     {**GROUPED, "head_dim": 10, "sliding_window": 5, "query_pre_attn_scalar": 24, "sliding_window_pattern": 2,
+      "rope_theta": 1e6, "rope_local_base_freq": 5000.0, "rope_scaling": {"rope_type": "linear", "factor": 8.0},
+      "attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0}),
+    ("phi3_files", CAUSAL, "phi3",
+     {**GROUPED, "bos_token_id": 1, "eos_token_id": 2, "rope_theta": 5000.0, "rope_scaling": None,
+      "partial_rotary_factor": 0.75, "original_max_position_embeddings": 16, "tie_word_embeddings": True}),
+    ("gpt_neox_files", CAUSAL, "gpt_neox",
+     {**SIZES, "rotary_pct": 0.25, "rotary_emb_base": 5000, "attention_bias": False, "hidden_act": "gelu_fast",
+      "tie_word_embeddings": True}),
+    ("gpt_neo_local", CAUSAL, "gpt_neo",
+     {"hidden_size": 32, "num_layers": 2, "num_heads": 4, "window_size": 5, "vocab_size": 64,
+      "max_position_embeddings": 16, "attention_types": [[["local"], 2]], "activation_function": "relu"}),
+    ("opt_bare", CAUSAL, "opt",
+     {"hidden_size": 32, "ffn_dim": 40, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 64,
+      "max_position_embeddings": 16, "word_embed_proj_dim": 32, "pad_token_id": 1, "enable_bias": False,
+      "layer_norm_elementwise_affine": False, "_remove_final_layer_norm": True, "activation_function": "gelu",
+      "tie_word_embeddings": False}),
+    ("bloom_six", CAUSAL, "bloom", {"hidden_size": 36, "n_layer": 1, "n_head": 6, "vocab_size": 64}),
+    ("bloom_post", CAUSAL, "bloom",
+     {"hidden_size": 32, "n_layer": 2, "n_head": 4, "vocab_size": 64,
+      "apply_residual_connection_post_layernorm": True}),
+    ("falcon_one_norm", CAUSAL, "falcon",
+     {**FALCON, "new_decoder_architecture": True, "num_kv_heads": 2, "num_ln_in_parallel_attn": 1,
+      "rope_theta": 5000.0, "activation": "gelu_new"}),
+    ("falcon_parallel", CAUSAL, "falcon", {**FALCON, "multi_query": False, "bias": True, "tie_word_embeddings": False}),
+    ("phi_files", CAUSAL, "phi",
+     {**GROUPED, "partial_rotary_factor": 0.75, "rope_theta": 5000.0, "qk_layernorm": True,
+      "tie_word_embeddings": True}),
+    ("stablelm_files", CAUSAL, "stablelm",
+     {**GROUPED, "partial_rotary_factor": 0.25, "rope_theta": 5000, "qk_layernorm": True,
+      "use_parallel_residual": True, "tie_word_embeddings": True}),
+    ("starcoder2_bare", CAUSAL, "starcoder2",
+     {**GROUPED, "sliding_window": None, "use_bias": False, "rope_theta": 5000.0, "tie_word_embeddings": False}),
+    ("cohere_biased", CAUSAL, "cohere",
+     {**GROUPED, "attention_bias": True, "layer_norm_eps": 1e-3, "rope_theta": 5000.0}),
+    ("deepseek_v2_yarn", CAUSAL, "deepseek_v2",
+     {**LATENT, "attention_bias": True, "rope_theta": 10000, "rope_scaling": {
+         "type": "yarn", "factor": 4, "original_max_position_embeddings": 8, "beta_fast": 32, "beta_slow": 1,
+         "mscale": 0.707, "mscale_all_dim": 0.9}}),
+    ("deepseek_v2_groups", CAUSAL, "deepseek_v2",
+     {**LATENT, "topk_method": "group_limited_greedy", "n_group": 2, "topk_group": 1}),
+    ("bert_gelu_new", MASKED, "bert", {**SIZES, "hidden_act": "gelu_new", "layer_norm_eps": 1e-3}),
+    ("roberta_untied", MASKED, "roberta", {**SIZES, "pad_token_id": 1, "tie_word_embeddings": False}),
+    ("distilbert_relu", MASKED, "distilbert",
+     {"dim": 32, "hidden_dim": 40, "n_layers": 2, "n_heads": 4, "vocab_size": 64, "max_position_embeddings": 16,
+      "activation": "relu", "sinusoidal_pos_embds": True}),
+    ("electra_wide", MASKED, "electra", {**SIZES, "embedding_size": 32, "tie_word_embeddings": False}),
+    ("bart_untied", TRANSLATION, "bart",
+     {**BART, "max_position_embeddings": 16, "pad_token_id": 1, "activation_function": "relu",
+      "tie_word_embeddings": False}),
+    ("whisper_untied", SPEECH, "whisper",
+     {**BART, "num_mel_bins": 6, "max_source_positions": SOURCE, "max_target_positions": 16, "pad_token_id": 0,
+      "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1, "tie_word_embeddings": False,
+      "scale_embedding": True}),
 ]
 
 
@@ -202,7 +284,10 @@ def record(name, kind, model_type, config):
 def main():
     out = {}
     for name, kind, model_type, config in CASES:
-        out[name] = record(name, kind, model_type, config)
+        try:
+            out[name] = record(name, kind, model_type, config)
+        except Exception as e:
+            import traceback; traceback.print_exc(); print("FAILED", name, e)
     text = json.dumps(out, indent=0, sort_keys=True)
     text = re.sub(r"\[\n([^\[\]{}\"]*)\n\]", lambda m: "[" + m.group(1).replace("\n", " ") + "]", text)
     with open(os.path.join(HERE, "types.json"), "w") as file:
