@@ -223,9 +223,9 @@ static unsigned step_compare(struct recorded *s, const char *kernel, double loss
             worst = fmax(worst, off / e->norm);
         if (off <= 1e-4 * e->norm + 1e-6 * largest && marks <= 2e-5 * largest)
             continue;
-        wrong++;
-        cr_expect(false, "%s, %s: %s: norm %.7g, recorded %.7g; elements off by %g of %g", s->name, kernel, e->name,
-                  norm, e->norm, marks, largest);
+        if (wrong++ == 0)
+            cr_expect(false, "%s, %s: %s: norm %.7g, recorded %.7g; elements off by %g of %g", s->name, kernel, e->name,
+                      norm, e->norm, marks, largest);
     }
     if (say)
         fprintf(stderr, "%-20s %-8s loss %.2e  norms %.2e  elements %.2e%s\n", s->name, kernel,
@@ -263,7 +263,7 @@ static void step_run(struct recorded *s) {
 }
 
 /* What no op can: recorded all the same, for the day it is lifted. */
-static const char *const refused[] = {"deepseek_v3", "falcon_alibi", "gpt_oss"};
+static const char *const refused[] = {"falcon_alibi", "gpt_oss"};
 
 static bool is_refused(const char *name) {
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)

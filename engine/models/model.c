@@ -120,6 +120,9 @@ bool model_check(const struct model *m, struct problem *why) {
     if (m->experts && (m->experts_per_token == 0 || m->experts_per_token > m->experts))
         return problem_set(why, PROBLEM_LIMIT, "/experts_per_token", "is %llu of %llu experts",
                            (unsigned long long)m->experts_per_token, (unsigned long long)m->experts);
+    if (m->experts && m->route.groups && (m->experts % m->route.groups || m->route.groups > m->experts))
+        return problem_set(why, PROBLEM_SHAPE, "/experts", "is %llu, in %llu groups", (unsigned long long)m->experts,
+                           (unsigned long long)m->route.groups);
     if (m->experts && (m->expert_d_ff == 0 || m->expert_d_ff > MODEL_SIZE_MAX))
         return problem_set(why, PROBLEM_LIMIT, "/expert_d_ff", "must be from 1 to %llu",
                            (unsigned long long)MODEL_SIZE_MAX);

@@ -88,6 +88,7 @@ struct model {
     enum model_qk_norm qk_norm_over;
     bool sandwich_norm; /* norms also behind attention and feed-forward (gemma2) */
     bool output_norm;   /* x = x + norm(f(x)) (OLMo 2) */
+    bool norm_residual; /* x = n + f(n), n = norm(x) (BLOOM, if asked) */
     bool parallel;      /* attention and feed-forward read the same norm, one sum */
     bool two_norms;     /* with parallel: each reads a norm of its own */
     bool embedding_scale;
@@ -146,6 +147,8 @@ struct model {
     struct {
         bool normalise, sigmoid; /* as in struct op_route */
         double factor;           /* of the weights; 0: 1 */
+        uint64_t groups, kept_groups;
+        bool corrected; /* by a number for each expert, which no gradient reaches (DeepSeek-V3) */
     } route;
     uint64_t relative_distance; /* past it all distances share a bucket; 0: 128 */
     const char *missing;        /* a static string: what of its arithmetic no op has; NULL: nothing */

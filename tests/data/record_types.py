@@ -182,6 +182,11 @@ CASES = [
          "mscale": 0.707, "mscale_all_dim": 0.9}}),
     ("deepseek_v2_groups", CAUSAL, "deepseek_v2",
      {**LATENT, "topk_method": "group_limited_greedy", "n_group": 2, "topk_group": 1}),
+    ("deepseek_v3_yarn", CAUSAL, "deepseek_v3",
+     {**LATENT, "n_routed_experts": 8, "n_group": 4, "topk_group": 2, "num_experts_per_tok": 3, "norm_topk_prob": False,
+      "rope_interleave": False, "rope_theta": 10000, "rope_scaling": {
+          "type": "yarn", "factor": 4, "original_max_position_embeddings": 8, "beta_fast": 32, "beta_slow": 1,
+          "mscale": 1.0, "mscale_all_dim": 1.0}}),
     ("bert_gelu_new", MASKED, "bert", {**SIZES, "hidden_act": "gelu_new", "layer_norm_eps": 1e-3}),
     ("roberta_untied", MASKED, "roberta", {**SIZES, "pad_token_id": 1, "tie_word_embeddings": False}),
     ("distilbert_relu", MASKED, "distilbert",
@@ -243,16 +248,19 @@ def inputs_of(model_type, config):
 
 def pieces(model_type, name, t):
     """The tensors of published files that are t, as views of it: some are fused, some renamed as they are loaded."""
+    if model_type == "mixtral":
+        name = name.replace(".mlp.", ".block_sparse_moe.")
+    halves = ("w1", "w3", "w2") if model_type == "mixtral" else ("gate_proj", "up_proj", "down_proj")
     if model_type == "gpt_neox" and name == "lm_head.weight":
         yield "embed_out.weight", t
     elif model_type != "gpt_oss" and name.endswith("experts.gate_up_proj"):
         for e, both in enumerate(t):
             gate, up = both.chunk(2)
-            yield name.replace("gate_up_proj", "%d.gate_proj.weight" % e), gate
-            yield name.replace("gate_up_proj", "%d.up_proj.weight" % e), up
+            yield name.replace("gate_up_proj", "%d.%s.weight" % (e, halves[0])), gate
+            yield name.replace("gate_up_proj", "%d.%s.weight" % (e, halves[1])), up
     elif model_type != "gpt_oss" and name.endswith("experts.down_proj"):
         for e, one in enumerate(t):
-            yield name.replace("down_proj", "%d.down_proj.weight" % e), one
+            yield name.replace("down_proj", "%d.%s.weight" % (e, halves[2])), one
     else:
         yield name, t
 
@@ -261,7 +269,9 @@ def record(name, kind, model_type, config):
     config_class = AutoConfig.for_model(model_type, **config)
     config_class._experts_implementation = "eager"
     model = kind.from_config(config_class, attn_implementation="eager").double().eval()
-    for n, p in model.named_parameters():
+    tensors = dict(model.named_parameters())
+    tensors.update((n, b) for n, b in model.named_buffers() if n.endswith("e_score_correction_bias"))
+    for n, p in tensors.items():
         for piece, view in pieces(model_type, n, p.data):
             view.copy_(values(piece, tuple(view.shape)))
     published = revert_weight_conversion(model, model.state_dict())
@@ -270,7 +280,7 @@ def record(name, kind, model_type, config):
     loss = F.cross_entropy(logits.double().flatten(0, -2), targets.flatten(), ignore_index=-100)
     loss.backward()
     grads = {}
-    for n, p in model.named_parameters():
+    for n, p in tensors.items():
         grad = p.grad if p.grad is not None else torch.zeros_like(p)
         for piece, view in pieces(model_type, n, grad):
             flat = view.flatten()
