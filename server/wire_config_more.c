@@ -185,8 +185,10 @@ static bool groups_read(const struct wire_value *config, struct model *m, struct
         return false;
     if (strcmp(method, "greedy") == 0)
         return true;
-    if (strcmp(method, "group_limited_greedy") != 0)
-        return wire_fail(&v, why, PROBLEM_UNSUPPORTED, "is '%.40s'; greedy and group_limited_greedy are built", method);
+    if (strcmp(method, "group_limited_greedy") != 0) {
+        m->missing = "a topk_method other than greedy and group_limited_greedy";
+        return true;
+    }
     return wire_need(config, "n_group", &v, why) && wire_uint(&v, 1, 64, &m->route.groups, why) &&
            wire_need(config, "topk_group", &v, why) && wire_uint(&v, 1, 64, &m->route.kept_groups, why);
 }

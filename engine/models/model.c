@@ -108,6 +108,19 @@ static bool sizes_check(const struct model *m, struct problem *why) {
     return true;
 }
 
+/* Groups are of equal size, and those kept have experts enough. */
+static bool groups_check(const struct model *m, struct problem *why) {
+    const uint64_t groups = m->route.groups, kept = m->route.kept_groups;
+    if (groups > m->experts || m->experts % groups)
+        return problem_set(why, PROBLEM_SHAPE, "/experts", "is %llu, in %llu groups", (unsigned long long)m->experts,
+                           (unsigned long long)groups);
+    if (kept == 0 || kept > groups || m->experts_per_token > kept * (m->experts / groups))
+        return problem_set(why, PROBLEM_LIMIT, "/experts_per_token", "is %llu, from %llu of %llu groups",
+                           (unsigned long long)m->experts_per_token, (unsigned long long)kept,
+                           (unsigned long long)groups);
+    return true;
+}
+
 bool model_check(const struct model *m, struct problem *why) {
     if (!sizes_check(m, why) || !options_check(m, why) || (m->family == MODEL_VISION && !vision_check(m, why)))
         return false;
@@ -120,9 +133,8 @@ bool model_check(const struct model *m, struct problem *why) {
     if (m->experts && (m->experts_per_token == 0 || m->experts_per_token > m->experts))
         return problem_set(why, PROBLEM_LIMIT, "/experts_per_token", "is %llu of %llu experts",
                            (unsigned long long)m->experts_per_token, (unsigned long long)m->experts);
-    if (m->experts && m->route.groups && (m->experts % m->route.groups || m->route.groups > m->experts))
-        return problem_set(why, PROBLEM_SHAPE, "/experts", "is %llu, in %llu groups", (unsigned long long)m->experts,
-                           (unsigned long long)m->route.groups);
+    if (m->experts && m->route.groups && !groups_check(m, why))
+        return false;
     if (m->experts && (m->expert_d_ff == 0 || m->expert_d_ff > MODEL_SIZE_MAX))
         return problem_set(why, PROBLEM_LIMIT, "/expert_d_ff", "must be from 1 to %llu",
                            (unsigned long long)MODEL_SIZE_MAX);
