@@ -35,7 +35,7 @@ static int by_name(const void *a, const void *b) {
 struct search {
     const struct checkpoint_names *names;
     const struct graph *g;
-    bool tied;
+    bool tied, scaled;
     uint32_t *layers;  /* of the op that reads a tensor; GRAPH_NONE outside every layer */
     uint32_t encoding; /* so many layers are an encoder's before a decoder's */
     uint64_t kv_heads;
@@ -73,13 +73,16 @@ static struct listed *look_up_any(struct search *s, char *name, bool prefixed) {
     return found;
 }
 
+static bool is_when(const struct search *s, enum checkpoint_when when) {
+    return when == CHECKPOINT_ALWAYS || (when == CHECKPOINT_SCALED ? s->scaled : s->tied == (when == CHECKPOINT_TIED));
+}
+
 /* ---- one parameter ---- */
 
 /* Whether the row says something of the name; `suffix` is what of it comes behind the row's stem. */
 static bool row_says(const struct search *s, const struct checkpoint_row *row, const char *name, const char **suffix) {
     const size_t stem = strlen(row->ours);
-    if ((row->when == CHECKPOINT_TIED && !s->tied) || (row->when == CHECKPOINT_UNTIED && s->tied) ||
-        strncmp(row->ours, name, stem) != 0)
+    if (!is_when(s, row->when) || strncmp(row->ours, name, stem) != 0)
         return false;
     *suffix = name + stem;
     return **suffix == '\0' || strcmp(*suffix, ".weight") == 0 || strcmp(*suffix, ".bias") == 0;
@@ -221,7 +224,7 @@ static bool is_leftover(const struct search *s, const char *name) {
     const size_t prefix = strlen(s->names->prefix);
     const bool prefixed = strncmp(name, s->names->prefix, prefix) == 0 && name[prefix] == '.';
     for (const struct checkpoint_leftover *l = s->names->leftovers; l->theirs; l++) {
-        if ((l->when == CHECKPOINT_TIED && !s->tied) || (l->when == CHECKPOINT_UNTIED && s->tied))
+        if (!is_when(s, l->when))
             continue;
         if (l->theirs[0] != '.' ? fits(l->theirs, name)
                                 : fits(l->theirs + 1, name) || (prefixed && fits(l->theirs, name + prefix)))
@@ -243,6 +246,7 @@ static void layers_find(struct search *s) {
             s->layers[g->ops[op].inputs[i]] = g->ops[op].layer;
         if (g->ops[op].kind == OP_ATTENTION && !s->kv_heads)
             s->kv_heads = g->ops[op].attention.kv_heads;
+        s->scaled = s->scaled || (g->ops[op].name && strcmp(g->ops[op].name, "head.scale") == 0);
         if (s->encoding == GRAPH_NONE && g->ops[op].name && strcmp(g->ops[op].name, "cross") == 0)
             s->encoding = g->ops[op].layer;
     }

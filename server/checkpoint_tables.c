@@ -319,7 +319,7 @@ static const struct checkpoint_leftover t5_leftovers[] = {
     {"encoder.embed_tokens.weight", CHECKPOINT_ALWAYS},
     {"decoder.embed_tokens.weight", CHECKPOINT_ALWAYS},
     {"decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight", CHECKPOINT_ALWAYS},
-    {"lm_head.weight", CHECKPOINT_TIED},
+    {"lm_head.weight", CHECKPOINT_SCALED},
     {0}};
 
 /* ---- vision ---- */

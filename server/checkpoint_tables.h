@@ -4,7 +4,12 @@
 
 #include "server/checkpoint_names.h"
 
-enum checkpoint_when { CHECKPOINT_ALWAYS, CHECKPOINT_TIED, CHECKPOINT_UNTIED };
+enum checkpoint_when {
+    CHECKPOINT_ALWAYS,
+    CHECKPOINT_TIED,
+    CHECKPOINT_UNTIED,
+    CHECKPOINT_SCALED /* what enters the head is: where T5's is not, files have a head that is not the embeddings */
+};
 
 /* What one tensor of a file has of several parameters. */
 enum checkpoint_fused {

@@ -294,10 +294,7 @@ def record(name, kind, model_type, config):
 def main():
     out = {}
     for name, kind, model_type, config in CASES:
-        try:
-            out[name] = record(name, kind, model_type, config)
-        except Exception as e:
-            import traceback; traceback.print_exc(); print("FAILED", name, e)
+        out[name] = record(name, kind, model_type, config)
     text = json.dumps(out, indent=0, sort_keys=True)
     text = re.sub(r"\[\n([^\[\]{}\"]*)\n\]", lambda m: "[" + m.group(1).replace("\n", " ") + "]", text)
     with open(os.path.join(HERE, "types.json"), "w") as file:
