@@ -156,6 +156,10 @@ bool model_runs(const struct model *m, struct problem *why) {
     const char *missing = m->missing;
     if (!missing && m->positions == MODEL_ROTARY && model_rotary_dim(m, m->head_dim) == 0)
         missing = "a model whose heads are too narrow to turn";
+    if (!missing && m->rope.scaling == MODEL_ROPE_LONG && m->rope_stretch.pairs != model_rotary_dim(m, m->head_dim) / 2)
+        missing = "longrope without a factor for every pair";
+    if (!missing && m->rope_near.scaling == MODEL_ROPE_LONG)
+        missing = "longrope in layers with a window";
     return !missing || problem_set(why, PROBLEM_UNSUPPORTED, "/model", "%s is planned and not run yet", missing);
 }
 

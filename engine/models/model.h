@@ -49,8 +49,11 @@ enum model_rope_scaling {
     MODEL_ROPE_PLAIN,
     MODEL_ROPE_LINEAR, /* all slower by factor */
     MODEL_ROPE_LLAMA3, /* slow ones by factor, fast ones not, a ramp between */
-    MODEL_ROPE_YARN    /* the same with another ramp, and longer vectors (arXiv 2309.00071) */
+    MODEL_ROPE_YARN,   /* the same with another ramp, and longer vectors (arXiv 2309.00071) */
+    MODEL_ROPE_LONG    /* each pair by a number of its own, and longer vectors (arXiv 2402.13753) */
 };
+#define MODEL_STRETCH_MAX 128 /* pairs of MODEL_ROPE_LONG */
+
 struct model_rope {
     double theta; /* 0: 10000 */
     enum model_rope_scaling scaling;
@@ -141,9 +144,13 @@ struct model {
     double logit_scale;          /* of the logits; 0: 1 */
     struct model_rope rope;      /* where positions are MODEL_ROTARY */
     struct model_rope rope_near; /* of layers with a window; theta 0: as the others */
-    uint64_t rotary_dim;         /* numbers of a head that turn; 0: rotary_share of them */
-    double rotary_share;         /* 0: 1 */
-    bool rotary_interleaved;     /* pairs are neighbours, not half a head apart */
+    struct {
+        uint64_t pairs;
+        float within[MODEL_STRETCH_MAX], past[MODEL_STRETCH_MAX]; /* the first training's positions */
+    } rope_stretch;                                               /* of MODEL_ROPE_LONG */
+    uint64_t rotary_dim;     /* numbers of a head that turn; 0: rotary_share of them */
+    double rotary_share;     /* 0: 1 */
+    bool rotary_interleaved; /* pairs are neighbours, not half a head apart */
     struct {
         bool normalise, sigmoid; /* as in struct op_route */
         double factor;           /* of the weights; 0: 1 */
