@@ -2,6 +2,7 @@
 #include "engine/models/model.h"
 
 #include <math.h>
+#include <string.h>
 
 const char *model_family_name(enum model_family f) {
     static const char *const names[] = {[MODEL_DECODER] = "decoder",
@@ -197,10 +198,15 @@ uint64_t workload_source_len(const struct workload *w) {
     return w->source_len ? w->source_len : w->model.mel_bins ? w->model.source_positions : w->seq_len;
 }
 
+/* What corrects routers is in files and in memory, but a buffer to the framework, which does not count it. */
+static bool is_buffer(const struct tensor *t) {
+    return t->name && strcmp(t->name, "experts.correction_bias") == 0;
+}
+
 uint64_t model_parameters(const struct graph *g) {
     uint64_t elements = 0;
     for (uint32_t t = 0; t < g->n_tensors; t++)
-        elements += g->tensors[t].role == TENSOR_PARAMETER ? g->tensors[t].elements : 0;
+        elements += g->tensors[t].role == TENSOR_PARAMETER && !is_buffer(&g->tensors[t]) ? g->tensors[t].elements : 0;
     return elements;
 }
 

@@ -207,7 +207,7 @@ uint32_t model_parameter_layer(const struct graph *g, uint32_t parameter);
 /* What one sequence of it counts as, in tokens. */
 uint64_t model_workload_tokens(const struct workload *w);
 
-/* Elements of all parameters of a lowered graph. */
+/* Elements of all parameters of a lowered graph, as frameworks count them. */
 uint64_t model_parameters(const struct graph *g);
 
 /* What lives across steps, outside the slab; their sum is graph_persistent_bytes. */

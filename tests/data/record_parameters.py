@@ -3,7 +3,7 @@
     python record_parameters.py        writes parameters.json beside itself
 
 Every model is made on the meta device from its configuration alone: no weights are read. Parameters that are tied count
-once; the corrections of DeepSeek-V3's routers, buffers there, count too, as files have them. `config` is what is posted as hf_config; keys left out are there to see that defaults are the framework's own.
+once. `config` is what is posted as hf_config; keys left out are there to see that defaults are the framework's own.
 """
 import json
 import os
@@ -305,8 +305,7 @@ def count(config):
     with torch.device("meta"):
         model = HEADS.get(config["model_type"], AutoModelForCausalLM).from_config(AutoConfig.for_model(**config))
     model.tie_weights()
-    corrections = [b for name, b in model.named_buffers() if name.endswith("e_score_correction_bias")]
-    return sum({id(p): p.numel() for p in [*model.parameters(), *corrections]}.values())
+    return sum({id(p): p.numel() for p in model.parameters()}.values())
 
 
 def main():
