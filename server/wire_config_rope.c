@@ -42,8 +42,9 @@ static bool scaling_read(const struct wire_value *v, struct model *m, struct mod
     static const struct {
         const char *name;
         enum model_rope_scaling scaling;
-    } words[] = {{"default", MODEL_ROPE_PLAIN}, {"linear", MODEL_ROPE_LINEAR}, {"llama3", MODEL_ROPE_LLAMA3},
-                 {"yarn", MODEL_ROPE_YARN},     {"longrope", MODEL_ROPE_LONG}, {"su", MODEL_ROPE_LONG}};
+    } words[] = {{"default", MODEL_ROPE_PLAIN}, {"linear", MODEL_ROPE_LINEAR},   {"llama3", MODEL_ROPE_LLAMA3},
+                 {"yarn", MODEL_ROPE_YARN},     {"dynamic", MODEL_ROPE_DYNAMIC}, {"longrope", MODEL_ROPE_LONG},
+                 {"su", MODEL_ROPE_LONG}};
     struct wire_value word;
     const char *name;
     if (!(wire_get(v, "rope_type", &word) || wire_get(v, "type", &word)) || wire_type(&word) == WIRE_NULL)
@@ -56,7 +57,7 @@ static bool scaling_read(const struct wire_value *v, struct model *m, struct mod
             return true;
         }
     r->scaling = MODEL_ROPE_PLAIN;
-    m->missing = "rope_type other than default, linear, llama3, longrope and yarn";
+    m->missing = "rope_type other than default, linear, dynamic, llama3, longrope and yarn";
     return true;
 }
 

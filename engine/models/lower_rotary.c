@@ -72,6 +72,15 @@ static void unscaled(const struct lowering *l, const struct model_rope *r, uint6
         f[i] = 1 / plain(r, i, dim);
 }
 
+static void dynamic(const struct lowering *l, const struct model_rope *r, uint64_t dim, float *f) {
+    const double most = (double)l->m->max_positions, length = fmax((double)l->w->seq_len, most);
+    const double factor = r->factor > 0 ? r->factor : 1, share = (double)dim / ((double)dim - 2);
+    struct model_rope grown = *r;
+    if (dim > 2)
+        grown.theta = theta_of(r) * pow(factor * length / most - (factor - 1), share);
+    unscaled(l, &grown, dim, f);
+}
+
 static void longer(const struct lowering *l, const struct model_rope *r, uint64_t dim, float *f) {
     const bool past = (double)l->w->seq_len > positions_of(l->m, r);
     const float *stretch = past ? l->m->rope_stretch.past : l->m->rope_stretch.within;
@@ -98,12 +107,9 @@ static float factor_of(const struct model *m, const struct model_rope *r) {
 }
 
 uint32_t lower_rotary(struct lowering *l, const char *name, uint32_t x, uint64_t heads) {
-    static void (*const rules[])(const struct lowering *, const struct model_rope *, uint64_t,
-                                 float *) = {[MODEL_ROPE_PLAIN] = unscaled,
-                                             [MODEL_ROPE_LINEAR] = linear,
-                                             [MODEL_ROPE_LLAMA3] = llama3,
-                                             [MODEL_ROPE_YARN] = yarn,
-                                             [MODEL_ROPE_LONG] = longer};
+    static void (*const rules[])(const struct lowering *, const struct model_rope *, uint64_t, float *) = {
+        [MODEL_ROPE_PLAIN] = unscaled, [MODEL_ROPE_LINEAR] = linear,   [MODEL_ROPE_LLAMA3] = llama3,
+        [MODEL_ROPE_YARN] = yarn,      [MODEL_ROPE_DYNAMIC] = dynamic, [MODEL_ROPE_LONG] = longer};
     const struct model *m = l->m;
     const bool near = m->rope_near.theta > 0 && lower_windowed(l);
     const struct model_rope *r = near ? &m->rope_near : &m->rope;

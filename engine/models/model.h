@@ -47,10 +47,11 @@ enum model_qk_norm { MODEL_OVER_HEAD, MODEL_OVER_ROW, MODEL_OVER_EACH_HEAD };
  * was done to that for sequences longer than those first trained on. */
 enum model_rope_scaling {
     MODEL_ROPE_PLAIN,
-    MODEL_ROPE_LINEAR, /* all slower by factor */
-    MODEL_ROPE_LLAMA3, /* slow ones by factor, fast ones not, a ramp between */
-    MODEL_ROPE_YARN,   /* the same with another ramp, and longer vectors (arXiv 2309.00071) */
-    MODEL_ROPE_LONG    /* each pair by a number of its own, and longer vectors (arXiv 2402.13753) */
+    MODEL_ROPE_LINEAR,  /* all slower by factor */
+    MODEL_ROPE_LLAMA3,  /* slow ones by factor, fast ones not, a ramp between */
+    MODEL_ROPE_YARN,    /* the same with another ramp, and longer vectors (arXiv 2309.00071) */
+    MODEL_ROPE_DYNAMIC, /* theta grows with what a sequence is longer than max_positions */
+    MODEL_ROPE_LONG     /* each pair by a number of its own, and longer vectors (arXiv 2402.13753) */
 };
 #define MODEL_STRETCH_MAX 128 /* pairs of MODEL_ROPE_LONG */
 

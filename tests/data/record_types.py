@@ -121,6 +121,8 @@ CASES = [
      {**GROUPED, "rope_theta": 500000.0, "rope_scaling": {
          "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
          "original_max_position_embeddings": 16}}),
+    ("llama_dynamic", CAUSAL, "llama",
+     {**GROUPED, "max_position_embeddings": 8, "rope_scaling": {"type": "dynamic", "factor": 2.0}}),
     ("mixtral", CAUSAL, "mixtral", {**GROUPED, "num_local_experts": 4, "sliding_window": 5}),
     ("mistral_linear", CAUSAL, "mistral",
      {**GROUPED, "sliding_window": None, "rope_theta": 1e6, "rope_scaling": {"type": "linear", "factor": 2.0}}),
