@@ -32,7 +32,7 @@ LAWS   := $(wildcard tests/laws_*.c)
 TESTS  := $(wildcard tests/test_*.c tests/support*.c) $(LAWS) $(if $(filter tsan,$(VARIANT)),tests/tsan/main.c)
 obj     = $(patsubst %.c,$(B)/%.o,$(1))
 
-.PHONY: all run demo gpt2 test check check-full house bench bench-http bench-step bench-ops fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters record-training
+.PHONY: all run demo gpt2 test check check-full house bench bench-http bench-step bench-ops fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters record-training record-types
 
 all: bin/rematd bin/rematctl
 
@@ -162,3 +162,5 @@ record-parameters:
 	tests/data/record.sh record_parameters.py
 record-training:
 	tests/data/record.sh record_training.py
+record-types:
+	tests/data/record.sh record_types.py

@@ -35,8 +35,10 @@ static int by_name(const void *a, const void *b) {
 struct search {
     const struct checkpoint_names *names;
     const struct graph *g;
-    bool tied;
-    uint32_t *layers; /* of the op that reads a tensor; GRAPH_NONE outside every layer */
+    bool tied, scaled;
+    uint32_t *layers;  /* of the op that reads a tensor; GRAPH_NONE outside every layer */
+    uint32_t encoding; /* so many layers are an encoder's before a decoder's */
+    uint64_t kv_heads;
     struct listed *list;
     unsigned n;
     struct checkpoint_map *out;
@@ -71,77 +73,135 @@ static struct listed *look_up_any(struct search *s, char *name, bool prefixed) {
     return found;
 }
 
+static bool is_when(const struct search *s, enum checkpoint_when when) {
+    return when == CHECKPOINT_ALWAYS || (when == CHECKPOINT_SCALED ? s->scaled : s->tied == (when == CHECKPOINT_TIED));
+}
+
 /* ---- one parameter ---- */
 
-/* What row says of the name, or NULL; `suffix` is what of it comes behind the row's stem. */
-static const struct checkpoint_row *row_of(const struct search *s, const char *name, const char **suffix) {
+/* Whether the row says something of the name; `suffix` is what of it comes behind the row's stem. */
+static bool row_says(const struct search *s, const struct checkpoint_row *row, const char *name, const char **suffix) {
+    const size_t stem = strlen(row->ours);
+    if (!is_when(s, row->when) || strncmp(row->ours, name, stem) != 0)
+        return false;
+    *suffix = name + stem;
+    return **suffix == '\0' || strcmp(*suffix, ".weight") == 0 || strcmp(*suffix, ".bias") == 0;
+}
+
+/* The next row behind `last` (NULL: the first) that says something of the name; NULL: none. */
+static const struct checkpoint_row *row_next(const struct search *s, const struct checkpoint_row *last,
+                                             const char *name, const char **suffix) {
+    bool behind = last == NULL;
     for (size_t list = 0; list < sizeof s->names->rows / sizeof s->names->rows[0] && s->names->rows[list]; list++)
         for (const struct checkpoint_row *row = s->names->rows[list]; row->ours; row++) {
-            const size_t stem = strlen(row->ours);
-            if ((row->when == CHECKPOINT_TIED && !s->tied) || (row->when == CHECKPOINT_UNTIED && s->tied) ||
-                strncmp(row->ours, name, stem) != 0)
-                continue;
-            *suffix = name + stem;
-            if (**suffix == '\0' || strcmp(*suffix, ".weight") == 0 || strcmp(*suffix, ".bias") == 0)
+            if (behind && row_says(s, row, name, suffix))
                 return row;
+            behind = behind || row == last;
         }
     return NULL;
 }
 
-/* theirs with the layer, the expert, prefix and suffix put in. */
-static void write_name(char *to, const char *prefix, const char *theirs, const char *suffix, uint32_t layer,
+/* theirs with the stack, the layer, the expert, prefix and suffix put in. */
+static void write_name(const struct search *s, char *to, const char *theirs, const char *suffix, uint32_t layer,
                        uint64_t expert) {
-    size_t n = theirs[0] == '.' ? (size_t)snprintf(to, NAME_MAX_BYTES, "%s", prefix) : 0;
+    const bool encodes = layer < s->encoding;
+    size_t n = theirs[0] == '.' ? (size_t)snprintf(to, NAME_MAX_BYTES, "%s", s->names->prefix) : 0;
+    if (layer != GRAPH_NONE && !encodes)
+        layer -= s->encoding;
     for (; *theirs && n + 24 < NAME_MAX_BYTES; theirs++) {
         if (theirs[0] == '%')
             n += (size_t)snprintf(to + n, NAME_MAX_BYTES - n, "%llu",
                                   (unsigned long long)(*++theirs == 'u' ? layer : expert));
+        else if (theirs[0] == '@')
+            n += (size_t)snprintf(to + n, NAME_MAX_BYTES - n, "%s", encodes ? "encoder" : "decoder");
         else
             to[n++] = *theirs;
     }
     snprintf(to + n, NAME_MAX_BYTES - n, "%s", suffix);
 }
 
-static void shape_slice(struct checkpoint_slice *s, const struct tensor *t, const struct checkpoint_row *row) {
+static uint64_t rows_of(const struct search *s, uint32_t layer, const char *name) {
+    for (uint32_t t = 0; t < s->g->n_tensors; t++)
+        if (s->layers[t] == layer && s->g->tensors[t].role == TENSOR_PARAMETER && !strcmp(s->g->tensors[t].name, name))
+            return s->g->tensors[t].shape[0];
+    return 0;
+}
+
+/* Where the rows of queries, keys or values are among all three; how many those are. */
+static uint64_t shape_qkv(const struct search *s, struct checkpoint_slice *slice, const struct checkpoint_row *row) {
+    const uint32_t layer = s->layers[slice->tensor];
+    const uint64_t q = rows_of(s, layer, "attention.q.weight"), k = rows_of(s, layer, "attention.k.weight");
+    const uint64_t groups = row->fused == CHECKPOINT_QKV ? 1 : s->kv_heads;
+    slice->every = (q + 2 * k) / groups;
+    slice->run = (row->part == 0 ? q : k) / groups;
+    slice->first = row->part == 0 ? 0 : (q + (row->part - 1) * k) / groups;
+    return q + 2 * k;
+}
+
+static void shape_slice(const struct search *search, struct checkpoint_slice *s, const struct checkpoint_row *row) {
+    const struct tensor *t = &search->g->tensors[s->tensor];
     const unsigned skip = s->is_expert ? 1 : 0, rank = t->rank - skip;
     const uint64_t *own = t->shape + skip, parts = row->parts ? row->parts : 1;
+    uint64_t all = own[0] * parts;
     s->layout = rank > 1 ? row->layout : CHECKPOINT_PLAIN;
     s->rows = own[0];
     s->first = row->part * own[0];
+    if (row->fused != CHECKPOINT_PARTS)
+        all = shape_qkv(search, s, row);
     for (unsigned i = 0; i < row->ones; i++)
         s->shape[s->rank++] = 1;
     for (unsigned i = 0; i < rank; i++)
-        s->shape[s->rank++] = i == 0 ? own[0] * parts : own[i];
+        s->shape[s->rank++] = i == 0 ? all : own[i];
     if (s->layout == CHECKPOINT_TRANSPOSED) {
         s->shape[0] = own[1];
-        s->shape[1] = own[0] * parts;
+        s->shape[1] = all;
     }
     if (s->layout == CHECKPOINT_CHANNELS_FIRST)
         for (unsigned i = 1; i < rank; i++)
             s->shape[i] = own[i == 1 ? rank - 1 : i - 1];
 }
 
-static bool place(struct search *s, uint32_t tensor, struct problem *why) {
-    const struct tensor *t = &s->g->tensors[tensor];
-    const char *suffix = "";
-    const struct checkpoint_row *row = row_of(s, t->name, &suffix);
-    char name[NAME_MAX_BYTES], written[NAME_MAX_BYTES];
-    if (!row)
-        return problem_set(why, PROBLEM_UNSUPPORTED, "", "%s has no known name in files of %s", t->name,
-                           s->names->model_type);
-    const bool experts = strstr(row->theirs, "%e") != NULL;
-    for (uint64_t e = 0; e < (experts ? t->shape[0] : 1); e++) {
-        write_name(name, s->names->prefix, row->theirs, suffix, s->layers[tensor], e);
-        memcpy(written, name, sizeof written);
-        struct listed *found = look_up_any(s, written, row->theirs[0] == '.');
+static bool has_experts(const struct checkpoint_row *row) {
+    return strstr(row->theirs, "%e") != NULL;
+}
+
+/* The tensor of the file, or NULL; `name` is as it should be called. */
+static struct listed *find(struct search *s, uint32_t tensor, const struct checkpoint_row *row, const char *suffix,
+                           uint64_t expert, char name[NAME_MAX_BYTES]) {
+    char written[NAME_MAX_BYTES];
+    write_name(s, name, row->theirs, suffix, s->layers[tensor], expert);
+    memcpy(written, name, sizeof written);
+    return look_up_any(s, written, row->theirs[0] == '.');
+}
+
+static bool place_as(struct search *s, uint32_t tensor, const struct checkpoint_row *row, const char *suffix,
+                     struct problem *why) {
+    char name[NAME_MAX_BYTES];
+    for (uint64_t e = 0; e < (has_experts(row) ? s->g->tensors[tensor].shape[0] : 1); e++) {
+        struct listed *found = find(s, tensor, row, suffix, e, name);
         if (!found)
             return problem_set(why, PROBLEM_NOT_FOUND, "", "%.160s is not there", name);
         found->used = true;
         struct checkpoint_slice *slice = &s->out->slices[s->out->n_slices++];
-        *slice = (struct checkpoint_slice){.tensor = tensor, .entry = found->entry, .is_expert = experts, .expert = e};
-        shape_slice(slice, t, row);
+        *slice = (struct checkpoint_slice){
+            .tensor = tensor, .entry = found->entry, .is_expert = has_experts(row), .expert = e};
+        shape_slice(s, slice, row);
     }
     return true;
+}
+
+static bool place(struct search *s, uint32_t tensor, struct problem *why) {
+    const char *suffix = "", *ours = s->g->tensors[tensor].name;
+    char name[NAME_MAX_BYTES];
+    const struct checkpoint_row *row = row_next(s, NULL, ours, &suffix);
+    if (!row)
+        return problem_set(why, PROBLEM_UNSUPPORTED, "", "%s has no known name in files of %s", ours,
+                           s->names->model_type);
+    for (; row; row = row_next(s, row, ours, &suffix))
+        if (find(s, tensor, row, suffix, 0, name))
+            return place_as(s, tensor, row, suffix, why);
+    row = row_next(s, NULL, ours, &suffix);
+    return place_as(s, tensor, row, suffix, why);
 }
 
 /* ---- what is left ---- */
@@ -164,7 +224,7 @@ static bool is_leftover(const struct search *s, const char *name) {
     const size_t prefix = strlen(s->names->prefix);
     const bool prefixed = strncmp(name, s->names->prefix, prefix) == 0 && name[prefix] == '.';
     for (const struct checkpoint_leftover *l = s->names->leftovers; l->theirs; l++) {
-        if ((l->when == CHECKPOINT_TIED && !s->tied) || (l->when == CHECKPOINT_UNTIED && s->tied))
+        if (!is_when(s, l->when))
             continue;
         if (l->theirs[0] != '.' ? fits(l->theirs, name)
                                 : fits(l->theirs + 1, name) || (prefixed && fits(l->theirs, name + prefix)))
@@ -176,6 +236,33 @@ static bool is_leftover(const struct search *s, const char *name) {
 /* ---- all of them ---- */
 
 /* The layer of every tensor is that of the last op that reads it: parameters are read in one. */
+static void layers_find(struct search *s) {
+    const struct graph *g = s->g;
+    s->encoding = GRAPH_NONE;
+    for (uint32_t t = 0; t < g->n_tensors; t++)
+        s->layers[t] = GRAPH_NONE;
+    for (uint32_t op = 0; op < g->n_ops; op++) {
+        for (uint32_t i = 0; i < g->ops[op].n_inputs; i++)
+            s->layers[g->ops[op].inputs[i]] = g->ops[op].layer;
+        if (g->ops[op].kind == OP_ATTENTION && !s->kv_heads)
+            s->kv_heads = g->ops[op].attention.kv_heads;
+        s->scaled = s->scaled || (g->ops[op].name && strcmp(g->ops[op].name, "head.scale") == 0);
+        if (s->encoding == GRAPH_NONE && g->ops[op].name && strcmp(g->ops[op].name, "cross") == 0)
+            s->encoding = g->ops[op].layer;
+    }
+    if (s->encoding == GRAPH_NONE)
+        s->encoding = 0;
+}
+
+/* How many tensors of files a parameter may be. */
+static uint64_t most_slices(const struct search *s, const struct tensor *p) {
+    const char *suffix;
+    for (const struct checkpoint_row *row = NULL; (row = row_next(s, row, p->name, &suffix));)
+        if (has_experts(row))
+            return p->shape[0];
+    return 1;
+}
+
 static bool search_init(struct search *s, const char *const *names, unsigned n_names, struct arena *a,
                         struct problem *why) {
     const struct graph *g = s->g;
@@ -187,17 +274,11 @@ static bool search_init(struct search *s, const char *const *names, unsigned n_n
     s->out->strangers = arena_new(a, unsigned, n_names, why);
     if (!s->layers || !s->list || !s->out->strangers)
         return false;
-    for (uint32_t t = 0; t < g->n_tensors; t++) {
-        const struct tensor *p = &g->tensors[t];
-        s->layers[t] = GRAPH_NONE;
-        if (p->role != TENSOR_PARAMETER)
-            continue;
-        slices += p->rank > 1 && strncmp(p->name, "experts.", 8) == 0 ? p->shape[0] : 1;
-        s->tied = s->tied && strcmp(p->name, "head.weight") != 0;
-    }
-    for (uint32_t op = 0; op < g->n_ops; op++)
-        for (uint32_t i = 0; i < g->ops[op].n_inputs; i++)
-            s->layers[g->ops[op].inputs[i]] = g->ops[op].layer;
+    layers_find(s);
+    for (uint32_t t = 0; t < g->n_tensors; t++)
+        s->tied = s->tied && (g->tensors[t].role != TENSOR_PARAMETER || strcmp(g->tensors[t].name, "head.weight") != 0);
+    for (uint32_t t = 0; t < g->n_tensors; t++)
+        slices += g->tensors[t].role == TENSOR_PARAMETER ? most_slices(s, &g->tensors[t]) : 0;
     for (unsigned i = 0; i < n_names; i++)
         s->list[i] = (struct listed){names[i], i, false};
     qsort(s->list, n_names, sizeof *s->list, by_name);
@@ -220,17 +301,19 @@ bool checkpoint_names_map(const struct checkpoint_names *n, const struct graph *
     return true;
 }
 
+uint64_t checkpoint_names_row(const struct checkpoint_slice *s, uint64_t i) {
+    return s->first + (s->run ? i / s->run * s->every + i % s->run : i);
+}
+
 uint64_t checkpoint_names_index(const struct graph *g, const struct checkpoint_slice *s, uint64_t i) {
     const struct tensor *t = &g->tensors[s->tensor];
-    const unsigned skip = s->is_expert ? 1 : 0;
-    uint64_t row = t->elements / s->rows;
-    if (s->is_expert)
-        row /= t->shape[0];
+    const uint64_t row = t->elements / (s->is_expert ? t->shape[0] : 1) / s->rows;
+    const uint64_t at = checkpoint_names_row(s, i / row), within = i % row;
     if (s->layout == CHECKPOINT_TRANSPOSED)
-        return i % row * s->shape[1] + s->first + i / row;
+        return within * s->shape[1] + at;
     if (s->layout == CHECKPOINT_CHANNELS_FIRST) {
-        const uint64_t channels = t->shape[skip + 3], area = row / channels, within = i % row;
-        return i / row * row + within % channels * area + within / channels;
+        const uint64_t channels = t->shape[t->rank - 1], area = row / channels;
+        return at * row + within % channels * area + within / channels;
     }
-    return s->first * row + i;
+    return at * row + within;
 }

@@ -13,14 +13,16 @@ enum checkpoint_layout {
 };
 
 /* A parameter, or one expert of it, is rows first .. first + rows of a file's tensor; rows are counted along what the
- * parameter (or expert) has first, which a transposed tensor has last. */
+ * parameter (or expert) has first, which a transposed tensor has last. Where queries, keys and values lie mixed, a
+ * parameter has `run` rows of every `every`. */
 struct checkpoint_slice {
     uint32_t tensor; /* of the graph */
     unsigned entry;  /* of the names given */
     enum checkpoint_layout layout;
     bool is_expert; /* the expert-th of the parameter's first dimension */
     uint64_t expert, first, rows;
-    unsigned rank; /* what shape the file's tensor must have */
+    uint64_t run, every; /* run 0: all in one */
+    unsigned rank;       /* what shape the file's tensor must have */
     uint64_t shape[GRAPH_RANK_MAX];
 };
 
@@ -43,6 +45,8 @@ PROBLEM_MUST_CHECK bool checkpoint_names_map(const struct checkpoint_names *n, c
                                              const char *const *names, unsigned n_names, struct arena *a,
                                              struct checkpoint_map *out, struct problem *why);
 
+/* Row i of the parameter (or expert) is this row of the file's tensor. */
+uint64_t checkpoint_names_row(const struct checkpoint_slice *s, uint64_t i);
 /* slice[i] of the parameter (or expert) is value `index` of the file's tensor. */
 uint64_t checkpoint_names_index(const struct graph *g, const struct checkpoint_slice *s, uint64_t i);
 

@@ -4,14 +4,29 @@
 
 #include "server/checkpoint_names.h"
 
-enum checkpoint_when { CHECKPOINT_ALWAYS, CHECKPOINT_TIED, CHECKPOINT_UNTIED };
+enum checkpoint_when {
+    CHECKPOINT_ALWAYS,
+    CHECKPOINT_TIED,
+    CHECKPOINT_UNTIED,
+    CHECKPOINT_SCALED /* what enters the head is: where T5's is not, files have a head that is not the embeddings */
+};
+
+/* What one tensor of a file has of several parameters. */
+enum checkpoint_fused {
+    CHECKPOINT_PARTS,     /* equal ones */
+    CHECKPOINT_QKV,       /* the rows of queries, of keys, of values: part 0, 1, 2 */
+    CHECKPOINT_QKV_MIXED, /* the same of every head of the keys and the queries that use it, one after another */
+};
 
 /* `ours` is a parameter's whole name, or the stem of NAME.weight and NAME.bias, which `theirs` gets too. In `theirs`, a
- * dot at the beginning stands for the type's prefix, which some files leave out; %u is the layer, %e the expert. */
+ * dot at the beginning stands for the type's prefix, which some files leave out; %u is the layer, %e the expert (or
+ * whatever the parameter has first), @ "encoder" or "decoder", whose layers are counted apart. Of several rows that say
+ * something of a parameter the first that names what is there is taken. */
 struct checkpoint_row {
     const char *ours, *theirs;
     enum checkpoint_layout layout;
-    unsigned part, parts; /* of equal parts; parts 0: all of it */
+    enum checkpoint_fused fused;
+    unsigned part, parts; /* parts 0: all of it */
     unsigned ones;        /* dimensions of 1 before the parameter's */
     enum checkpoint_when when;
 };

@@ -195,12 +195,12 @@ static bool file_read(const struct filling *f, uint64_t from, uint64_t n, float 
 }
 
 static bool plain_fill(const struct filling *f, struct problem *why) {
-    const uint64_t first = f->s->first * (f->elements / f->s->rows);
+    const uint64_t row = f->elements / f->s->rows, run = (f->s->run ? f->s->run : f->s->rows) * row;
     float chunk[CHUNK];
     for (uint64_t i = 0, n; i < f->elements; i += n) {
-        n = units_min(CHUNK, f->elements - i);
+        n = units_min(CHUNK, run - i % run);
         float *at = numbers_open(f->to, f->base + i, chunk);
-        if (!file_read(f, first + i, n, at, why))
+        if (!file_read(f, checkpoint_names_index(f->g, f->s, i), n, at, why))
             return false;
         numbers_close(f->to, f->base + i, n, at);
     }

@@ -37,8 +37,7 @@ PROBLEM_MUST_CHECK bool wire_config_rope(const struct wire_config_type *type, co
 
 /* What a config says that is planned the same, but that no op knows to run: m->missing. In wire_config_unrun.c. */
 bool wire_config_unrun_key(const struct wire_config_type *type, const char *key);
-PROBLEM_MUST_CHECK bool wire_config_unrun(const struct wire_config_type *type, const struct wire_value *config,
-                                          struct model *m, struct problem *why);
+void wire_config_unrun(const struct wire_config_type *type, const struct wire_value *config, struct model *m);
 
 extern const struct wire_config_type wire_config_types[];
 extern const unsigned wire_config_types_length;

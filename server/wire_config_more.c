@@ -175,15 +175,35 @@ bool wire_config_moe(const struct wire_value *config, struct model *m, struct pr
     return !m->window || layers_fit(sliding, m);
 }
 
+/* Version 2 has its groups where topk_method says so, version 3 always. */
+static bool groups_read(const struct wire_value *config, struct model *m, struct problem *why) {
+    struct wire_value v;
+    const char *method = "greedy";
+    if (m->route.corrected)
+        return true;
+    if (wire_get(config, "topk_method", &v) && wire_type(&v) != WIRE_NULL && !wire_string(&v, &method, why))
+        return false;
+    if (strcmp(method, "greedy") == 0)
+        return true;
+    if (strcmp(method, "group_limited_greedy") != 0) {
+        m->missing = "a topk_method other than greedy and group_limited_greedy";
+        return true;
+    }
+    return wire_need(config, "n_group", &v, why) && wire_uint(&v, 1, 64, &m->route.groups, why) &&
+           wire_need(config, "topk_group", &v, why) && wire_uint(&v, 1, 64, &m->route.kept_groups, why);
+}
+
 const char *const wire_config_deepseek_keys[] = {"qk_nope_head_dim", "n_shared_experts",    "first_k_dense_replace",
-                                                 "head_dim",         "num_key_value_heads", NULL};
+                                                 "head_dim",         "num_key_value_heads", "topk_method",
+                                                 "n_group",          "topk_group",          NULL};
 
 bool wire_config_deepseek(const struct wire_value *config, struct model *m, struct problem *why) {
     struct wire_value v;
     uint64_t own = 128, shared = m->shared_gate ? 2 : 1, dense = m->shared_gate ? 0 : 3;
     if (!wire_uint_of(config, "qk_nope_head_dim", 1, 65536, &own, why) ||
         !wire_uint_of(config, "n_shared_experts", 0, MODEL_SIZE_MAX, &shared, why) ||
-        !wire_uint_of(config, "first_k_dense_replace", 0, MODEL_LAYERS_MAX, &dense, why))
+        !wire_uint_of(config, "first_k_dense_replace", 0, MODEL_LAYERS_MAX, &dense, why) ||
+        !groups_read(config, m, why))
         return false;
     if (m->shared_gate && !wire_need(config, "num_experts_per_tok", &v, why))
         return false; /* version 2's class has no number of its own */
@@ -309,7 +329,10 @@ bool wire_config_t5(const struct wire_value *config, struct model *m, struct pro
         return false;
     m->head_scale = tied; /* all the class takes from it: the head is tied either way */
     const bool gated = strncmp(name, "gated-", 6) == 0;
-    return wire_config_activation(&v, gated ? name + 6 : name, gated, m, why);
+    const char *activation = gated ? name + 6 : name;
+    if (gated && strcmp(activation, "gelu") == 0)
+        activation = "gelu_new";
+    return wire_config_activation(&v, activation, gated, m, why);
 }
 
 const char *const wire_config_vit_keys[] = {"id2label", "image_size", "label2id", "num_labels", "patch_size", NULL};

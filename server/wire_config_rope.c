@@ -42,10 +42,9 @@ static bool scaling_read(const struct wire_value *v, struct model *m, struct mod
     static const struct {
         const char *name;
         enum model_rope_scaling scaling;
-    } words[] = {{"default", MODEL_ROPE_PLAIN},
-                 {"linear", MODEL_ROPE_LINEAR},
-                 {"llama3", MODEL_ROPE_LLAMA3},
-                 {"yarn", MODEL_ROPE_YARN}};
+    } words[] = {{"default", MODEL_ROPE_PLAIN}, {"linear", MODEL_ROPE_LINEAR},   {"llama3", MODEL_ROPE_LLAMA3},
+                 {"yarn", MODEL_ROPE_YARN},     {"dynamic", MODEL_ROPE_DYNAMIC}, {"longrope", MODEL_ROPE_LONG},
+                 {"su", MODEL_ROPE_LONG}};
     struct wire_value word;
     const char *name;
     if (!(wire_get(v, "rope_type", &word) || wire_get(v, "type", &word)) || wire_type(&word) == WIRE_NULL)
@@ -58,7 +57,33 @@ static bool scaling_read(const struct wire_value *v, struct model *m, struct mod
             return true;
         }
     r->scaling = MODEL_ROPE_PLAIN;
-    m->missing = "rope_type other than default, linear, llama3 and yarn";
+    m->missing = "rope_type other than default, linear, dynamic, llama3, longrope and yarn";
+    return true;
+}
+
+static bool stretch_list(const struct wire_value *v, const char *key, float *out, uint64_t *n, struct problem *why) {
+    struct wire_value list;
+    if (!wire_get(v, key, &list) || wire_type(&list) == WIRE_NULL)
+        return true;
+    if (!wire_array(&list, 1, MODEL_STRETCH_MAX, why))
+        return false;
+    for (*n = 0; *n < wire_length(&list); ++*n) {
+        const struct wire_value element = wire_at(&list, *n);
+        double number = 1;
+        if (!wire_real(&element, 1e-6, 1e6, &number, why))
+            return false;
+        out[*n] = (float)number;
+    }
+    return true;
+}
+
+/* Both lists, as long as each other: a model without them is planned, and does not run. */
+static bool stretch_read(const struct wire_value *v, struct model *m, struct problem *why) {
+    uint64_t within = 0, past = 0;
+    if (!stretch_list(v, "short_factor", m->rope_stretch.within, &within, why) ||
+        !stretch_list(v, "long_factor", m->rope_stretch.past, &past, why))
+        return false;
+    m->rope_stretch.pairs = within == past ? within : 0;
     return true;
 }
 
@@ -86,7 +111,7 @@ static bool rope_read(const struct wire_value *v, struct model *m, struct model_
         if (!number_of(v, rows[i].key, rows[i].least, 1e15, rows[i].to, why))
             return false;
     r->exact_ramp = !truncate;
-    return true;
+    return r->scaling != MODEL_ROPE_LONG || stretch_read(v, m, why);
 }
 
 bool wire_config_rope(const struct wire_config_type *type, const struct wire_value *config, struct model *m,
@@ -113,6 +138,11 @@ bool wire_config_rope(const struct wire_config_type *type, const struct wire_val
             }
             if (!rope_read(object_of(&v, "full_attention", &full) ? &full : &v, m, &m->rope, why))
                 return false;
+            if (m->rope.scaling == MODEL_ROPE_YARN && strcmp(type->name, "phi3") == 0) { /* its word for the same */
+                m->rope.scaling = MODEL_ROPE_LONG;
+                if (!stretch_read(&v, m, why))
+                    return false;
+            }
         }
     if (positions > 0)
         m->rope.original_positions = positions;

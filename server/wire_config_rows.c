@@ -142,7 +142,6 @@ const struct wire_config_row wire_config_gemma3_rows[] = {
     TIED(true),
     ATTENTION_BIAS,
     WINDOW(4096),
-    {"attn_logit_softcapping", NULL, REAL, AT(attention_softcap), 0, true, 0},
     {"final_logit_softcapping", NULL, REAL, AT(final_softcap), 0, true, 0},
     RMS(1e-6),
     {"query_pre_attn_scalar", NULL, POSITIVE, AT(attention_divisor), 256, false, 0},
@@ -211,6 +210,7 @@ const struct wire_config_row wire_config_bloom_rows[] = {
     {"hidden_size", "n_embed", SIZE, AT(d_model), 64, false, MODEL_SIZE_MAX},
     {"n_layer", "num_hidden_layers", SIZE, AT(layers), 2, false, MODEL_LAYERS_MAX},
     {"n_head", "num_attention_heads", SIZE, AT(heads), 8, false, MODEL_SIZE_MAX},
+    FLAG_ROW("apply_residual_connection_post_layernorm", norm_residual),
     TIED(true),
     EPSILON("layer_norm_epsilon", 1e-5),
     {0}};
@@ -317,6 +317,8 @@ const struct wire_config_row wire_config_deepseek_v3_rows[] = {
     SIZE_ROW("moe_intermediate_size", expert_d_ff, 2048),
     RMS(1e-6),
     {"routed_scaling_factor", NULL, REAL, AT(route.factor), 2.5, false, 0},
+    {"n_group", NULL, SIZE, AT(route.groups), 8, true, 64},
+    {"topk_group", NULL, SIZE, AT(route.kept_groups), 4, true, 64},
     {"norm_topk_prob", NULL, FLAG, AT(route.normalise), 1, true, 0},
     {"rope_interleave", NULL, FLAG, AT(rotary_interleaved), 1, true, 0},
     {0}};
@@ -372,7 +374,6 @@ const struct wire_config_row wire_config_whisper_rows[] = {
     SIZE_ROW("decoder_ffn_dim", d_ff, 1536),
     SIZE_ROW("encoder_ffn_dim", source_d_ff, 1536),
     {"d_model", "hidden_size", SIZE, AT(d_model), 384, false, MODEL_SIZE_MAX},
-    {"scale_embedding", NULL, FLAG, AT(embedding_scale), 0, false, 0},
     SIZE_ROW("max_source_positions", source_positions, 1500),
     {"max_target_positions", NULL, SIZE, AT(max_positions), 448, false, MODEL_SEQ_MAX},
     TIED(true),

@@ -251,7 +251,7 @@ const struct wire_config_type wire_config_types[] = {
      wire_config_deepseek_keys,
      wire_config_deepseek},
     {"deepseek_v3",
-     {LLAMA, .route = {.sigmoid = true}, .missing = "DeepSeek-V3's routing by corrected scores of groups"},
+     {LLAMA, .route = {.sigmoid = true, .corrected = true}},
      "hidden_act",
      "silu",
      true,

@@ -15,10 +15,8 @@ static const struct {
     {"bert", "is_decoder", "an encoder that is used as a decoder"},
     {"roberta", "is_decoder", "an encoder that is used as a decoder"},
     {"electra", "is_decoder", "an encoder that is used as a decoder"},
-    {"bloom", "apply_residual_connection_post_layernorm", "a residual from behind the norm"},
-    {"falcon", "alibi", "Falcon's ALiBi, which is divided by the root of the head size"},
+    {"falcon", "alibi", "Falcon's ALiBi, which is in bfloat16 and divided by the root of the head size"},
     {"gemma3_text", "use_bidirectional_attention", "a decoder that sees ahead"},
-    {"whisper", "scale_embedding", "Whisper with scaled embeddings"},
     {"whisper", "apply_spec_augment", "masks on what is heard"},
     {"deepseek_v2", "norm_topk_prob", "DeepSeek-V2's normalised routing"},
 };
@@ -31,7 +29,7 @@ bool wire_config_unrun_key(const struct wire_config_type *type, const char *key)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (applies(i, type) && strcmp(rows[i].key, key) == 0)
             return true;
-    return strcmp(type->name, "deepseek_v2") == 0 && strcmp(key, "topk_method") == 0;
+    return false;
 }
 
 /* Whatever its type: it was never looked at before a run. */
@@ -45,18 +43,9 @@ static bool says_yes(const struct wire_value *v) {
            wire_real(v, -1e300, 1e300, &number, &unused) && number > 0;
 }
 
-bool wire_config_unrun(const struct wire_config_type *type, const struct wire_value *config, struct model *m,
-                       struct problem *why) {
+void wire_config_unrun(const struct wire_config_type *type, const struct wire_value *config, struct model *m) {
     struct wire_value v;
-    const char *method = "greedy";
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (!m->missing && applies(i, type) && wire_get(config, rows[i].key, &v) && says_yes(&v))
             m->missing = rows[i].missing;
-    if (strcmp(type->name, "deepseek_v2") != 0 || !wire_get(config, "topk_method", &v) || wire_type(&v) == WIRE_NULL)
-        return true;
-    if (!wire_string(&v, &method, why))
-        return false;
-    if (strcmp(method, "greedy") != 0)
-        m->missing = "routing limited to groups of experts";
-    return true;
 }

@@ -164,8 +164,9 @@ bool wire_model_config_read(const struct wire_value *v, struct arena *a, struct 
         if (!row_read(v, row, m, why))
             return false;
     if (!activation_read(v, type, m, why) || !wire_config_rope(type, v, m, why) ||
-        (type->more && !type->more(v, m, why)) || !wire_config_unrun(type, v, m, why))
+        (type->more && !type->more(v, m, why)))
         return false;
+    wire_config_unrun(type, v, m);
     if (!divides_check(type, m, why))
         return model_problem(v, type, why);
     model_defaults(m);

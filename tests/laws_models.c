@@ -82,6 +82,7 @@ static void norms(struct workload *w, uint64_t *r) {
     w->model.qk_norm_over = (enum model_qk_norm)laws_random(r, MODEL_OVER_EACH_HEAD + 1);
     w->model.sandwich_norm = one_in(r, 3);
     w->model.output_norm = one_in(r, 5);
+    w->model.norm_residual = one_in(r, 5);
     w->model.no_final_norm = one_in(r, 5);
     w->model.two_norms = coin(r);
     w->model.post_norm = one_in(r, 3);
@@ -132,6 +133,11 @@ static void experts(struct workload *w, uint64_t *r) {
     w->model.shared_gate = coin(r);
     w->model.router_bias = coin(r);
     w->model.expert_bias = coin(r);
+    w->model.route.corrected = one_in(r, 3);
+    if (w->model.experts % 2 == 0 && coin(r)) {
+        w->model.route.groups = 2;
+        w->model.route.kept_groups = w->model.experts_per_token > w->model.experts / 2 ? 2 : 1;
+    }
     w->model.dense_layers = one_in(r, 3) ? some_layers(r) : (struct layer_set){{0}};
 }
 

@@ -10,6 +10,8 @@ static const struct op_case cases[] = {
     {"loss", LOSS(0, 0), {{2, 3, 5}, {7, 5}, {2, 3}}, .ids = {0, 0, 7}},
     {"loss with a bias", LOSS(0, 0), {{9, 5}, {19, 5}, {9}, {19}}, .ids = {0, 0, 24}},
     {"loss, capped", LOSS(0, 3), {{9, 5}, {19, 5}, {9}, {19}}, .ids = {0, 0, 19}},
+    {"loss, scaled", LOSS(0, 0, 0.25f), {{9, 5}, {19, 5}, {9}}, .ids = {0, 0, 19}},
+    {"loss in chunks, scaled and capped", LOSS(128, 3, 1.5f), {{9, 5}, {19, 5}, {9}, {19}}, .ids = {0, 0, 19}},
     {"loss of a frozen head", LOSS(0, 0), {{9, 5}, {19, 5}, {9}}, .no_grad = {0, 1}, .ids = {0, 0, 19}},
     {"loss of frozen layers", LOSS(0, 0), {{9, 5}, {19, 5}, {9}}, .no_grad = {1}, .ids = {0, 0, 19}},
     {"loss in chunks", LOSS(128, 0), {{2, 3, 5}, {7, 5}, {2, 3}}, .ids = {0, 0, 7}},

@@ -235,6 +235,12 @@ Test(experts, what_is_refused) {
     } bad[] = {
         {{"r", {.kind = OP_ROUTE}, .shapes = {{3, 4}}}, PROBLEM_LIMIT, "/per_token"},
         {{"r", {.kind = OP_ROUTE, .route = {5}}, .shapes = {{3, 4}}}, PROBLEM_LIMIT, "/per_token"},
+        {{"r", {.kind = OP_ROUTE, .route = {2, .groups = 3, .kept_groups = 1}}, .shapes = {{3, 4}}},
+         PROBLEM_LIMIT,
+         "/groups"},
+        {{"r", {.kind = OP_ROUTE, .route = {3, .groups = 2, .kept_groups = 1}}, .shapes = {{3, 4}}},
+         PROBLEM_LIMIT,
+         "/kept_groups"},
         {{"r", {.kind = OP_ROUTE, .route = {2, .factor = NAN}}, .shapes = {{3, 4}}}, PROBLEM_LIMIT, "/factor"},
         {{"d", {.kind = OP_DISPATCH}, .shapes = {{3, 4}, {3, 2}}}, PROBLEM_SHAPE, "/inputs/1"},
         {{"d", {.kind = OP_DISPATCH}, .shapes = {{3, 4}, {6}}, .ids = {0, 2}}, PROBLEM_SHAPE, "/inputs/1"},

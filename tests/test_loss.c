@@ -206,6 +206,7 @@ Test(loss, what_is_refused) {
         {{"l", LOSS(0, 0), {{4, 5}, {7, 5}, {4}, {4}}, .ids = {0, 0, 7}}, PROBLEM_SHAPE, "/inputs/3"},
         {{"l", LOSS(100, 0), {{4, 5}, {7, 5}, {4}}, .ids = {0, 0, 7}}, PROBLEM_LIMIT, "/chunk"},
         {{"l", LOSS(0, -1), {{4, 5}, {7, 5}, {4}}, .ids = {0, 0, 7}}, PROBLEM_LIMIT, "/cap"},
+        {{"l", LOSS(0, 0, INFINITY), {{4, 5}, {7, 5}, {4}}, .ids = {0, 0, 7}}, PROBLEM_LIMIT, "/scale"},
         {{"l", LOSS(0, NAN), {{4, 5}, {7, 5}, {4}}, .ids = {0, 0, 7}}, PROBLEM_LIMIT, "/cap"},
     };
     for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++) {

@@ -225,6 +225,7 @@ PROVE(bloom)
 PROVE(phi)
 PROVE(qwen2_moe)
 PROVE(deepseek_v2)
+PROVE(deepseek_v3)
 PROVE(t5)
 PROVE(whisper)
 

@@ -46,7 +46,8 @@ enum op_kind {
     OP_GATED,                /* gate, up (same shape) -> activation(gate) up */
     OP_LINEAR_CROSS_ENTROPY, /* x [.., d], weight [V, d], targets [..] int32 [, bias [V]] -> mean loss [1] float32 over
                                 targets in [0, V); aux log_sum_exp [..], and with chunk 0 logits [.., V] */
-    OP_ROUTE,    /* logits [.., E] -> weights [T, k] float32, experts [T, k] int32; aux probabilities [T, E] float32 */
+    OP_ROUTE,    /* logits [.., E] [, correction [E]] -> weights [T, k] float32, experts [T, k] int32; aux probabilities
+                    [T, E] float32 */
     OP_DISPATCH, /* x [.., d], experts [T, k] -> [T k, d]: each token once per expert it goes to */
     OP_EXPERT_LINEAR, /* x [T k, in], experts, weight [E, out, in] [, bias [E, out]] -> [T k, out] */
     OP_COMBINE,       /* y [T k, d], weights [T, k], experts [T, k] -> [T, d] */
@@ -102,9 +103,10 @@ enum gate { GATE_SILU, GATE_GELU, GATE_GELU_TANH, GATE_RELU, GATES };
 
 struct op_route {
     uint64_t per_token;
-    bool normalise; /* the chosen weights are divided by their sum */
-    bool sigmoid;   /* of each logit, in place of a softmax over all */
-    float factor;   /* of the weights; 0: 1 */
+    bool normalise;               /* the chosen weights are divided by their sum */
+    bool sigmoid;                 /* of each logit, in place of a softmax over all */
+    float factor;                 /* of the weights; 0: 1 */
+    uint64_t groups, kept_groups; /* experts are chosen from the best groups of neighbours alone; groups 0 or 1: all */
 };
 
 /* A user's op. Pointers are float32 data of the shapes given; each function runs on one thread at a time.
@@ -173,6 +175,7 @@ struct op {
         struct {
             uint64_t chunk; /* a multiple of 128; 0: logits are whole */
             float cap;      /* logits become cap tanh(logit / cap); 0: none */
+            float scale;    /* of x weight^T; 0: 1 */
         } linear_cross_entropy;
         struct op_function function;
     };

@@ -1,5 +1,5 @@
 /* op_linear_cross_entropy.c - the head and the loss: mean over counted tokens of log-sum-exp minus the target's logit,
- * logits being x weight^T [+ bias], softly capped or not. With chunk 0 logits are whole and saved, otherwise the
+ * logits being scale x weight^T [+ bias], softly capped or not. With chunk 0 logits are whole and saved, otherwise the
  * backward makes them again, a stripe at a time; which is its own work, not a recomputation. */
 #include <math.h>
 
@@ -19,6 +19,7 @@ static struct loss loss_of(const struct graph *g, const struct op *op) {
                          .vocab = op_input(g, op, WEIGHT)->shape[0],
                          .chunk = op->linear_cross_entropy.chunk,
                          .cap = op->linear_cross_entropy.cap,
+                         .scale = op->linear_cross_entropy.scale > 0 ? op->linear_cross_entropy.scale : 1,
                          .narrow = x->dtype != DTYPE_FLOAT32};
 }
 
@@ -58,6 +59,8 @@ static bool fields_check(const struct op *op, struct problem *why) {
         return problem_set(why, PROBLEM_LIMIT, "/chunk", "must be a multiple of %d tokens", LOSS_BLOCK);
     if (!(op->linear_cross_entropy.cap >= 0) || !isfinite(op->linear_cross_entropy.cap))
         return problem_set(why, PROBLEM_LIMIT, "/cap", "must be a finite number, at least 0");
+    if (!(op->linear_cross_entropy.scale >= 0) || !isfinite(op->linear_cross_entropy.scale))
+        return problem_set(why, PROBLEM_LIMIT, "/scale", "must be a finite number, at least 0");
     return true;
 }
 
@@ -143,9 +146,10 @@ static bool backward(const struct op_call *c, struct problem *why) {
 
 /* Of one token, its logits made twice: for the largest, then for the sum. */
 static double logit(const struct loss *l, const double *const *in, uint64_t token, uint64_t v, bool bias) {
-    double sum = bias ? in[BIAS][v] : 0;
+    double sum = 0;
     for (uint64_t i = 0; i < l->in; i++)
         sum += in[X][token * l->in + i] * in[WEIGHT][v * l->in + i];
+    sum = (double)l->scale * sum + (bias ? in[BIAS][v] : 0);
     return l->cap > 0 ? (double)l->cap * tanh(sum / (double)l->cap) : sum;
 }
 

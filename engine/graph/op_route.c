@@ -1,4 +1,5 @@
-/* op_route.c - which k experts each token goes to, and with what weight. Saves the choice and all probabilities. */
+/* op_route.c - which k experts each token goes to, and with what weight. Saves the choice and all probabilities.
+ * A correction moves the choice alone: no gradient reaches it. */
 #include <math.h>
 
 #include "engine/base/units.h"
@@ -11,11 +12,21 @@ static bool route_check(const struct graph *g, const struct op *op, struct probl
     if (k == 0 || k > experts || experts > INT32_MAX)
         return problem_set(why, PROBLEM_LIMIT, "/per_token", "is %llu of %llu experts", (unsigned long long)k,
                            (unsigned long long)experts);
+    if (op->route.groups > ROUTE_GROUPS_MAX || (op->route.groups && experts % op->route.groups))
+        return problem_set(why, PROBLEM_LIMIT, "/groups", "is %llu of %llu experts",
+                           (unsigned long long)op->route.groups, (unsigned long long)experts);
+    if (op->route.groups && (op->route.kept_groups == 0 || op->route.kept_groups > op->route.groups ||
+                             k > op->route.kept_groups * (experts / op->route.groups)))
+        return problem_set(why, PROBLEM_LIMIT, "/kept_groups", "is %llu of %llu groups, for %llu experts a token",
+                           (unsigned long long)op->route.kept_groups, (unsigned long long)op->route.groups,
+                           (unsigned long long)k);
+    if (op->n_inputs > 1 && !op_vector_check(g, op, 1, experts, why))
+        return false;
     return isfinite(op->route.factor) || problem_set(why, PROBLEM_LIMIT, "/factor", "must be a finite number");
 }
 
 static bool shape(struct graph *g, struct op *op, struct problem *why) {
-    if (!op_inputs_check(g, op, 1, 1, why) || !route_check(g, op, why))
+    if (!op_inputs_check(g, op, 1, 2, why) || !route_check(g, op, why))
         return false;
     const struct tensor x = *op_input(g, op, 0);
     const uint64_t experts = x.shape[x.rank - 1];
@@ -41,6 +52,8 @@ static struct route route_of(const struct op_call *c) {
                           .normalise = spec->normalise,
                           .sigmoid = spec->sigmoid,
                           .factor = spec->factor != 0 ? spec->factor : 1,
+                          .groups = spec->groups,
+                          .kept_groups = spec->kept_groups,
                           .pool = c->pool,
                           .ids = c->outputs[1],
                           .probabilities = c->outputs[2]};
@@ -50,6 +63,8 @@ static bool forward(const struct op_call *c, struct problem *why) {
     struct route f = route_of(c);
     (void)why;
     f.logits = op_numbers_in(c, 0);
+    if (c->op->n_inputs > 1)
+        f.correction = op_numbers_in(c, 1);
     f.weights = op_out(c, 0);
     route_forward(&f);
     return true;
@@ -75,20 +90,45 @@ static void probabilities(const struct op *op, uint64_t experts, const double *l
         p[e] /= sum;
 }
 
+/* Scores of experts in groups that are not among the best become -1. */
+static void groups_drop(const struct op *op, uint64_t experts, bool corrected, double *score) {
+    const uint64_t groups = op->route.groups, each = groups ? experts / groups : 0;
+    double best[ROUTE_GROUPS_MAX];
+    for (uint64_t g = 0; g < groups; g++) {
+        double first = -INFINITY, second = -INFINITY;
+        for (uint64_t e = g * each; e < (g + 1) * each; e++) {
+            second = fmax(second, fmin(first, score[e]));
+            first = fmax(first, score[e]);
+        }
+        best[g] = corrected && each > 1 ? first + second : first;
+    }
+    for (uint64_t g = 0; g < groups; g++) {
+        uint64_t better = 0;
+        for (uint64_t o = 0; o < groups; o++)
+            better += best[o] > best[g] || (best[o] == best[g] && o < g);
+        for (uint64_t e = g * each; better >= op->route.kept_groups && e < (g + 1) * each; e++)
+            score[e] = -INFINITY;
+    }
+}
+
 static void reference(const struct graph *g, const struct op *op, const double *const *in, double *const *out,
-                      double *scratch) {
+                      double *score) {
     const struct tensor *x = op_input(g, op, 0);
     const uint64_t experts = x->shape[x->rank - 1], k = op->route.per_token;
     for (uint64_t t = 0; t < x->elements / experts; t++) {
         double *weights = out[0] + t * k, *ids = out[1] + t * k, sum = 0;
-        probabilities(op, experts, in[0] + t * experts, scratch);
+        const double *correction = op->n_inputs > 1 ? in[1] : NULL;
+        probabilities(op, experts, in[0] + t * experts, score);
+        for (uint64_t e = 0; correction && e < experts; e++)
+            score[e] += correction[e];
+        groups_drop(op, experts, correction != NULL, score);
         for (uint64_t j = 0; j < k; j++) {
             uint64_t best = 0;
             for (uint64_t e = 1; e < experts; e++)
-                best = scratch[e] > scratch[best] ? e : best;
+                best = score[e] > score[best] ? e : best;
             ids[j] = (double)best;
-            sum += weights[j] = scratch[best];
-            scratch[best] = -1; /* taken */
+            sum += weights[j] = score[best] - (correction ? correction[best] : 0);
+            score[best] = -INFINITY; /* taken */
         }
         const double factor = op->route.factor != 0 ? (double)op->route.factor : 1;
         for (uint64_t j = 0; j < k; j++)

@@ -22,6 +22,7 @@ struct loss {
     uint64_t chunk; /* 0: logits are kept; else the backward holds no more than those of so many tokens at once, but
                        one tile of all tokens at least */
     float cap;      /* logits are cap tanh(raw / cap); 0: raw */
+    float scale;    /* raw are scale x weight^T + bias */
     bool narrow;    /* x, weight, bias, logits and their gradients are bfloat16 */
     struct pool *pool;
     struct numbers x, weight, bias; /* [tokens, in], [vocab, in], [vocab]; no bias: at NULL */

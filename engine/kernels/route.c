@@ -1,6 +1,7 @@
 /* route.c - see route.h */
 #include "engine/kernels/route.h"
 
+#include <float.h>
 #include <stddef.h>
 
 #include "engine/base/pool.h"
@@ -21,19 +22,56 @@ static void probabilities(const struct route *f, const struct tile *tile, uint64
         tile->sigmoid(units_min(NUMBERS_BLOCK, f->experts - e), logits + e, p + e, rest);
 }
 
-/* Below every probability where p is a NaN, so that any two can be compared. */
-static float rank_of(float p) {
-    return p >= 0 ? p : -1;
+/* What an expert is chosen by; below every number where it is a NaN, so that any two can be compared. */
+static float rank_of(const struct route *f, const float *p, uint64_t e) {
+    float correction;
+    const float rank = f->correction.at ? p[e] + *numbers_read(f->correction, e, 1, &correction) : p[e];
+    return rank >= -FLT_MAX ? rank : -FLT_MAX;
+}
+
+/* The largest of a group, or its two largest. */
+static float group_rank(const struct route *f, const float *p, uint64_t group) {
+    const uint64_t each = f->experts / f->groups;
+    float first = -FLT_MAX, second = -FLT_MAX;
+    for (uint64_t e = group * each; e < (group + 1) * each; e++) {
+        const float rank = rank_of(f, p, e);
+        if (rank > first) {
+            second = first;
+            first = rank;
+        } else if (rank > second) {
+            second = rank;
+        }
+    }
+    return f->correction.at && each > 1 ? first + second : first;
+}
+
+/* One bit a group; all where there are none. */
+static uint64_t groups_kept(const struct route *f, const float *p) {
+    float ranks[ROUTE_GROUPS_MAX];
+    uint64_t kept = 0;
+    if (f->groups == 0)
+        return UINT64_MAX;
+    for (uint64_t g = 0; g < f->groups; g++)
+        ranks[g] = group_rank(f, p, g);
+    for (uint64_t n = 0; n < f->kept_groups; n++) {
+        uint64_t best = f->groups;
+        for (uint64_t g = 0; g < f->groups; g++)
+            if (!(kept >> g & 1) && (best == f->groups || ranks[g] > ranks[best]))
+                best = g;
+        kept |= (uint64_t)1 << best;
+    }
+    return kept;
 }
 
 static void choose(const struct route *f, const float *p, int32_t *ids) {
+    const uint64_t kept = groups_kept(f, p), each = f->groups ? f->experts / f->groups : f->experts;
     uint64_t n = 0;
     for (uint64_t e = 0; e < f->experts; e++) {
-        const float rank = rank_of(p[e]);
-        if (n == f->per_token && rank_of(p[ids[n - 1]]) >= rank)
+        const float rank = rank_of(f, p, e);
+        if (!(kept >> e / each & 1) || (n == f->per_token && rank_of(f, p, (uint64_t)ids[n - 1]) >= rank))
             continue;
         uint64_t at = n < f->per_token ? n++ : n - 1;
-        for (; at > 0 && rank_of(p[ids[at - 1]]) < rank; at--)
+        for (; at > 0 && rank_of(f, p, (uint64_t)ids[at - 1]) < rank; at--)
             ids[at] = ids[at - 1];
         ids[at] = (int32_t)e;
     }

@@ -40,6 +40,13 @@ static uint32_t shared(struct lowering *l, uint32_t x) {
     return lower_op(l, "shared.gated", (struct op){.kind = OP_TOKEN_GATE}, (uint32_t[]){y, gate}, 2);
 }
 
+/* What is added to the experts' scores as they are chosen: moved between steps by how many tokens each got, if at all.
+ */
+static uint32_t correction(struct lowering *l) {
+    return graph_tensor(l->g, TENSOR_PARAMETER, "experts.correction_bias", l->w->dtype, 1, &l->m->experts, false,
+                        l->why);
+}
+
 static uint32_t mixture(struct lowering *l, uint32_t x) {
     const struct model *m = l->m;
     const bool gated = lower_is_gated(m);
@@ -52,8 +59,11 @@ static uint32_t mixture(struct lowering *l, uint32_t x) {
                               .route = {.per_token = m->experts_per_token,
                                         .normalise = m->route.normalise,
                                         .sigmoid = m->route.sigmoid,
-                                        .factor = (float)m->route.factor}};
-    uint32_t route = lower_ops(l, "experts.route", choice, &scores, 1);
+                                        .factor = (float)m->route.factor,
+                                        .groups = m->route.groups,
+                                        .kept_groups = m->route.kept_groups}};
+    const uint32_t chosen_by[] = {scores, m->route.corrected ? correction(l) : GRAPH_NONE};
+    uint32_t route = lower_ops(l, "experts.route", choice, chosen_by, m->route.corrected ? 2 : 1);
     uint32_t weights = lower_result(l, route, 0), experts = lower_result(l, route, 1);
     uint32_t sent = lower_op(l, "experts.dispatch", (struct op){.kind = OP_DISPATCH}, (uint32_t[]){tokens, experts}, 2);
     uint32_t inner[2];

@@ -22,15 +22,15 @@ static float plain(const struct model_rope *r, uint64_t pair, uint64_t dim) {
     return powf((float)theta_of(r), (float)(2 * pair) / (float)dim);
 }
 
-static void linear(const struct model *m, const struct model_rope *r, uint64_t dim, float *f) {
-    (void)m;
+static void linear(const struct lowering *l, const struct model_rope *r, uint64_t dim, float *f) {
+    (void)l;
     for (uint64_t i = 0; i < dim / 2; i++)
         f[i] = 1 / plain(r, i, dim) / slower(r);
 }
 
 /* Pairs that turn more than `high` times in the first training's positions stay, fewer than `low` times slow down. */
-static void llama3(const struct model *m, const struct model_rope *r, uint64_t dim, float *f) {
-    const float positions = (float)positions_of(m, r), low = (float)r->low, high = (float)r->high;
+static void llama3(const struct lowering *l, const struct model_rope *r, uint64_t dim, float *f) {
+    const float positions = (float)positions_of(l->m, r), low = (float)r->low, high = (float)r->high;
     for (uint64_t i = 0; i < dim / 2; i++) {
         f[i] = 1 / plain(r, i, dim);
         const float length = (float)tau / f[i], slow = f[i] / slower(r);
@@ -47,8 +47,8 @@ static double pair_turning(double turns, double positions, double theta, uint64_
     return (double)dim * log(positions / (turns * tau)) / (2 * log(theta));
 }
 
-static void yarn(const struct model *m, const struct model_rope *r, uint64_t dim, float *f) {
-    const double positions = positions_of(m, r), theta = theta_of(r);
+static void yarn(const struct lowering *l, const struct model_rope *r, uint64_t dim, float *f) {
+    const double positions = positions_of(l->m, r), theta = theta_of(r);
     double first = pair_turning(r->high > 0 ? r->high : 32, positions, theta, dim);
     double last = pair_turning(r->low > 0 ? r->low : 1, positions, theta, dim);
     if (!r->exact_ramp) {
@@ -66,14 +66,38 @@ static void yarn(const struct model *m, const struct model_rope *r, uint64_t dim
     }
 }
 
-static void unscaled(const struct model *m, const struct model_rope *r, uint64_t dim, float *f) {
-    (void)m;
+static void unscaled(const struct lowering *l, const struct model_rope *r, uint64_t dim, float *f) {
+    (void)l;
     for (uint64_t i = 0; i < dim / 2; i++)
         f[i] = 1 / plain(r, i, dim);
 }
 
+static void dynamic(const struct lowering *l, const struct model_rope *r, uint64_t dim, float *f) {
+    const double most = (double)l->m->max_positions, length = fmax((double)l->w->seq_len, most);
+    const double factor = r->factor > 0 ? r->factor : 1, share = (double)dim / ((double)dim - 2);
+    struct model_rope grown = *r;
+    if (dim > 2)
+        grown.theta = theta_of(r) * pow(factor * length / most - (factor - 1), share);
+    unscaled(l, &grown, dim, f);
+}
+
+static void longer(const struct lowering *l, const struct model_rope *r, uint64_t dim, float *f) {
+    const bool past = (double)l->w->seq_len > positions_of(l->m, r);
+    const float *stretch = past ? l->m->rope_stretch.past : l->m->rope_stretch.within;
+    for (uint64_t i = 0; i < dim / 2; i++) /* models without a number for every pair do not run (model_runs) */
+        f[i] = i < l->m->rope_stretch.pairs ? 1 / (stretch[i] * plain(r, i, dim)) : 1 / plain(r, i, dim);
+}
+
+static float long_factor(const struct model *m, const struct model_rope *r) {
+    const double positions = positions_of(m, r),
+                 factor = r->factor > 0 ? r->factor : (double)m->max_positions / positions;
+    return factor > 1 ? (float)sqrt(1 + log(factor) / log(positions)) : 1;
+}
+
 /* Of cosine and sine. */
-static float factor_of(const struct model_rope *r) {
+static float factor_of(const struct model *m, const struct model_rope *r) {
+    if (r->scaling == MODEL_ROPE_LONG && !(r->attention_factor > 0))
+        return long_factor(m, r);
     if (r->scaling != MODEL_ROPE_YARN || r->attention_factor > 0)
         return (float)r->attention_factor;
     if (r->magnitude > 0 && r->magnitude_all > 0)
@@ -83,11 +107,9 @@ static float factor_of(const struct model_rope *r) {
 }
 
 uint32_t lower_rotary(struct lowering *l, const char *name, uint32_t x, uint64_t heads) {
-    static void (*const rules[])(const struct model *, const struct model_rope *, uint64_t,
-                                 float *) = {[MODEL_ROPE_PLAIN] = unscaled,
-                                             [MODEL_ROPE_LINEAR] = linear,
-                                             [MODEL_ROPE_LLAMA3] = llama3,
-                                             [MODEL_ROPE_YARN] = yarn};
+    static void (*const rules[])(const struct lowering *, const struct model_rope *, uint64_t, float *) = {
+        [MODEL_ROPE_PLAIN] = unscaled, [MODEL_ROPE_LINEAR] = linear,   [MODEL_ROPE_LLAMA3] = llama3,
+        [MODEL_ROPE_YARN] = yarn,      [MODEL_ROPE_DYNAMIC] = dynamic, [MODEL_ROPE_LONG] = longer};
     const struct model *m = l->m;
     const bool near = m->rope_near.theta > 0 && lower_windowed(l);
     const struct model_rope *r = near ? &m->rope_near : &m->rope;
@@ -99,9 +121,9 @@ uint32_t lower_rotary(struct lowering *l, const char *name, uint32_t x, uint64_t
         float *f = arena_new(l->g->arena, float, (dim ? dim : l->head_dim) / 2, l->why);
         if (!f)
             return GRAPH_NONE;
-        rules[r->scaling](m, r, dim, f);
+        rules[r->scaling](l, r, dim, f);
         l->rope[near].frequencies = f;
-        l->rope[near].factor = factor_of(r);
+        l->rope[near].factor = factor_of(m, r);
     }
     const struct op op = {.kind = OP_ROTARY,
                           .rotary = {.heads = heads,

@@ -2,6 +2,7 @@
 #include "engine/models/model.h"
 
 #include <math.h>
+#include <string.h>
 
 const char *model_family_name(enum model_family f) {
     static const char *const names[] = {[MODEL_DECODER] = "decoder",
@@ -108,6 +109,19 @@ static bool sizes_check(const struct model *m, struct problem *why) {
     return true;
 }
 
+/* Groups are of equal size, and those kept have experts enough. */
+static bool groups_check(const struct model *m, struct problem *why) {
+    const uint64_t groups = m->route.groups, kept = m->route.kept_groups;
+    if (groups > m->experts || m->experts % groups)
+        return problem_set(why, PROBLEM_SHAPE, "/experts", "is %llu, in %llu groups", (unsigned long long)m->experts,
+                           (unsigned long long)groups);
+    if (kept == 0 || kept > groups || m->experts_per_token > kept * (m->experts / groups))
+        return problem_set(why, PROBLEM_LIMIT, "/experts_per_token", "is %llu, from %llu of %llu groups",
+                           (unsigned long long)m->experts_per_token, (unsigned long long)kept,
+                           (unsigned long long)groups);
+    return true;
+}
+
 bool model_check(const struct model *m, struct problem *why) {
     if (!sizes_check(m, why) || !options_check(m, why) || (m->family == MODEL_VISION && !vision_check(m, why)))
         return false;
@@ -120,6 +134,8 @@ bool model_check(const struct model *m, struct problem *why) {
     if (m->experts && (m->experts_per_token == 0 || m->experts_per_token > m->experts))
         return problem_set(why, PROBLEM_LIMIT, "/experts_per_token", "is %llu of %llu experts",
                            (unsigned long long)m->experts_per_token, (unsigned long long)m->experts);
+    if (m->experts && m->route.groups && !groups_check(m, why))
+        return false;
     if (m->experts && (m->expert_d_ff == 0 || m->expert_d_ff > MODEL_SIZE_MAX))
         return problem_set(why, PROBLEM_LIMIT, "/expert_d_ff", "must be from 1 to %llu",
                            (unsigned long long)MODEL_SIZE_MAX);
@@ -141,8 +157,10 @@ bool model_runs(const struct model *m, struct problem *why) {
     const char *missing = m->missing;
     if (!missing && m->positions == MODEL_ROTARY && model_rotary_dim(m, m->head_dim) == 0)
         missing = "a model whose heads are too narrow to turn";
-    if (!missing && m->logit_scale > 0 && m->logit_scale != 1)
-        missing = "a scale of the logits"; /* the loss has none */
+    if (!missing && m->rope.scaling == MODEL_ROPE_LONG && m->rope_stretch.pairs != model_rotary_dim(m, m->head_dim) / 2)
+        missing = "longrope without a factor for every pair";
+    if (!missing && m->rope_near.scaling == MODEL_ROPE_LONG)
+        missing = "longrope in layers with a window";
     return !missing || problem_set(why, PROBLEM_UNSUPPORTED, "/model", "%s is planned and not run yet", missing);
 }
 
@@ -180,10 +198,15 @@ uint64_t workload_source_len(const struct workload *w) {
     return w->source_len ? w->source_len : w->model.mel_bins ? w->model.source_positions : w->seq_len;
 }
 
+/* What corrects routers is in files and in memory, but a buffer to the framework, which does not count it. */
+static bool is_buffer(const struct tensor *t) {
+    return t->name && strcmp(t->name, "experts.correction_bias") == 0;
+}
+
 uint64_t model_parameters(const struct graph *g) {
     uint64_t elements = 0;
     for (uint32_t t = 0; t < g->n_tensors; t++)
-        elements += g->tensors[t].role == TENSOR_PARAMETER ? g->tensors[t].elements : 0;
+        elements += g->tensors[t].role == TENSOR_PARAMETER && !is_buffer(&g->tensors[t]) ? g->tensors[t].elements : 0;
     return elements;
 }
 

@@ -47,10 +47,14 @@ enum model_qk_norm { MODEL_OVER_HEAD, MODEL_OVER_ROW, MODEL_OVER_EACH_HEAD };
  * was done to that for sequences longer than those first trained on. */
 enum model_rope_scaling {
     MODEL_ROPE_PLAIN,
-    MODEL_ROPE_LINEAR, /* all slower by factor */
-    MODEL_ROPE_LLAMA3, /* slow ones by factor, fast ones not, a ramp between */
-    MODEL_ROPE_YARN    /* the same with another ramp, and longer vectors (arXiv 2309.00071) */
+    MODEL_ROPE_LINEAR,  /* all slower by factor */
+    MODEL_ROPE_LLAMA3,  /* slow ones by factor, fast ones not, a ramp between */
+    MODEL_ROPE_YARN,    /* the same with another ramp, and longer vectors (arXiv 2309.00071) */
+    MODEL_ROPE_DYNAMIC, /* theta grows with what a sequence is longer than max_positions */
+    MODEL_ROPE_LONG     /* each pair by a number of its own, and longer vectors (arXiv 2402.13753) */
 };
+#define MODEL_STRETCH_MAX 128 /* pairs of MODEL_ROPE_LONG */
+
 struct model_rope {
     double theta; /* 0: 10000 */
     enum model_rope_scaling scaling;
@@ -88,6 +92,7 @@ struct model {
     enum model_qk_norm qk_norm_over;
     bool sandwich_norm; /* norms also behind attention and feed-forward (gemma2) */
     bool output_norm;   /* x = x + norm(f(x)) (OLMo 2) */
+    bool norm_residual; /* x = n + f(n), n = norm(x) (BLOOM, if asked) */
     bool parallel;      /* attention and feed-forward read the same norm, one sum */
     bool two_norms;     /* with parallel: each reads a norm of its own */
     bool embedding_scale;
@@ -140,12 +145,18 @@ struct model {
     double logit_scale;          /* of the logits; 0: 1 */
     struct model_rope rope;      /* where positions are MODEL_ROTARY */
     struct model_rope rope_near; /* of layers with a window; theta 0: as the others */
-    uint64_t rotary_dim;         /* numbers of a head that turn; 0: rotary_share of them */
-    double rotary_share;         /* 0: 1 */
-    bool rotary_interleaved;     /* pairs are neighbours, not half a head apart */
+    struct {
+        uint64_t pairs;
+        float within[MODEL_STRETCH_MAX], past[MODEL_STRETCH_MAX]; /* the first training's positions */
+    } rope_stretch;                                               /* of MODEL_ROPE_LONG */
+    uint64_t rotary_dim;     /* numbers of a head that turn; 0: rotary_share of them */
+    double rotary_share;     /* 0: 1 */
+    bool rotary_interleaved; /* pairs are neighbours, not half a head apart */
     struct {
         bool normalise, sigmoid; /* as in struct op_route */
         double factor;           /* of the weights; 0: 1 */
+        uint64_t groups, kept_groups;
+        bool corrected; /* by a number for each expert, which no gradient reaches (DeepSeek-V3) */
     } route;
     uint64_t relative_distance; /* past it all distances share a bucket; 0: 128 */
     const char *missing;        /* a static string: what of its arithmetic no op has; NULL: nothing */
@@ -197,7 +208,7 @@ uint32_t model_parameter_layer(const struct graph *g, uint32_t parameter);
 /* What one sequence of it counts as, in tokens. */
 uint64_t model_workload_tokens(const struct workload *w);
 
-/* Elements of all parameters of a lowered graph. */
+/* Elements of all parameters of a lowered graph, as frameworks count them. */
 uint64_t model_parameters(const struct graph *g);
 
 /* What lives across steps, outside the slab; their sum is graph_persistent_bytes. */

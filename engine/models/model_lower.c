@@ -28,10 +28,11 @@ static uint32_t sub_layer(struct lowering *l, uint32_t x, const struct sub_layer
     l->parts = s->part;
     if (m->post_norm)
         return lower_norm(l, s->before, lower_add(l, s->sum, x, s->body(l, x)), m->d_model);
-    uint32_t y = s->body(l, m->output_norm ? x : lower_norm(l, s->before, x, m->d_model));
+    uint32_t n = m->output_norm ? x : lower_norm(l, s->before, x, m->d_model);
+    uint32_t y = s->body(l, n);
     if (m->sandwich_norm || m->output_norm)
         y = lower_norm(l, s->after, y, m->d_model);
-    return lower_add(l, s->sum, x, y);
+    return lower_add(l, s->sum, m->norm_residual ? n : x, y);
 }
 
 static uint32_t parallel_layer(struct lowering *l, uint32_t x) {
@@ -187,8 +188,9 @@ static uint32_t transform(struct lowering *l, uint32_t x, uint64_t width) {
 static uint32_t cross_entropy(struct lowering *l, uint32_t x, uint32_t table, uint32_t targets, uint64_t outputs,
                               bool bias) {
     const uint32_t inputs[] = {x, table, targets, bias ? lower_parameter(l, "head.bias", 1, &outputs) : GRAPH_NONE};
-    const struct op spec = {.kind = OP_LINEAR_CROSS_ENTROPY,
-                            .linear_cross_entropy = {l->w->loss_chunk, (float)l->m->final_softcap}};
+    const struct op spec = {
+        .kind = OP_LINEAR_CROSS_ENTROPY,
+        .linear_cross_entropy = {l->w->loss_chunk, (float)l->m->final_softcap, (float)l->m->logit_scale}};
     return lower_op(l, "loss", spec, inputs, bias ? 4 : 3);
 }
 
