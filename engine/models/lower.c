@@ -103,3 +103,10 @@ struct op lower_activation(enum model_mlp mlp) {
         op.gated.gate = activations[mlp].gate;
     return op;
 }
+
+bool lower_windowed(const struct lowering *l) {
+    const struct model *m = l->m;
+    if (m->window_listed)
+        return m->window && layer_set_has(&m->window_layers, l->index);
+    return m->window && !(m->window_pattern && l->index % m->window_pattern == m->window_pattern - 1);
+}

@@ -22,13 +22,6 @@ static uint32_t head_norm(struct lowering *l, const char *const names[3], uint32
     return lower_view(l, x, 3, together);
 }
 
-bool lower_windowed(const struct lowering *l) {
-    const struct model *m = l->m;
-    if (m->window_listed)
-        return m->window && layer_set_has(&m->window_layers, l->index);
-    return m->window && !(m->window_pattern && l->index % m->window_pattern == m->window_pattern - 1);
-}
-
 /* ---- queries, keys and values ---- */
 
 struct heads {
