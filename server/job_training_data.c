@@ -165,7 +165,7 @@ static bool rows_set(const struct wire_value *v, struct training_rows *r, enum t
         r->n = all;
     } else if (last == n || (next && last == n + 1)) {
         return true;
-    } else if (rank == 1 && last > n) {
+    } else if (rank == 1 && last > n && (which == TRAINING_TOKENS || which == TRAINING_SOURCE)) {
         r->stride = 1;
         r->length = n + next;
         r->n = last - r->length + 1;

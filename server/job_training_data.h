@@ -5,10 +5,10 @@
  * the last. With N tokens a sequence:
  *   [.., N + 1]     a row: N tokens, and the targets are those one further on
  *   [.., N]         a row: the last token has no target (decoders)
- *   [n], n > N + 1  a stream, a text: row i is N + 1 tokens of it, from a place that the seed draws for i
- * Without any, decoders get rows of N + 1 uniform ids, never the same twice. Encoders learn what was masked: of each
- * row the first token, and each other one with probability 0.15, is replaced by the last id of the vocabulary, and is a
- * target. A negative target is none. */
+ *   [n], n > N + 1  a stream, a text: row i is N + 1 tokens of it, from a place that the seed draws for i; of tokens
+ * alone, since what goes with them (targets, types) would be cut elsewhere Without any, decoders get rows of N + 1
+ * uniform ids, never the same twice. Encoders learn what was masked: of each row the first token, and each other one
+ * with probability 0.15, is replaced by the last id of the vocabulary, and is a target. A negative target is none. */
 #ifndef REMATD_SERVER_JOB_TRAINING_DATA_H
 #define REMATD_SERVER_JOB_TRAINING_DATA_H
 

@@ -136,8 +136,10 @@ static void help(void) {
     printf("\nOptions of plan, capacity and train:\n"
            "  --seq-len N --batch N --accumulate N (batches a step) --dtype float32|bfloat16|float16 --attention "
            "standard|flash --dropout P\n"
-           "  --optimizer NAME --strategy NAME|JSON --device NAME --budget BYTES|80GiB\n"
-           "  --explain (in words: where the peak is, what to drop next, what would fit)\n"
+           "  --optimizer NAME --strategy NAME|JSON --budget BYTES|80GiB\n"
+           "Of plan and capacity alone: --device NAME --explain (in words: where the peak is, what to drop next, what "
+           "would "
+           "fit)\n"
            "Options of train beside them:\n"
            "  --text FILE (its bytes are the tokens; without it they are drawn) --weights FILE.safetensors --steps N\n"
            "  --seed N --learning-rate X --clip-norm X --compare-with STRATEGY\n");

@@ -1,5 +1,6 @@
 /* rematctl_train.c - train: files go up, the job goes in, its events come out as a line a step. */
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -69,7 +70,7 @@ static void put_real(json_t *body, const char *key, const char *text) {
     char *end = NULL;
     double value = text ? strtod(text, &end) : 0;
     if (text)
-        json_object_set_new(body, key, *end || end == text ? json_string(text) : json_real(value));
+        json_object_set_new(body, key, *end || end == text || !isfinite(value) ? json_string(text) : json_real(value));
 }
 
 static json_t *body_make(const struct rematctl *ctl, const char *model, int *code) {
@@ -81,8 +82,10 @@ static json_t *body_make(const struct rematctl *ctl, const char *model, int *cod
     if (ctl->steps)
         json_object_set_new(body, "steps", json_integer((json_int_t)ctl->steps));
     if (ctl->seed) {
+        errno = 0;
         unsigned long long seed = strtoull(ctl->seed, &end, 10);
-        json_object_set_new(body, "seed", *end ? json_string(ctl->seed) : json_integer((json_int_t)seed));
+        bool whole = !*end && end != ctl->seed && errno == 0 && seed <= 9007199254740992u && ctl->seed[0] != '-';
+        json_object_set_new(body, "seed", whole ? json_integer((json_int_t)seed) : json_string(ctl->seed));
     }
     put_real(body, "learning_rate", ctl->rate);
     put_real(body, "clip_norm", ctl->clip);
