@@ -14,6 +14,15 @@ static inline void rng_words(uint64_t seed, uint32_t c0, uint32_t c1, uint32_t c
     rng_philox(counter, key, out);
 }
 
+/* SplitMix64's output function (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014), and the step
+ * of its states: seeds from numbers that are close by. */
+#define RNG_MIX_STEP 0x9E3779B97F4A7C15u
+static inline uint64_t rng_mix(uint64_t z) {
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
+    return z ^ z >> 31;
+}
+
 /* p as a threshold on a word: keep iff word >= threshold, threshold = p 2^32 rounded up. p in [0, 1). */
 uint32_t rng_threshold(double p);
 

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "engine/base/rng.h"
 #include "engine/base/units.h"
 
 const struct tensor *op_input(const struct graph *g, const struct op *op, uint32_t i) {
@@ -54,12 +55,7 @@ bool op_elementwise(struct graph *g, struct op *op, struct problem *why) {
 }
 
 uint64_t op_pass_seed(uint64_t seed, uint64_t pass) {
-    uint64_t x = seed + pass * 0x9E3779B97F4A7C15u;
-    if (pass == 0)
-        return seed;
-    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u; /* SplitMix64 (Steele, Lea and Flood 2014) */
-    x = (x ^ x >> 27) * 0x94D049BB133111EBu;
-    return x ^ x >> 31;
+    return pass == 0 ? seed : rng_mix(seed + pass * RNG_MIX_STEP);
 }
 
 static struct numbers numbers_of(const struct op_call *c, uint32_t tensor, const void *at) {

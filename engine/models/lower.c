@@ -1,6 +1,8 @@
 /* lower.c - see lower.h */
 #include "engine/models/lower.h"
 
+#include "engine/base/rng.h"
+
 uint32_t lower_parameter(struct lowering *l, const char *name, unsigned rank, const uint64_t *shape) {
     return graph_tensor(l->g, TENSOR_PARAMETER, name, l->w->dtype, rank, shape, true, l->why);
 }
@@ -52,16 +54,8 @@ uint32_t lower_norm(struct lowering *l, const char *const names[3], uint32_t x, 
     return lower_op(l, names[0], lower_norm_op(l->m), inputs, n);
 }
 
-/* SplitMix64's output function (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014). */
-static uint64_t mixed(uint64_t z) {
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
 uint64_t lower_seed(const struct lowering *l) {
-    const uint64_t step = 0x9e3779b97f4a7c15u;
-    return mixed(mixed(l->w->seed + step) + (l->g->n_ops + (uint64_t)1) * step);
+    return rng_mix(rng_mix(l->w->seed + RNG_MIX_STEP) + (l->g->n_ops + (uint64_t)1) * RNG_MIX_STEP);
 }
 
 uint32_t lower_dropout(struct lowering *l, const char *name, uint32_t x) {
