@@ -7,6 +7,7 @@
 
 #include "engine/base/pool.h"
 #include "engine/base/units.h"
+#include "engine/kernels/eltwise.h"
 #include "engine/kernels/gemm.h"
 
 enum {
@@ -19,7 +20,6 @@ enum {
     COLUMNS = 128,     /* columns of d_weight a task */
     SUMS = 1 << 17,    /* numbers of d_x a task, but at least a row and at most */
     SUM_ROWS = 128,    /* rows */
-    BIAS_COLUMNS = 64,
 };
 
 static uint64_t window_numbers(const struct convolution *c) {
@@ -249,28 +249,11 @@ static void d_weight_task(void *arg, uint64_t index, unsigned slot) {
         numbers_close(c->d_weight, (o + r) * k + from, n, sums + r * n);
 }
 
-static void d_bias_task(void *arg, uint64_t index, unsigned slot) {
-    const struct convolution *c = arg;
-    const uint64_t from = index * BIAS_COLUMNS, n = units_min(BIAS_COLUMNS, c->out - from);
-    double sums[BIAS_COLUMNS] = {0};
-    float buffer[BIAS_COLUMNS];
-    (void)slot;
-    for (uint64_t t = 0; t < positions(c); t++) {
-        const float *d_y = numbers_read(c->d_y, t * c->out + from, n, buffer);
-        for (uint64_t i = 0; i < n; i++)
-            sums[i] += d_y[i];
-    }
-    float *d_bias = numbers_open_sum(c->d_bias, from, n, buffer);
-    for (uint64_t i = 0; i < n; i++)
-        d_bias[i] += (float)sums[i];
-    numbers_close(c->d_bias, from, n, d_bias);
-}
-
 void convolution_backward(const struct convolution *c) {
     if (c->d_x.at)
         pool_run(c->pool, d_x_room(c).tasks, d_x_task, (void *)c);
     if (c->d_weight.at)
         pool_run(c->pool, d_weight_room(c).tasks, d_weight_task, (void *)c);
     if (c->d_bias.at)
-        pool_run(c->pool, units_ceil_div(c->out, BIAS_COLUMNS), d_bias_task, (void *)c);
+        eltwise_rows_accumulate(c->pool, positions(c), c->out, c->d_y, c->d_bias);
 }

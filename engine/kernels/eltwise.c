@@ -78,3 +78,37 @@ void eltwise_scale(struct pool *pool, uint64_t n, float factor, struct numbers x
 void eltwise_accumulate(struct pool *pool, uint64_t n, float factor, struct numbers x, struct numbers y) {
     eltwise_run(pool, n, accumulate_body, &(struct operands){.factor = factor, .a = x, .y = y});
 }
+
+/* ---- sums of rows ---- */
+
+void eltwise_strip_accumulate(const uint32_t *list, uint64_t rows, uint64_t width, uint64_t from, struct numbers x,
+                              struct numbers y, uint64_t y_from) {
+    const uint64_t n = units_min(ELTWISE_STRIP, width - from);
+    double sum[ELTWISE_STRIP] = {0};
+    float buffer[ELTWISE_STRIP];
+    for (uint64_t r = 0; r < rows; r++) {
+        const float *row = numbers_read(x, (list ? list[r] : r) * width + from, n, buffer);
+        for (uint64_t c = 0; c < n; c++)
+            sum[c] += (double)row[c];
+    }
+    float *to = numbers_open_sum(y, y_from + from, n, buffer);
+    for (uint64_t c = 0; c < n; c++)
+        to[c] += (float)sum[c];
+    numbers_close(y, y_from + from, n, to);
+}
+
+struct rows {
+    uint64_t n, width;
+    struct numbers x, y;
+};
+
+static void strip_task(void *arg, uint64_t index, unsigned slot) {
+    const struct rows *r = arg;
+    (void)slot;
+    eltwise_strip_accumulate(NULL, r->n, r->width, index * ELTWISE_STRIP, r->x, r->y, 0);
+}
+
+void eltwise_rows_accumulate(struct pool *pool, uint64_t rows, uint64_t width, struct numbers x, struct numbers y) {
+    struct rows r = {rows, width, x, y};
+    pool_run(pool, units_ceil_div(width, ELTWISE_STRIP), strip_task, &r);
+}

@@ -16,4 +16,13 @@ void eltwise_scale(struct pool *pool, uint64_t n, float factor, struct numbers x
 /* y += factor x */
 void eltwise_accumulate(struct pool *pool, uint64_t n, float factor, struct numbers x, struct numbers y);
 
+/* What the gradient of a bias is: y += the sum of the rows of x[rows][width], in double, in order. */
+void eltwise_rows_accumulate(struct pool *pool, uint64_t rows, uint64_t width, struct numbers x, struct numbers y);
+
+/* A strip of it, for who has tasks of his own: columns [from, from + ELTWISE_STRIP) of the listed rows (NULL: of all)
+ * into y from y_from + from on. */
+enum { ELTWISE_STRIP = 64 };
+void eltwise_strip_accumulate(const uint32_t *list, uint64_t rows, uint64_t width, uint64_t from, struct numbers x,
+                              struct numbers y, uint64_t y_from);
+
 #endif

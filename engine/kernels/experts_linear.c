@@ -9,10 +9,11 @@
 
 #include "engine/base/pool.h"
 #include "engine/base/units.h"
+#include "engine/kernels/eltwise.h"
 #include "engine/kernels/experts.h"
 #include "engine/kernels/gemm.h"
 
-enum { ROWS = 128, COLUMNS = NUMBERS_BLOCK, DEPTH = COLUMNS, BIAS_COLUMNS = 64 };
+enum { ROWS = 128, COLUMNS = NUMBERS_BLOCK, DEPTH = COLUMNS };
 
 /* ---- workspace ---- */
 
@@ -219,20 +220,11 @@ static void d_weight_task(void *arg, uint64_t index, unsigned slot) {
 static void d_bias_task(void *arg, uint64_t index, unsigned slot) {
     const struct product *p = arg;
     const struct experts_linear *f = p->f;
-    const uint64_t across = units_ceil_div(f->out, BIAS_COLUMNS), expert = index / across;
-    const uint64_t from = index % across * BIAS_COLUMNS, n = units_min(BIAS_COLUMNS, f->out - from);
-    double sum[BIAS_COLUMNS] = {0};
-    float buffer[BIAS_COLUMNS];
+    const uint64_t across = units_ceil_div(f->out, ELTWISE_STRIP), expert = index / across;
+    const uint32_t *start = p->lists.start + expert;
     (void)slot;
-    for (uint64_t r = p->lists.start[expert]; r < p->lists.start[expert + 1]; r++) {
-        const float *row = numbers_read(f->d_y, p->lists.order[r] * f->out + from, n, buffer);
-        for (uint64_t c = 0; c < n; c++)
-            sum[c] += (double)row[c];
-    }
-    float *d_bias = numbers_open_sum(f->d_bias, expert * f->out + from, n, buffer);
-    for (uint64_t c = 0; c < n; c++)
-        d_bias[c] += (float)sum[c];
-    numbers_close(f->d_bias, expert * f->out + from, n, buffer);
+    eltwise_strip_accumulate(p->lists.order + start[0], start[1] - start[0], f->out, index % across * ELTWISE_STRIP,
+                             f->d_y, f->d_bias, expert * f->out);
 }
 
 bool experts_linear_backward(const struct experts_linear *f, struct problem *why) {
@@ -244,6 +236,6 @@ bool experts_linear_backward(const struct experts_linear *f, struct problem *why
     if (f->d_weight.at)
         pool_run(f->pool, d_weight_tasks(f), d_weight_task, &p);
     if (f->d_bias.at)
-        pool_run(f->pool, f->experts * units_ceil_div(f->out, BIAS_COLUMNS), d_bias_task, &p);
+        pool_run(f->pool, f->experts * units_ceil_div(f->out, ELTWISE_STRIP), d_bias_task, &p);
     return true;
 }

@@ -1,11 +1,9 @@
 /* linear.c - see linear.h. Three products, and the sum of a bias's gradient. */
 #include "engine/kernels/linear.h"
 
-#include "engine/base/pool.h"
 #include "engine/base/units.h"
+#include "engine/kernels/eltwise.h"
 #include "engine/kernels/product.h"
-
-enum { COLUMNS = 64 };
 
 uint64_t linear_forward_bytes(uint64_t rows, uint64_t in, uint64_t out, unsigned threads) {
     return product_work_bytes(rows, out, in, threads);
@@ -26,23 +24,6 @@ void linear_forward(const struct linear *l) {
                               .c_row = l->out,
                               .bias = l->bias};
     product_run(l->pool, &y, l->work);
-}
-
-static void bias_task(void *arg, uint64_t index, unsigned slot) {
-    const struct linear *l = arg;
-    const uint64_t from = index * COLUMNS, n = units_min(COLUMNS, l->out - from);
-    double sum[COLUMNS] = {0};
-    float row[COLUMNS];
-    (void)slot;
-    for (uint64_t r = 0; r < l->rows; r++) {
-        const float *d_y = numbers_read(l->d_y, r * l->out + from, n, row);
-        for (uint64_t c = 0; c < n; c++)
-            sum[c] += d_y[c];
-    }
-    float *d_bias = numbers_open_sum(l->d_bias, from, n, row);
-    for (uint64_t c = 0; c < n; c++)
-        d_bias[c] += (float)sum[c];
-    numbers_close(l->d_bias, from, n, row);
 }
 
 void linear_backward(const struct linear *l) {
@@ -67,5 +48,5 @@ void linear_backward(const struct linear *l) {
     if (l->d_weight.at)
         product_run(l->pool, &d_weight, l->work);
     if (l->d_bias.at)
-        pool_run(l->pool, units_ceil_div(l->out, COLUMNS), bias_task, (void *)l);
+        eltwise_rows_accumulate(l->pool, l->rows, l->out, l->d_y, l->d_bias);
 }
