@@ -179,7 +179,7 @@ static bool outputs_check(const struct training_spec *spec, const struct graph *
     for (uint32_t t = 0; t < g->n_tensors; t++)
         if (g->tensors[t].role == TENSOR_PARAMETER)
             n += !!(spec->outputs & TRAINING_WEIGHTS) + !!(spec->outputs & TRAINING_INITIAL_WEIGHTS) +
-                 (spec->outputs & TRAINING_GRADIENTS && g->tensors[t].needs_grad);
+                 (spec->outputs & TRAINING_GRADIENTS && graph_is_trained(g, t));
     return n <= TENSOR_FILE_ENTRIES_MAX ||
            problem_set(why, PROBLEM_LIMIT, "/outputs", "are %u tensors; the most is %u", n, TENSOR_FILE_ENTRIES_MAX);
 }

@@ -35,18 +35,6 @@ struct trained {
     char gradients[40];
 };
 
-/* ---- parameters ---- */
-
-static struct numbers parameter(const struct training *t, uint32_t tensor, bool gradient) {
-    const struct graph *g = &t->program->graph;
-    return (struct numbers){exec_value(t->exec, tensor + (gradient ? g->n_tensors : 0)),
-                            g->tensors[tensor].dtype == DTYPE_BFLOAT16};
-}
-
-static bool is_parameter(const struct graph *g, uint32_t tensor, bool trained) {
-    return g->tensors[tensor].role == TENSOR_PARAMETER && (!trained || g->tensors[tensor].needs_grad);
-}
-
 /* ---- what the executor asks for ---- */
 
 static bool load(void *user, uint32_t value, void *dst, struct problem *why) {
@@ -131,8 +119,8 @@ static bool report_take(struct training *t, struct trained *out, struct problem 
     out->rss_bytes = witness_rss_bytes();
     out->wall_ns = job_now_ns() - t->start_ns;
     for (uint32_t p = 0; p < g->n_tensors; p++)
-        if (is_parameter(g, p, false))
-            out->weights = digest_add(out->weights, parameter(t, p, false).at, g->tensors[p].bytes);
+        if (g->tensors[p].role == TENSOR_PARAMETER)
+            out->weights = digest_add(out->weights, exec_value(t->exec, p), g->tensors[p].bytes);
     if (!exec_finish(t->exec, &out->report, why))
         return false;
     return out->report.measured_peak_bytes == t->program->plan.peak_bytes ||
@@ -147,7 +135,7 @@ static bool files_write(struct training *t, struct trained *out, const char *gro
                         struct problem *why) {
     const struct graph *g = &t->program->graph;
     for (uint32_t p = 0; p < g->n_tensors; p++) {
-        if (!is_parameter(g, p, gradients))
+        if (!(gradients ? graph_is_trained(g, p) : g->tensors[p].role == TENSOR_PARAMETER))
             continue;
         if (cancelled(t))
             return problem_set(why, PROBLEM_CANCELLED, "", "cancelled while its outputs were written");
@@ -157,7 +145,8 @@ static bool files_write(struct training *t, struct trained *out, const char *gro
                                   .dtype = g->tensors[p].dtype,
                                   .rank = g->tensors[p].rank};
         memcpy(file->shape, g->tensors[p].shape, sizeof file->shape);
-        if (!file->name || !job_file_write(file, 0, parameter(t, p, gradients).at, t->c, t->run, why))
+        if (!file->name ||
+            !job_file_write(file, 0, exec_value(t->exec, gradients ? g->n_tensors + p : p), t->c, t->run, why))
             return false;
         out->n_files++;
     }
@@ -172,9 +161,9 @@ static bool gradients_sum_up(struct training *t, struct trained *out, struct pro
     wire_out_init(&o, t->c->arena, why);
     wire_open(&o, NULL, '{');
     for (uint32_t p = 0; p < g->n_tensors; p++) {
-        if (!is_parameter(g, p, true))
+        if (!graph_is_trained(g, p))
             continue;
-        const struct numbers x = parameter(t, p, true);
+        const struct numbers x = exec_numbers(t->exec, g->n_tensors + p);
         const char *name = job_training_parameter_name(g, p, t->c->arena, why);
         if (!name)
             return false;

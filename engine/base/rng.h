@@ -14,8 +14,8 @@ static inline void rng_words(uint64_t seed, uint32_t c0, uint32_t c1, uint32_t c
     rng_philox(counter, key, out);
 }
 
-/* SplitMix64's output function (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014), and the step
- * of its states: seeds from numbers that are close by. */
+/* SplitMix64's output function (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014), and the
+ * step of its states: seeds from numbers that are close by. */
 #define RNG_MIX_STEP 0x9E3779B97F4A7C15u
 static inline uint64_t rng_mix(uint64_t z) {
     z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;

@@ -59,7 +59,7 @@ static bool persistent_place(struct exec *e, struct problem *why) {
             next += g->tensors[t].bytes;
         }
     for (uint32_t t = 0; t < g->n_tensors; t++)
-        if (persists(e, t) && g->tensors[t].needs_grad) {
+        if (graph_is_trained(g, t)) {
             e->address[g->n_tensors + t] = memset(next, 0, g->tensors[t].bytes);
             next += g->tensors[t].bytes;
         }
@@ -218,6 +218,12 @@ void *exec_value(const struct exec *e, uint32_t value) {
     return e->address[value];
 }
 
+struct numbers exec_numbers(const struct exec *e, uint32_t value) {
+    const struct graph *g = e->graph;
+    const uint32_t tensor = value < g->n_tensors ? value : value - g->n_tensors;
+    return (struct numbers){e->address[value], g->tensors[tensor].dtype == DTYPE_BFLOAT16};
+}
+
 uint64_t exec_peak_bytes(const struct exec *e) {
     return graph_persistent_bytes(e->graph) + e->highest;
 }
@@ -229,7 +235,7 @@ void *exec_optimizer(const struct exec *e) {
 void exec_clear_gradients(struct exec *e) {
     const struct graph *g = e->graph;
     for (uint32_t t = 0; t < g->n_tensors; t++)
-        if (persists(e, t) && g->tensors[t].needs_grad)
+        if (graph_is_trained(g, t))
             memset(e->address[g->n_tensors + t], 0, g->tensors[t].bytes);
 }
 

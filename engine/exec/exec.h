@@ -8,6 +8,7 @@
 
 #include "engine/base/pool.h"
 #include "engine/exec/slab.h"
+#include "engine/kernels/numbers.h"
 #include "engine/plan/plan.h"
 
 struct exec_options {
@@ -53,6 +54,9 @@ PROBLEM_MUST_CHECK bool exec_run(struct exec *e, uint32_t until, struct problem 
 /* Where a value lies now, or NULL if it is not there. Gradients: n_tensors + id. Values stay where they are until
  * freed. */
 void *exec_value(const struct exec *e, uint32_t value);
+
+/* The same as its kernels see it: in float32 or bfloat16. */
+struct numbers exec_numbers(const struct exec *e, uint32_t value);
 
 /* After the last step: back to the first. What is in the slab goes; parameters and their gradients, which go on adding
  * up, stay. Inputs and the outputs' gradients are loaded afresh; dropout draws other numbers. */

@@ -14,16 +14,6 @@ static uint64_t now(const struct train *t) {
     return t->options.now_ns ? t->options.now_ns() : 0;
 }
 
-static bool is_trained(const struct graph *g, uint32_t tensor) {
-    return g->tensors[tensor].role == TENSOR_PARAMETER && g->tensors[tensor].needs_grad;
-}
-
-static struct numbers value(const struct train *t, uint32_t tensor, bool gradient) {
-    const struct graph *g = t->options.plan->graph;
-    return (struct numbers){exec_value(t->options.exec, tensor + (gradient ? g->n_tensors : 0)),
-                            g->tensors[tensor].dtype == DTYPE_BFLOAT16};
-}
-
 /* ---- forward and backward ---- */
 
 /* One microbatch; its loss is added to *loss. */
@@ -45,8 +35,8 @@ static double gradient_norm(struct train *t) {
     const struct graph *g = t->options.plan->graph;
     double squares = 0;
     for (uint32_t p = 0; p < g->n_tensors; p++)
-        if (is_trained(g, p)) {
-            const struct numbers gradient = value(t, p, true);
+        if (graph_is_trained(g, p)) {
+            const struct numbers gradient = exec_numbers(t->options.exec, g->n_tensors + p);
             squares += update_squares(t->options.pool, gradient, g->tensors[p].elements);
             if (t->options.digest)
                 t->digest = digest_add(t->digest, gradient.at, g->tensors[p].bytes);
@@ -76,15 +66,15 @@ static bool update(struct train *t, double norm, struct problem *why) {
     const bool clips = o->clip_norm > 0 && norm > o->clip_norm;
     float *next = exec_optimizer(o->exec);
     for (uint32_t p = 0; p < g->n_tensors; p++) {
-        if (!is_trained(g, p))
+        if (!graph_is_trained(g, p))
             continue;
         if (o->cancelled && o->cancelled(o->user))
             return problem_set(why, PROBLEM_CANCELLED, "", "cancelled in the update of step %llu",
                                (unsigned long long)t->step + 1);
         struct update u = {.n = g->tensors[p].elements,
                            .pool = o->pool,
-                           .parameter = value(t, p, false),
-                           .gradient = value(t, p, true),
+                           .parameter = exec_numbers(o->exec, p),
+                           .gradient = exec_numbers(o->exec, g->n_tensors + p),
                            .rule = o->rule,
                            .factor = clips ? (float)(o->clip_norm / norm) : 1,
                            .step = t->step + 1};

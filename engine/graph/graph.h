@@ -79,6 +79,11 @@ void graph_request_grad(struct graph *g, uint32_t tensor);
  * graph together can be counted (PROBLEM_LIMIT). */
 PROBLEM_MUST_CHECK bool graph_finish(struct graph *g, struct problem *why);
 
+/* Whether a tensor is a parameter that has a gradient. */
+static inline bool graph_is_trained(const struct graph *g, uint32_t tensor) {
+    return g->tensors[tensor].role == TENSOR_PARAMETER && g->tensors[tensor].needs_grad;
+}
+
 /* Parameters, their gradients where the graph has a backward, and optimizer_bytes: exact bytes. */
 uint64_t graph_persistent_bytes(const struct graph *g);
 

@@ -293,7 +293,7 @@ static bool optimizer_bytes(const struct workload *w, struct graph *g, struct pr
     bool master = w->optimizer->steps && dtype_bytes(w->dtype) < sizeof(float);
     for (uint32_t t = 0; t < g->n_tensors; t++) {
         const struct tensor *p = &g->tensors[t];
-        if (p->role == TENSOR_PARAMETER && p->needs_grad &&
+        if (graph_is_trained(g, t) &&
             !units_add(g->optimizer_bytes, w->optimizer->state_bytes(p) + (master ? 4 * p->elements : 0),
                        &g->optimizer_bytes))
             return problem_set(why, PROBLEM_LIMIT, "/model", "has more parameters than can be counted");
