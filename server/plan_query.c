@@ -131,14 +131,13 @@ static bool lower(const struct plan_query *q, uint64_t loss_chunk, struct arena 
     return problem_nest(why, "/workload");
 }
 
-/* The pass that recomputes nothing and keeps its logits: where m's graph does not, another. */
-static bool whole_count(const struct plan_query *q, struct arena *scratch, struct plan_made *m, struct problem *why) {
-    struct graph whole = m->graph;
-    if (q->strategy.strategy.loss_chunk && !lower(q, 0, scratch, &whole, why))
+static bool whole_make(const struct plan_query *q, struct arena *scratch, struct plan_made *m, struct problem *why) {
+    m->whole = m->graph;
+    if (q->strategy.strategy.loss_chunk && !lower(q, 0, scratch, &m->whole, why))
         return false;
     m->whole_flops = 0; /* graph_finish has seen that they can be added */
-    for (uint32_t i = 0; i < whole.n_ops; i++)
-        m->whole_flops += whole.ops[i].forward_flops + whole.ops[i].backward_flops;
+    for (uint32_t i = 0; i < m->whole.n_ops; i++)
+        m->whole_flops += m->whole.ops[i].forward_flops + m->whole.ops[i].backward_flops;
     return true;
 }
 
@@ -148,7 +147,7 @@ double plan_query_overhead_pct(const struct plan_made *m, const struct plan *p) 
 }
 
 bool plan_query_make(const struct plan_query *q, struct arena *scratch, struct plan_made *made, struct problem *why) {
-    if (!lower(q, q->strategy.strategy.loss_chunk, scratch, &made->graph, why) || !whole_count(q, scratch, made, why))
+    if (!lower(q, q->strategy.strategy.loss_chunk, scratch, &made->graph, why) || !whole_make(q, scratch, made, why))
         return false;
     if (!planner_plan(&made->graph, &q->strategy.strategy, scratch, &made->plan, why))
         return problem_nest(why, "/strategy");
@@ -264,15 +263,9 @@ static void put_cost(const struct plan_query *q, const struct plan_made *m, cons
 /* Nothing recomputed, logits whole. */
 static bool standard_plan(const struct plan_query *q, const struct plan_made *m, struct arena *scratch,
                           struct plan *standard, struct problem *why) {
-    struct graph *g = arena_new(scratch, struct graph, 1, why);
-    if (!g)
-        return false;
-    *g = m->graph;
     *standard = m->plan;
-    if (q->strategy.strategy.loss_chunk && !lower(q, 0, scratch, g, why))
-        return false;
     return (q->strategy.strategy.planner == &planner_standard && !q->strategy.strategy.loss_chunk) ||
-           planner_plan(g, &(struct strategy){.planner = &planner_standard}, scratch, standard, why);
+           planner_plan(&m->whole, &(struct strategy){.planner = &planner_standard}, scratch, standard, why);
 }
 
 static bool answer(const struct plan_query *q, struct arena *scratch, struct wire_out *o, const char *key,

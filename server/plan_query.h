@@ -52,7 +52,8 @@ struct plan_made {
     struct plan plan;
     uint64_t parameters;
     struct model_persistent persistent;
-    uint64_t whole_flops; /* of a pass that recomputes nothing and keeps its logits */
+    struct graph whole;   /* graph, or where that chunks its loss the one that does not */
+    uint64_t whole_flops; /* of a pass of it that recomputes nothing */
 };
 /* What p, over made's graph, does beyond that, in percent of it. */
 double plan_query_overhead_pct(const struct plan_made *made, const struct plan *p);
