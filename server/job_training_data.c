@@ -2,7 +2,6 @@
 #include "server/job_training_data.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -91,17 +90,6 @@ static void ids_close(const struct ids *i) {
         close(i->fd);
 }
 
-/* Elements [from, from + n) of a stored tensor. */
-static bool stored_get(const struct ids *i, uint64_t from, uint64_t n, float *out, struct problem *why) {
-    struct tensor_entry part = i->rows->tensor.entry;
-    const uint64_t each = part.bytes / i->rows->tensor.elements;
-    part.rank = 1;
-    part.shape[0] = n;
-    part.offset += from * each;
-    part.bytes = n * each;
-    return tensor_file_load(i->fd, &part, out, why);
-}
-
 /* As numbers: what is no whole one is found by whoever reads. n <= CHUNK. */
 static bool ids_get(const struct ids *i, uint64_t from, uint64_t n, uint64_t bound, float *out, struct problem *why) {
     const struct wire_tensor *t = &i->rows->tensor;
@@ -111,7 +99,7 @@ static bool ids_get(const struct ids *i, uint64_t from, uint64_t n, uint64_t bou
     } else if (t->kind == WIRE_TENSOR_INLINE) {
         memcpy(out, t->data + from, n * sizeof *out);
     } else if (t->kind == WIRE_TENSOR_STORED) {
-        return stored_get(i, from, n, out, why);
+        return tensor_file_load_part(i->fd, &t->entry, from, n, out, why);
     } else {
         for (uint64_t j = 0; j < n; j++) {
             uint32_t words[4];
@@ -245,13 +233,10 @@ static bool same_shape(const struct wire_tensor *t, const struct tensor *like) {
 }
 
 static bool numbers_check(const struct training_rows *rows, const struct tensor *t, struct problem *why) {
-    char shape[128] = "";
+    char shape[TENSOR_FILE_SHAPE_BYTES];
     if (!rows->given || same_shape(&rows->tensor, t))
         return true;
-    for (unsigned i = 0; i < t->rank; i++)
-        snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%s%llu", i ? ", " : "",
-                 (unsigned long long)t->shape[i]);
-    problem_set(why, PROBLEM_SHAPE, "", "must be [%s], channels last", shape);
+    problem_set(why, PROBLEM_SHAPE, "", "must be %s, channels last", tensor_file_shape_text(t->rank, t->shape, shape));
     return problem_nest(why, "/inputs/%s", t->name);
 }
 
@@ -384,7 +369,7 @@ static bool block_get(const struct ids *i, const struct filling *f, uint64_t fro
     if (!i->rows->given)
         rng_fill_normal_from(out, from, n, f->d->seed, RNG_DATA + (uint32_t)((f->row + 1) << 8), 1);
     else if (t->kind == WIRE_TENSOR_STORED)
-        return stored_get(i, from, n, out, why);
+        return tensor_file_load_part(i->fd, &t->entry, from, n, out, why);
     else if (t->kind == WIRE_TENSOR_INLINE)
         memcpy(out, t->data + from, n * sizeof *out);
     else if (t->uniform)

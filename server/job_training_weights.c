@@ -1,7 +1,6 @@
 /* job_training_weights.c - see job_training_weights.h */
 #include "server/job_training_weights.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -135,22 +134,16 @@ static bool checkpoint_map(struct training_weights *w, const struct graph *g, co
 
 static bool slice_check(const struct training_weights *w, const struct checkpoint_slice *s, struct problem *why) {
     const struct tensor_entry *e = &w->file.entries[s->entry];
-    char want[128] = "", have[128] = "";
-    bool same = e->rank == s->rank;
+    char want[TENSOR_FILE_SHAPE_BYTES], have[TENSOR_FILE_SHAPE_BYTES];
     if (e->boolean || (e->dtype != DTYPE_FLOAT32 && e->dtype != DTYPE_FLOAT64 && e->dtype != DTYPE_BFLOAT16 &&
                        e->dtype != DTYPE_FLOAT16))
         return problem_set(why, PROBLEM_UNSUPPORTED, "/weights", "%.160s is %s; weights are floating numbers", e->name,
                            e->boolean ? "bool" : dtype_name(e->dtype));
-    for (unsigned i = 0; i < e->rank; i++)
-        snprintf(have + strlen(have), sizeof have - strlen(have), "%s%llu", i ? ", " : "",
-                 (unsigned long long)e->shape[i]);
-    for (unsigned i = 0; i < s->rank; i++) {
-        same = same && e->shape[i] == s->shape[i];
-        snprintf(want + strlen(want), sizeof want - strlen(want), "%s%llu", i ? ", " : "",
-                 (unsigned long long)s->shape[i]);
-    }
-    return same ||
-           problem_set(why, PROBLEM_SHAPE, "/weights", "%.160s is [%s]; the model has [%s]", e->name, have, want);
+    if (e->rank == s->rank && memcmp(e->shape, s->shape, s->rank * sizeof *s->shape) == 0)
+        return true;
+    return problem_set(why, PROBLEM_SHAPE, "/weights", "%.160s is %s; the model has %s", e->name,
+                       tensor_file_shape_text(e->rank, e->shape, have),
+                       tensor_file_shape_text(s->rank, s->shape, want));
 }
 
 bool job_training_weights_map(struct training_weights *w, const struct graph *g, const char *type, struct arena *a,
@@ -183,15 +176,8 @@ struct filling {
     uint64_t base, elements; /* of the slice within the parameter */
 };
 
-/* Numbers [from, from + n) of the file's tensor; n <= CHUNK. */
 static bool file_read(const struct filling *f, uint64_t from, uint64_t n, float *out, struct problem *why) {
-    struct tensor_entry part = *f->entry;
-    const uint64_t each = dtype_bytes(part.dtype);
-    part.rank = 1;
-    part.shape[0] = n;
-    part.offset += from * each;
-    part.bytes = n * each;
-    return tensor_file_load(f->fd, &part, out, why);
+    return tensor_file_load_part(f->fd, f->entry, from, n, out, why);
 }
 
 static bool plain_fill(const struct filling *f, struct problem *why) {

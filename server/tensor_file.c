@@ -3,6 +3,7 @@
 #include "server/tensor_file.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -128,4 +129,24 @@ bool tensor_file_load(int fd, const struct tensor_entry *entry, float *dst, stru
         done += bytes;
     }
     return true;
+}
+
+bool tensor_file_load_part(int fd, const struct tensor_entry *entry, uint64_t from, uint64_t n, float *dst,
+                           struct problem *why) {
+    const uint64_t each = dtype_bytes(entry->dtype);
+    struct tensor_entry part = *entry;
+    part.rank = 1;
+    part.shape[0] = n;
+    part.offset += from * each;
+    part.bytes = n * each;
+    return tensor_file_load(fd, &part, dst, why);
+}
+
+const char *tensor_file_shape_text(unsigned rank, const uint64_t *shape, char *text) {
+    size_t used = (size_t)snprintf(text, TENSOR_FILE_SHAPE_BYTES, "[");
+    for (unsigned i = 0; i < rank; i++)
+        used += (size_t)snprintf(text + used, TENSOR_FILE_SHAPE_BYTES - used, "%s%llu", i ? ", " : "",
+                                 (unsigned long long)shape[i]);
+    snprintf(text + used, TENSOR_FILE_SHAPE_BYTES - used, "]"); /* 8 numbers of at most 20 digits fit */
+    return text;
 }

@@ -51,6 +51,14 @@ uint64_t tensor_file_elements(const struct tensor_entry *entry);
  * float; booleans to 0 and 1). */
 PROBLEM_MUST_CHECK bool tensor_file_load(int fd, const struct tensor_entry *entry, float *dst, struct problem *why);
 
+/* Elements [from, from + n) of it alone, to dst[n]. They are there. */
+PROBLEM_MUST_CHECK bool tensor_file_load_part(int fd, const struct tensor_entry *entry, uint64_t from, uint64_t n,
+                                              float *dst, struct problem *why);
+
+/* "[2, 3]", for sentences; text has TENSOR_FILE_SHAPE_BYTES. Returns text. */
+#define TENSOR_FILE_SHAPE_BYTES 192
+const char *tensor_file_shape_text(unsigned rank, const uint64_t *shape, char *text);
+
 /* The bytes before the data: 8-byte length and JSON padded to a multiple of 8. Data follow in the order of the entries,
  * without gaps; entry offsets are not read, entry bytes are. In the arena. */
 PROBLEM_MUST_CHECK char *tensor_file_safetensors_header(struct arena *arena, const struct tensor_entry *entries,
