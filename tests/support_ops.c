@@ -54,6 +54,19 @@ uint32_t op_case_graph(const struct op_case *k, enum dtype dtype, struct graph *
     return graph_op(g, &spec, why);
 }
 
+void op_refusals_check(const struct op_refusal *list, unsigned n) {
+    for (unsigned i = 0; i < n; i++) {
+        struct arena arena;
+        struct graph g;
+        struct problem why = {0};
+        arena_init(&arena, 0);
+        cr_assert(op_case_graph(&list[i].k, DTYPE_FLOAT32, &g, &arena, 2, &why) == GRAPH_NONE, "row %u is accepted", i);
+        cr_assert(why.kind == list[i].kind && strcmp(why.where, list[i].where) == 0, "row %u: %s at %s: %s", i,
+                  problem_slug(why.kind), why.where, why.detail);
+        arena_free(&arena);
+    }
+}
+
 static void *alloc(uint64_t bytes) {
     void *p = aligned_alloc(OP_CASE_GUARD, units_extent(bytes ? bytes : 1));
     cr_assert(p != NULL);

@@ -34,6 +34,14 @@ extern const struct op_case_list op_cases_plain, op_cases_entry, op_cases_expert
 uint32_t op_case_graph(const struct op_case *k, enum dtype dtype, struct graph *g, struct arena *arena,
                        unsigned threads, struct problem *why);
 
+/* What is refused, as what, and where. */
+struct op_refusal {
+    struct op_case k;
+    enum problem_kind kind;
+    const char *where;
+};
+void op_refusals_check(const struct op_refusal *list, unsigned n);
+
 /* Every tensor of the op and its gradients. */
 struct op_run {
     struct graph g;

@@ -228,11 +228,7 @@ Test(experts, workspace_is_bounded) {
 }
 
 Test(experts, what_is_refused) {
-    static const struct {
-        struct op_case k;
-        enum problem_kind kind;
-        const char *where;
-    } bad[] = {
+    static const struct op_refusal bad[] = {
         {{"r", {.kind = OP_ROUTE}, .shapes = {{3, 4}}}, PROBLEM_LIMIT, "/per_token"},
         {{"r", {.kind = OP_ROUTE, .route = {5}}, .shapes = {{3, 4}}}, PROBLEM_LIMIT, "/per_token"},
         {{"r", {.kind = OP_ROUTE, .route = {2, .groups = 3, .kept_groups = 1}}, .shapes = {{3, 4}}},
@@ -264,14 +260,5 @@ Test(experts, what_is_refused) {
         {{"c", {.kind = OP_COMBINE}, .shapes = {{6, 3}, {2, 3}, {3, 2}}, .ids = {0, 0, 2}}, PROBLEM_SHAPE, "/inputs/1"},
         {{"c", {.kind = OP_COMBINE}, .shapes = {{6, 3}, {3, 2}, {3, 2}}}, PROBLEM_SHAPE, "/inputs/2"},
     };
-    for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        struct arena arena;
-        struct graph g;
-        struct problem why = {0};
-        arena_init(&arena, 0);
-        cr_assert(op_case_graph(&bad[i].k, DTYPE_FLOAT32, &g, &arena, 2, &why) == GRAPH_NONE, "row %u", i);
-        cr_assert(why.kind == bad[i].kind && strcmp(why.where, bad[i].where) == 0, "row %u: %s at %s: %s", i,
-                  problem_slug(why.kind), why.where, why.detail);
-        arena_free(&arena);
-    }
+    op_refusals_check(bad, sizeof bad / sizeof bad[0]);
 }

@@ -193,11 +193,7 @@ Test(loss, saved_sets) {
 }
 
 Test(loss, what_is_refused) {
-    static const struct {
-        struct op_case k;
-        enum problem_kind kind;
-        const char *where;
-    } bad[] = {
+    static const struct op_refusal bad[] = {
         {{"l", LOSS(0, 0), {{4, 5}, {7, 5}}, .ids = {0}}, PROBLEM_SHAPE, "/inputs"},
         {{"l", LOSS(0, 0), {{4, 5}, {7, 5}, {4}}, .ids = {0}}, PROBLEM_SHAPE, "/inputs"},
         {{"l", LOSS(0, 0), {{4, 5}, {7, 5}, {4}}, .ids = {9, 0, 7}}, PROBLEM_UNSUPPORTED, "/inputs/0"},
@@ -209,14 +205,5 @@ Test(loss, what_is_refused) {
         {{"l", LOSS(0, 0, INFINITY), {{4, 5}, {7, 5}, {4}}, .ids = {0, 0, 7}}, PROBLEM_LIMIT, "/scale"},
         {{"l", LOSS(0, NAN), {{4, 5}, {7, 5}, {4}}, .ids = {0, 0, 7}}, PROBLEM_LIMIT, "/cap"},
     };
-    for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        struct arena arena;
-        struct graph g;
-        struct problem why = {0};
-        arena_init(&arena, 0);
-        cr_assert(op_case_graph(&bad[i].k, DTYPE_FLOAT32, &g, &arena, 2, &why) == GRAPH_NONE, "row %u", i);
-        cr_assert(why.kind == bad[i].kind && strcmp(why.where, bad[i].where) == 0, "row %u: %s at %s: %s", i,
-                  problem_slug(why.kind), why.where, why.detail);
-        arena_free(&arena);
-    }
+    op_refusals_check(bad, sizeof bad / sizeof bad[0]);
 }

@@ -334,11 +334,7 @@ Test(ops, saved_sets) {
 
 Test(ops, what_is_refused) {
     const uint64_t far = ATTN_FAR;
-    const struct {
-        struct op_case k;
-        enum problem_kind kind;
-        const char *where;
-    } bad[] = {
+    const struct op_refusal bad[] = {
         {{"a", {.kind = OP_ATTENTION}, {{1, 1, 2, 4}, {1, 1, 2, 4}, {1, 1, 2, 4}}, .no_grad = {0}},
          PROBLEM_MISSING_FIELD,
          "/kernel"},
@@ -425,16 +421,7 @@ Test(ops, what_is_refused) {
         {{"+", {.kind = OP_ADD}, {{4}, {5}}, .no_grad = {0}}, PROBLEM_SHAPE, "/inputs/1"},
         {{"+", {.kind = OP_ADD}, {{4}, {1, 4}}, .no_grad = {0}}, PROBLEM_SHAPE, "/inputs/1"},
     };
-    for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        struct arena arena;
-        struct graph g;
-        struct problem why = {0};
-        arena_init(&arena, 0);
-        cr_assert(op_case_graph(&bad[i].k, DTYPE_FLOAT32, &g, &arena, 2, &why) == GRAPH_NONE, "row %u is accepted", i);
-        cr_assert(why.kind == bad[i].kind && strcmp(why.where, bad[i].where) == 0, "row %u: %s at %s: %s", i,
-                  problem_slug(why.kind), why.where, why.detail);
-        arena_free(&arena);
-    }
+    op_refusals_check(bad, sizeof bad / sizeof bad[0]);
 }
 
 Test(ops, dtypes_without_fractions_are_refused) {

@@ -15,8 +15,8 @@
 
 #include "engine/exec/train.h"
 #include "engine/plan/planner.h"
-#include "server/job_training_weights.h"
 #include "server/wire_model.h"
+#include "tests/support_weights.h"
 
 enum { ENTRIES_MAX = 512 };
 
@@ -260,65 +260,35 @@ Test(training, steps_are_what_pytorch_computes) {
 
 /* ---- as a job reads them ---- */
 
-/* The weights alone, as an upload. */
-static void upload(const struct recorded *r, struct blob_store *blobs, char digest[BLOB_DIGEST_SIZE]) {
-    struct problem why = {0};
-    struct tensor_entry entries[ENTRIES_MAX];
-    size_t bytes = 0;
-    for (unsigned i = 0; i < r->n; i++)
-        entries[i] = *entry_of(r, r->names[i]);
-    struct arena a;
-    arena_init(&a, 0);
-    const char *header = tensor_file_safetensors_header(&a, entries, r->n, &bytes, &why);
-    struct blob_upload *up = blob_upload_new(blobs, &why);
-    cr_assert(header && up && blob_upload_write(up, header, bytes, &why), "%s", why.detail);
-    for (unsigned i = 0; i < r->n; i++) {
-        float *numbers = numbers_of(r, "", r->names[i]);
-        cr_assert(blob_upload_write(up, numbers, entries[i].bytes, &why), "%s", why.detail);
-        free(numbers);
-    }
-    cr_assert(blob_upload_commit(up, digest, &why), "%s", why.detail);
-    arena_free(&a);
+static void weight_values(void *user, unsigned i, float *numbers) {
+    struct recorded *r = user;
+    float *recorded_numbers = numbers_of(r, "", r->names[i]);
+    memcpy(numbers, recorded_numbers, entry_of(r, r->names[i])->bytes);
+    free(recorded_numbers);
 }
 
+static void mapped(void *user, uint32_t tensor, float *to) {
+    slices_visit(user, tensor, "", put, to);
+}
+
+/* The weights alone, as an upload. */
 static void upload_check(struct recorded *r, struct blob_store *blobs) {
     char digest[BLOB_DIGEST_SIZE];
-    struct problem why = {0};
-    struct training_weights w = {.digest = digest};
-    uint64_t bytes;
-    upload(r, blobs, digest);
-    const int fd = blob_read_open(blobs, digest, &bytes, &why);
-    cr_assert(fd >= 0 && tensor_file_read(fd, bytes, &r->a, &w.file, &why), "%s", why.detail);
-    close(fd);
-    cr_assert(job_training_weights_map(&w, &r->g, r->model.type, &r->a, &why), "%s: %s", r->name, why.detail);
-    for (uint32_t t = 0; t < r->g.n_tensors; t++) {
-        const struct tensor *p = &r->g.tensors[t];
-        if (p->role != TENSOR_PARAMETER)
-            continue;
-        float *expected = malloc(p->bytes), *have = malloc(p->bytes);
-        cr_assert(expected && have);
-        slices_visit(r, t, "", put, expected);
-        cr_assert(job_training_weights_fill(&w, &r->g, t, blobs, have, &why), "%s", why.detail);
-        cr_assert_eq(memcmp(have, expected, p->bytes), 0, "%s: %s", r->name, p->name);
-        free(expected);
-        free(have);
-    }
-    cr_assert(blob_remove(blobs, digest, &why));
+    struct tensor_entry entries[ENTRIES_MAX];
+    for (unsigned i = 0; i < r->n; i++)
+        entries[i] = *entry_of(r, r->names[i]);
+    support_weights_upload(blobs, entries, r->n, weight_values, r, digest);
+    support_weights_check(blobs, digest, &r->g, r->model.type, mapped, r);
 }
 
 Test(training, uploads_are_read_as_they_are_mapped) {
     static struct recorded r;
-    char dir[] = "/tmp/rematd-training-XXXXXX", command[64];
-    struct problem why = {0};
-    cr_assert(mkdtemp(dir));
-    struct blob_store *blobs = blob_open(dir, &why);
-    cr_assert(blobs, "%s", why.detail);
+    struct support_blobs blobs;
+    support_blobs_open(&blobs);
     for (size_t i = 0; i < sizeof recorded / sizeof recorded[0]; i++) {
         recorded_open(&r, recorded[i], &attn_table[ATTN_FLASH], &planner_standard, 1);
-        upload_check(&r, blobs);
+        upload_check(&r, blobs.store);
         recorded_close(&r);
     }
-    blob_close(blobs);
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    cr_assert_eq(system(command), 0);
+    support_blobs_close(&blobs);
 }

@@ -13,8 +13,8 @@
 #include "engine/exec/train.h"
 #include "engine/plan/planner.h"
 #include "server/checkpoint_names.h"
-#include "server/job_training_weights.h"
 #include "server/wire_model.h"
+#include "tests/support_weights.h"
 
 enum { ENTRIES_MAX = 128, BATCH = 2, TOKENS = 12, SOURCE = 10, MARKS = 3 };
 
@@ -296,80 +296,55 @@ Test(types, steps_are_what_pytorch_computes) {
 
 /* ---- as a job reads files ---- */
 
+struct file {
+    struct recorded *s;
+    struct tensor_entry entries[ENTRIES_MAX];
+};
+
+static void file_values(void *user, unsigned i, float *numbers) {
+    const struct file *f = user;
+    for (uint64_t k = 0; k < f->entries[i].bytes / sizeof *numbers; k++)
+        numbers[k] = number(f->entries[i].name, f->entries[i].rank, k);
+}
+
+static void mapped(void *user, uint32_t tensor, float *to) {
+    parameter_fill(((struct file *)user)->s, tensor, to);
+}
+
 /* The tensors of a published file, in float32. */
-static void upload(struct recorded *s, struct blob_store *blobs, char digest[BLOB_DIGEST_SIZE]) {
-    static float values[1 << 16];
-    struct tensor_entry entries[ENTRIES_MAX] = {0};
-    struct problem why = {0};
-    size_t bytes = 0;
+static void upload_check(struct recorded *s, struct blob_store *blobs) {
+    struct file f = {.s = s};
+    char digest[BLOB_DIGEST_SIZE];
     for (uint32_t i = 0; i < s->map.n_slices; i++) {
         const struct checkpoint_slice *c = &s->map.slices[i];
-        struct tensor_entry *e = &entries[c->entry];
+        struct tensor_entry *e = &f.entries[c->entry];
         *e = (struct tensor_entry){.name = s->names[c->entry], .dtype = DTYPE_FLOAT32, .rank = c->rank};
         memcpy(e->shape, c->shape, sizeof c->shape);
         e->bytes = sizeof(float);
         for (unsigned k = 0; k < c->rank; k++)
             e->bytes *= c->shape[k];
     }
-    const char *header = tensor_file_safetensors_header(&s->a, entries, s->n, &bytes, &why);
-    struct blob_upload *up = blob_upload_new(blobs, &why);
-    cr_assert(header && up && blob_upload_write(up, header, bytes, &why), "%s", why.detail);
-    for (unsigned i = 0; i < s->n; i++) {
-        cr_assert_leq(entries[i].bytes, sizeof values);
-        for (uint64_t k = 0; k < entries[i].bytes / sizeof *values; k++)
-            values[k] = number(s->names[i], entries[i].rank, k);
-        cr_assert(blob_upload_write(up, values, entries[i].bytes, &why), "%s", why.detail);
-    }
-    cr_assert(blob_upload_commit(up, digest, &why), "%s", why.detail);
-}
-
-static void upload_check(struct recorded *s, struct blob_store *blobs) {
-    char digest[BLOB_DIGEST_SIZE];
-    struct problem why = {0};
-    struct training_weights w = {.digest = digest};
-    uint64_t bytes;
-    upload(s, blobs, digest);
-    const int fd = blob_read_open(blobs, digest, &bytes, &why);
-    cr_assert(fd >= 0 && tensor_file_read(fd, bytes, &s->a, &w.file, &why), "%s", why.detail);
-    close(fd);
-    cr_assert(job_training_weights_map(&w, &s->g, s->model.type, &s->a, &why), "%s: %s", s->name, why.detail);
-    for (uint32_t t = 0; t < s->g.n_tensors; t++) {
-        const struct tensor *p = &s->g.tensors[t];
-        if (p->role != TENSOR_PARAMETER)
-            continue;
-        float *expected = malloc(p->bytes), *have = malloc(p->bytes);
-        cr_assert(expected && have);
-        parameter_fill(s, t, expected);
-        cr_assert(job_training_weights_fill(&w, &s->g, t, blobs, have, &why), "%s", why.detail);
-        cr_assert_eq(memcmp(have, expected, p->bytes), 0, "%s: %s", s->name, p->name);
-        free(expected);
-        free(have);
-    }
-    cr_assert(blob_remove(blobs, digest, &why));
+    support_weights_upload(blobs, f.entries, s->n, file_values, &f, digest);
+    support_weights_check(blobs, digest, &s->g, s->model.type, mapped, &f);
 }
 
 Test(types, files_are_read_as_they_are_mapped) {
     static struct recorded s;
-    char dir[] = "/tmp/rematd-types-XXXXXX", command[64];
-    struct problem why = {0};
+    struct support_blobs blobs;
     struct wire_value row;
     struct wire_document *d = types_read();
     const struct wire_value root = wire_root(d);
-    cr_assert(mkdtemp(dir));
-    struct blob_store *blobs = blob_open(dir, &why);
-    cr_assert(blobs, "%s", why.detail);
+    support_blobs_open(&blobs);
     for (size_t i = 0; wire_member(&root, i, &row); i++) {
         step_open(&s, &row, &attn_table[ATTN_FLASH]);
         if (!is_refused(s.name)) {
             step_plan(&s);
-            upload_check(&s, blobs);
+            upload_check(&s, blobs.store);
         }
         arena_free(&s.a);
     }
-    blob_close(blobs);
+    support_blobs_close(&blobs);
     wire_document_free(d);
-    snprintf(command, sizeof command, "rm -rf %s", dir);
-    cr_assert_eq(system(command), 0);
 }
 
 /* T5's head is its embeddings; a file that has another, which models of unscaled logits do, is not read as if it had
