@@ -116,9 +116,10 @@ uint32_t lower_rotary(struct lowering *l, const char *name, uint32_t x, uint64_t
     const uint64_t dim = model_rotary_dim(m, l->head_dim);
     if (m->positions != MODEL_ROTARY || x == GRAPH_NONE)
         return x;
+    if (dim == 0) /* heads too narrow to have a pair: planned, and model_runs says so */
+        return lower_op(l, name, (struct op){.kind = OP_ROTARY}, &x, 1);
     if (!l->rope[near].frequencies) {
-        /* No pair turns: the whole head is given, and stands still. */
-        float *f = arena_new(l->g->arena, float, (dim ? dim : l->head_dim) / 2, l->why);
+        float *f = arena_new(l->g->arena, float, dim / 2, l->why);
         if (!f)
             return GRAPH_NONE;
         rules[r->scaling](l, r, dim, f);
