@@ -16,40 +16,105 @@
 #define WALK_TRIES     500u
 #define WALK_WORK_MAX  500000000u /* tries times extents squared: about a fifth of a second */
 
+#define SHORT_STEPS 32u /* lives up to this long are kept by where they are; also the width of a bucket of steps */
+
+/* Short extents by the bucket of steps they touch: at most two buckets each, as lists through next. */
+struct neighbours {
+    uint32_t *head;   /* by bucket: 1 + entry; entry e is extent e / 2 */
+    uint32_t *next;   /* by entry */
+    uint32_t *nearby; /* scratch: those in the way, by offset */
+};
+
 struct layout {
     struct extent *extents;
-    uint32_t n;
+    uint32_t n, n_steps;
     uint32_t *order;
     uint32_t *placed; /* extents placed so far, by offset */
-    uint64_t *best;   /* offsets of the best layout */
+    uint32_t *tall;   /* those of them that are not short, by offset */
+    uint32_t n_tall;
+    struct neighbours near; /* those that are */
+    uint64_t *best;         /* offsets of the best layout */
     uint64_t best_bytes, bound;
 };
 
-/* The lowest offset at which e fits among the n_placed; *at is its place in the list. */
-static uint64_t lowest_fit(const struct layout *l, const struct extent *e, uint32_t n_placed) {
-    uint64_t offset = 0;
-    for (uint32_t i = 0; i < n_placed; i++) {
-        const struct extent *other = &l->extents[l->placed[i]];
-        if (other->last < e->first || e->last < other->first)
+static uint64_t steps_of(const struct extent *e) {
+    return (uint64_t)e->last - e->first + 1;
+}
+
+static bool is_short(const struct extent *e) {
+    return steps_of(e) <= SHORT_STEPS;
+}
+
+static bool meet(const struct extent *a, const struct extent *b) {
+    return a->first <= b->last && b->first <= a->last;
+}
+
+/* Short extents that meet e and end above floor, by offset, in near.nearby; how many. */
+static uint32_t nearby_find(const struct layout *l, const struct extent *e, uint64_t floor) {
+    const struct neighbours *n = &l->near;
+    uint32_t count = 0, first = e->first / SHORT_STEPS, last = e->last / SHORT_STEPS;
+    for (uint32_t bucket = first; bucket <= last; bucket++)
+        for (uint32_t entry = n->head[bucket]; entry; entry = n->next[entry - 1]) {
+            uint32_t id = (entry - 1) / 2, at = count;
+            const struct extent *other = &l->extents[id];
+            bool seen = bucket > first && other->first / SHORT_STEPS < bucket;
+            if (seen || !meet(e, other) || other->offset + other->bytes <= floor)
+                continue;
+            for (; at > 0 && l->extents[n->nearby[at - 1]].offset > other->offset; at--)
+                n->nearby[at] = n->nearby[at - 1];
+            n->nearby[at] = id;
+            count++;
+        }
+    return count;
+}
+
+static void nearby_add(struct layout *l, uint32_t id) {
+    const struct extent *e = &l->extents[id];
+    for (uint32_t bucket = e->first / SHORT_STEPS, entry = 2 * id; bucket <= e->last / SHORT_STEPS; bucket++, entry++) {
+        l->near.next[entry] = l->near.head[bucket];
+        l->near.head[bucket] = entry + 1;
+    }
+}
+
+static void placed_clear(struct layout *l) {
+    l->n_tall = 0;
+    memset(l->near.head, 0, (l->n_steps / SHORT_STEPS + 2) * sizeof *l->near.head);
+}
+
+/* The lowest offset from `offset` on at which e fits among two lists by offset; those that do not meet it are no
+ * matter. */
+static uint64_t lowest_fit(const struct layout *l, const struct extent *e, uint64_t offset, const uint32_t *list,
+                           uint32_t n, const uint32_t *more, uint32_t n_more) {
+    for (uint32_t i = 0, j = 0; i < n || j < n_more;) {
+        const bool of_list = j == n_more || (i < n && l->extents[list[i]].offset <= l->extents[more[j]].offset);
+        const struct extent *other = &l->extents[of_list ? list[i++] : more[j++]];
+        if (!meet(e, other))
             continue;
         if (other->offset >= offset + e->bytes)
-            break; /* the list is by offset: nothing further in the way */
+            break; /* by offset: nothing further in the way */
         offset = units_max(offset, other->offset + other->bytes);
     }
     return offset;
 }
 
-static void place_insert(struct layout *l, uint32_t id, uint32_t n_placed) {
-    uint32_t lo = 0, hi = n_placed;
+/* A short extent asks its neighbours and the tall ones; a tall one all that are placed. */
+static uint64_t place_of(const struct layout *l, const struct extent *e, uint32_t n_placed) {
+    if (is_short(e))
+        return lowest_fit(l, e, 0, l->tall, l->n_tall, l->near.nearby, nearby_find(l, e, 0));
+    return lowest_fit(l, e, 0, l->placed, n_placed, NULL, 0);
+}
+
+static void list_insert(const struct layout *l, uint32_t *list, uint32_t n, uint32_t id) {
+    uint32_t lo = 0, hi = n;
     while (lo < hi) {
         uint32_t middle = lo + (hi - lo) / 2;
-        if (l->extents[l->placed[middle]].offset <= l->extents[id].offset)
+        if (l->extents[list[middle]].offset <= l->extents[id].offset)
             lo = middle + 1;
         else
             hi = middle;
     }
-    memmove(&l->placed[lo + 1], &l->placed[lo], (n_placed - lo) * sizeof *l->placed);
-    l->placed[lo] = id;
+    memmove(&list[lo + 1], &list[lo], (n - lo) * sizeof *list);
+    list[lo] = id;
 }
 
 static void keep_best(struct layout *l, uint64_t bytes) {
@@ -63,11 +128,17 @@ static void keep_best(struct layout *l, uint64_t bytes) {
 /* Places all in order; keeps the result if it is the smallest so far. Returns its bytes. */
 static uint64_t place_all(struct layout *l) {
     uint64_t bytes = 0;
+    placed_clear(l);
     for (uint32_t i = 0; i < l->n; i++) {
-        struct extent *e = &l->extents[l->order[i]];
-        e->offset = lowest_fit(l, e, i);
+        const uint32_t id = l->order[i];
+        struct extent *e = &l->extents[id];
+        e->offset = place_of(l, e, i);
         bytes = units_max(bytes, e->offset + e->bytes);
-        place_insert(l, l->order[i], i);
+        list_insert(l, l->placed, i, id);
+        if (is_short(e))
+            nearby_add(l, id);
+        else
+            list_insert(l, l->tall, l->n_tall++, id);
     }
     keep_best(l, bytes);
     return bytes;
@@ -90,9 +161,6 @@ static int key_compare(const void *left, const void *right) {
     return a->id < b->id ? -1 : a->id > b->id;
 }
 
-static uint64_t steps_of(const struct extent *e) {
-    return (uint64_t)e->last - e->first + 1;
-}
 static void by_bytes(const struct extent *e, struct key *k) {
     k->major = e->bytes;
     k->minor = steps_of(e);
@@ -216,8 +284,6 @@ static void layout_walk(struct layout *l, struct key *keys) {
 
 /* ---- the skyline ---- */
 
-#define SHORT_STEPS 32u /* lives up to this long settle among neighbours; also the width of a bucket of steps */
-
 /* heights over steps: raise and greatest over a range, both O(log n). A node's own mark covers all of its range. */
 struct skyline {
     uint64_t *mark, *most; /* by node: 1 is the root, leaves from `leaves` on */
@@ -268,47 +334,6 @@ static void skyline_raise(const struct skyline *sky, uint32_t first, uint32_t la
     }
 }
 
-/* Short extents by the bucket of steps they touch: at most two buckets each, as lists through next. */
-struct neighbours {
-    uint32_t *head;   /* by bucket: 1 + entry; entry e is extent e / 2 */
-    uint32_t *next;   /* by entry */
-    uint32_t *nearby; /* scratch: those in the way, by offset */
-};
-
-static uint32_t nearby_find(const struct layout *l, const struct neighbours *n, const struct extent *e,
-                            uint64_t floor) {
-    uint32_t count = 0, first = e->first / SHORT_STEPS, last = e->last / SHORT_STEPS;
-    for (uint32_t bucket = first; bucket <= last; bucket++)
-        for (uint32_t entry = n->head[bucket]; entry; entry = n->next[entry - 1]) {
-            uint32_t id = (entry - 1) / 2, at = count;
-            const struct extent *other = &l->extents[id];
-            bool seen = bucket > first && other->first / SHORT_STEPS < bucket;
-            if (seen || other->last < e->first || e->last < other->first || other->offset + other->bytes <= floor)
-                continue;
-            for (; at > 0 && l->extents[n->nearby[at - 1]].offset > other->offset; at--)
-                n->nearby[at] = n->nearby[at - 1];
-            n->nearby[at] = id;
-            count++;
-        }
-    return count;
-}
-
-static void settle(struct layout *l, struct neighbours *n, uint32_t id, uint64_t floor) {
-    struct extent *e = &l->extents[id];
-    uint32_t count = nearby_find(l, n, e, floor);
-    e->offset = floor;
-    for (uint32_t i = 0; i < count; i++) {
-        const struct extent *other = &l->extents[n->nearby[i]];
-        if (other->offset >= e->offset + e->bytes)
-            break;
-        e->offset = units_max(e->offset, other->offset + other->bytes);
-    }
-    for (uint32_t bucket = e->first / SHORT_STEPS, entry = 2 * id; bucket <= e->last / SHORT_STEPS; bucket++, entry++) {
-        n->next[entry] = n->head[bucket];
-        n->head[bucket] = entry + 1;
-    }
-}
-
 /* Longest first, by counting; count has n_steps + 2 zeros. */
 static void order_by_steps(struct layout *l, uint32_t n_steps, uint32_t *count) {
     for (uint32_t i = 0; i < l->n; i++)
@@ -319,39 +344,47 @@ static void order_by_steps(struct layout *l, uint32_t n_steps, uint32_t *count) 
         l->order[count[n_steps - steps_of(&l->extents[i])]++] = i;
 }
 
-static bool stack_up(struct layout *l, uint32_t n_steps, struct arena *arena, struct problem *why) {
+static bool stack_up(struct layout *l, struct arena *arena, struct problem *why) {
     struct skyline sky;
-    struct neighbours n;
-    uint32_t *count = arena_new(arena, uint32_t, (size_t)n_steps + 2, why);
-    n.head = arena_new(arena, uint32_t, (size_t)n_steps / SHORT_STEPS + 2, why);
-    n.next = arena_new(arena, uint32_t, (size_t)l->n * 2, why);
-    n.nearby = l->placed;
-    if (!count || !n.head || !n.next || !skyline_init(&sky, n_steps, arena, why))
+    uint32_t *count = arena_new(arena, uint32_t, (size_t)l->n_steps + 2, why);
+    if (!count || !skyline_init(&sky, l->n_steps, arena, why))
         return false;
-    order_by_steps(l, n_steps, count);
+    order_by_steps(l, l->n_steps, count);
+    placed_clear(l);
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < l->n; i++) {
         struct extent *e = &l->extents[l->order[i]];
         e->offset = skyline_greatest(&sky, e->first, e->last);
-        if (steps_of(e) <= SHORT_STEPS)
-            settle(l, &n, l->order[i], e->offset);
-        else
+        if (is_short(e)) {
+            e->offset = lowest_fit(l, e, e->offset, l->near.nearby, nearby_find(l, e, e->offset), NULL, 0);
+            nearby_add(l, l->order[i]);
+        } else {
             skyline_raise(&sky, e->first, e->last, e->offset + e->bytes);
+        }
         bytes = units_max(bytes, e->offset + e->bytes);
     }
     keep_best(l, bytes);
     return true;
 }
 
+static bool layout_room(struct layout *l, struct arena *arena, struct problem *why) {
+    l->order = arena_new(arena, uint32_t, (size_t)l->n + 1, why);
+    l->placed = arena_new(arena, uint32_t, (size_t)l->n + 1, why);
+    l->tall = arena_new(arena, uint32_t, (size_t)l->n + 1, why);
+    l->best = arena_new(arena, uint64_t, l->n, why);
+    l->near.head = arena_new(arena, uint32_t, (size_t)l->n_steps / SHORT_STEPS + 2, why);
+    l->near.next = arena_new(arena, uint32_t, (size_t)l->n * 2, why);
+    l->near.nearby = arena_new(arena, uint32_t, (size_t)l->n + 1, why);
+    return l->order && l->placed && l->tall && l->best && l->near.head && l->near.next && l->near.nearby;
+}
+
 bool plan_layout(struct plan *plan, struct arena *arena, struct problem *why) {
-    struct layout l = {
-        .extents = plan->extents, .n = plan->n_extents, .best_bytes = UINT64_MAX, .bound = plan->live_peak_bytes};
-    l.order = arena_new(arena, uint32_t, (size_t)l.n + 1, why);
-    l.placed = arena_new(arena, uint32_t, (size_t)l.n + 1, why);
-    l.best = arena_new(arena, uint64_t, l.n, why);
-    if (!l.order || !l.placed || !l.best)
-        return false;
-    if (!stack_up(&l, plan->n_steps, arena, why))
+    struct layout l = {.extents = plan->extents,
+                       .n = plan->n_extents,
+                       .n_steps = plan->n_steps,
+                       .best_bytes = UINT64_MAX,
+                       .bound = plan->live_peak_bytes};
+    if (!layout_room(&l, arena, why) || !stack_up(&l, arena, why))
         return false;
     if (l.best_bytes > l.bound) {
         struct key *keys = arena_new(arena, struct key, l.n, why);
