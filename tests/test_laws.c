@@ -116,12 +116,26 @@ static void against_standard(const struct step_case *c, const struct strategy *s
 }
 
 /* Slab over live peak: at most 1 % on training steps. The least slab is NP-hard to find, and now and then lies above
- * the live peak: of random steps with odd sizes 3 plans in 75,000 waste up to 1.4 %, and some of those few models whose
- * workspace is as large as what they keep (768 wide, experts of 6). */
+ * the live peak: of random steps with odd sizes 1 plan in 75,000 wastes 1.1 %. Where one kernel's workspace is more
+ * than a twentieth of the peak - a few dozen tokens, wide layers of experts or patches - there is little to fill the
+ * gaps around it with: 1 plan in 100 or so wastes more than 1 %, the worst 8 %. */
+enum { WORKSPACE_IS_SMALL, WORKSPACE_IS_LARGE, WORKSPACES };
 struct waste {
     uint64_t plans, above_1;
     double worst, sum;
 };
+static const struct {
+    uint64_t plans_for_one; /* that wastes more than 1 % */
+    double worst;
+} waste_bounds[WORKSPACES] = {{10000, 0.02}, {30, 0.1}};
+
+static bool workspace_is_large(const struct plan *p) {
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < p->n_extents; i++)
+        if (p->extents[i].value == EXTENT_WORK && p->extents[i].bytes > most)
+            most = p->extents[i].bytes;
+    return most * 20 > p->live_peak_bytes;
+}
 
 static void waste_add(struct waste *w, const struct plan *p) {
     double part = (double)p->slab_bytes / (double)p->live_peak_bytes - 1;
@@ -131,8 +145,19 @@ static void waste_add(struct waste *w, const struct plan *p) {
     w->worst = part > w->worst ? part : w->worst;
 }
 
+static void waste_assert(const struct waste waste[WORKSPACES], uint64_t least_plans) {
+    cr_assert(waste[0].plans + waste[1].plans >= least_plans);
+    for (unsigned i = 0; i < WORKSPACES; i++) {
+        const struct waste *w = &waste[i];
+        cr_log_info("%lu plans, %lu waste more than 1 %%, worst %.4f", w->plans, w->above_1, w->worst);
+        cr_assert(w->above_1 * waste_bounds[i].plans_for_one <= w->plans && w->worst < waste_bounds[i].worst,
+                  "workspace %s: %lu plans, %lu waste more than 1 %%, worst %.4f", i ? "large" : "small", w->plans,
+                  w->above_1, w->worst);
+    }
+}
+
 Test(laws, every_figure_of_every_training_step_is_counted_again) {
-    struct waste waste = {0};
+    struct waste waste[WORKSPACES] = {{0}};
     for (uint64_t seed = 1; seed <= cases(60, 5000); seed++) {
         struct step_case c;
         struct workload w = laws_workload(seed);
@@ -143,13 +168,11 @@ Test(laws, every_figure_of_every_training_step_is_counted_again) {
             plan_it(&c, &c.strategies.list[i], &p);
             cr_assert(laws_judge(&p, &why), "seed %lu: %s: %s: %s", seed, c.text, c.name, why.detail);
             against_standard(&c, &c.strategies.list[i], &p);
-            waste_add(&waste, &p);
+            waste_add(&waste[workspace_is_large(&p)], &p);
         }
         arena_free(&c.arena);
     }
-    cr_log_info("%lu plans, %lu waste more than 1 %%, worst %.4f", waste.plans, waste.above_1, waste.worst);
-    cr_assert(waste.plans >= cases(60, 5000) * 10 && waste.above_1 * 150 <= waste.plans && waste.worst < 0.02,
-              "%lu plans, %lu waste more than 1 %%, worst %.4f", waste.plans, waste.above_1, waste.worst);
+    waste_assert(waste, cases(60, 5000) * 10);
 }
 
 /* Greedy orders alone leave 4.1 % of this one. */
@@ -414,9 +437,14 @@ static void growth_assert(struct step_case *small, struct step_case *large, cons
     *falls += p.peak_bytes > q.peak_bytes;
 }
 
+/* How large its groups are depends on how many layers there are. */
+static bool cuts_by_layers(const struct strategy *s) {
+    return s->segments != 0 || s->planner == &planner_sqrt_n;
+}
+
 /* More of anything never takes less. Two exceptions. Where a layout wastes bytes and the larger one does not, the peak
  * may fall by them. And s segments are floor(L / s) layers each, the last takes the rest - 5 layers in 3 segments are
- * 1, 1, 3 and 6 are 2, 2, 2, which can take less. */
+ * 1, 1, 3 and 6 are 2, 2, 2, which can take less; groups of sqrt_n grow by one now and then. */
 Test(laws, peaks_grow_with_seq_len_batch_and_layers) {
     uint64_t pairs = 0, falls = 0;
     for (uint64_t seed = 1; seed <= cases(30, 2000); seed++)
@@ -427,7 +455,7 @@ Test(laws, peaks_grow_with_seq_len_batch_and_layers) {
             growths[i].grow(&w);
             lower(&large, seed, &w);
             for (unsigned s = 0; s < small.strategies.n; s++)
-                if (small.strategies.list[s].segments == 0 || large.g.layers == small.g.layers) {
+                if (!cuts_by_layers(&small.strategies.list[s]) || large.g.layers == small.g.layers) {
                     growth_assert(&small, &large, growths[i].name, small.strategies.list[s], &falls);
                     pairs++;
                 }
