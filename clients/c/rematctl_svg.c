@@ -18,10 +18,11 @@
 #define TICKS          7.0 /* about so many on an axis */
 #define POINTS_AS_DOTS 40u /* more of them are a line alone */
 
-/* The least overhead the vertical axis shows, and how far past the last thing of interest: near the least memory an
- * exact frontier rises without end, and would flatten all else. */
-#define OVERHEAD_LEAST_PCT 10.0
+/* The vertical axis goes a part past the last thing of interest: near the least memory an exact frontier rises without
+ * end, and would flatten all else. */
 #define OVERHEAD_BEYOND    1.5
+#define OVERHEAD_LEAST_PCT 10.0
+#define OVERHEAD_ALONE_PCT 66.0 /* where nothing but standard has a name */
 
 struct box {
     double x0, y0, x1, y1;
@@ -80,12 +81,13 @@ static double tick_of(double range) {
 
 /* How far up: all of it, unless the frontier's end rises far beyond everything that has a name. */
 static double top_of(const struct frontier *f) {
-    double all = 0, named = OVERHEAD_LEAST_PCT;
+    double all = 0, named = 0;
     for (size_t i = 0; i < f->n; i++) {
         all = fmax(all, f->rows[i].overhead_pct);
         if (f->rows[i].named || f->rows[i].knee)
             named = fmax(named, f->rows[i].overhead_pct);
     }
+    named = named > 0 ? fmax(named, OVERHEAD_LEAST_PCT) : OVERHEAD_ALONE_PCT;
     return fmax(1, fmin(all * 1.08, named * OVERHEAD_BEYOND));
 }
 
@@ -255,20 +257,24 @@ static void frontier_put(struct plot *p) {
     fputs("</g>\n", p->to);
 }
 
-/* Says where the line leaves the picture. */
+/* Says where the line leaves the picture, beside it. */
 static void beyond_put(struct plot *p) {
     const struct frontier_row *last = NULL;
+    double x = LEFT;
     char text[128];
-    for (size_t i = 0; i < p->f->n; i++)
-        if (p->f->rows[i].point)
-            last = &p->f->rows[i];
+    for (size_t i = 0; i < p->f->n; i++) {
+        if (!p->f->rows[i].point)
+            continue;
+        last = &p->f->rows[i];
+        if (last->overhead_pct <= p->top)
+            x = x_of(p, last->peak_bytes) + 8;
+    }
     if (!last || last->overhead_pct <= p->top)
         return;
     snprintf(text, sizeof text, "on to %.4g %s at +%.3g %%", last->peak_bytes / p->unit_bytes, p->unit_name,
              last->overhead_pct);
-    const double width = (double)strlen(text) * LABEL_CHAR, x = fmax(LEFT + 8, x_of(p, last->peak_bytes) + 12);
     text_at(p, x, TOP + 15, "dim", "start", 11, text);
-    take(p, (struct box){x, TOP, x + width, TOP + 20});
+    take(p, (struct box){x, TOP, x + (double)strlen(text) * LABEL_CHAR, TOP + 20});
 }
 
 static void tip_put(const struct plot *p, const struct frontier_row *row) {
@@ -302,10 +308,21 @@ static void dots_put(struct plot *p) {
     }
 }
 
+/* Whether a line from a dot to (x1, y1) meets nothing on its way: looked at every few pixels, beyond the dot. */
+static bool is_clear(const struct plot *p, double x0, double y0, double x1, double y1) {
+    const double length = hypot(x1 - x0, y1 - y0);
+    for (double at = 2 * DOT; at < length - 1; at += 3) {
+        const double x = x0 + (x1 - x0) * at / length, y = y0 + (y1 - y0) * at / length;
+        if (!is_free(p, (struct box){x - 1, y - 1, x + 1, y + 1}))
+            return false;
+    }
+    return true;
+}
+
 /* Beside its dot where there is room, else a little away with a line to it, else not at all: the dot has its tip. */
 static void label_put(struct plot *p, const struct frontier_row *row, const char *text, const char *class) {
     static const double sides[][2] = {{1, 0}, {-1, 0}, {1, -1}, {-1, -1}, {0, -1}, {1, 1}, {-1, 1}, {0, 1}};
-    static const double away[] = {8, 20, 34, 50};
+    static const double away[] = {8, 20, 34, 50, 70, 95};
     const double x = x_of(p, row->peak_bytes), y = y_of(p, row->overhead_pct);
     const double width = (double)strlen(text) * LABEL_CHAR;
     for (size_t d = 0; d < sizeof away / sizeof away[0]; d++)
@@ -313,13 +330,11 @@ static void label_put(struct plot *p, const struct frontier_row *row, const char
             const double cx = x + sides[s][0] * (away[d] + width / 2);
             const double cy = y + sides[s][1] * (away[d] + LABEL_HEIGHT / 2 - 1);
             const struct box b = {cx - width / 2, cy - LABEL_HEIGHT / 2, cx + width / 2, cy + LABEL_HEIGHT / 2};
-            if (!is_free(p, b))
+            const double end_x = fmin(fmax(x, b.x0), b.x1), end_y = fmin(fmax(y, b.y0), b.y1);
+            if (!is_free(p, b) || (d && !is_clear(p, x, y, end_x, end_y)))
                 continue;
-            if (d) {
-                const double end_x = fmin(fmax(x, b.x0), b.x1), end_y = fmin(fmax(y, b.y0), b.y1);
+            if (d)
                 line_at(p, x, y, end_x, end_y, "lead");
-                take(p, (struct box){fmin(x, end_x), fmin(y, end_y), fmax(x, end_x), fmax(y, end_y)});
-            }
             text_at(p, b.x0, cy + 4, class, "start", 11, text);
             take(p, b);
             return;
