@@ -73,12 +73,9 @@ bool planner_optimal_open(const struct graph *g, const struct graph *others, uin
 /* ---- points ---- */
 
 struct chain_solver *planner_optimal_solve(const struct optimal *o, uint64_t from_bytes, uint64_t bytes,
-                                           struct arena *a, struct problem *why) {
-    const struct chain_limits limits = {.from_bytes = from_bytes,
-                                        .bytes = bytes,
-                                        .cost = UINT64_MAX,
-                                        .states = OPTIMAL_STATES,
-                                        .effort = OPTIMAL_EFFORT};
+                                           uint64_t effort, struct arena *a, struct problem *why) {
+    const struct chain_limits limits = {
+        .from_bytes = from_bytes, .bytes = bytes, .cost = UINT64_MAX, .states = OPTIMAL_STATES, .effort = effort};
     return chain_solve(chain_graph_chain(o->chain), &limits, a, why);
 }
 
@@ -134,7 +131,7 @@ static bool cheapest_find(struct trying *t, const struct chain_solver *s, uint64
 
 /* The smallest slab: of points from the smallest on, as long as one's live bytes lie below the best slab so far. */
 static bool smallest_find(struct trying *t, uint64_t least) {
-    const struct chain_solver *s = planner_optimal_solve(t->o, least, least + least / 64, t->a, t->why);
+    const struct chain_solver *s = planner_optimal_solve(t->o, least, least + least / 64, OPTIMAL_EFFORT, t->a, t->why);
     uint64_t best = UINT64_MAX;
     uint32_t n;
     if (!s)
@@ -167,7 +164,7 @@ bool planner_optimal_within(const struct optimal *o, uint64_t peak_bytes, struct
         return smallest_find(&t, least);
     for (uint64_t to = budget, above = UINT64_MAX; !found && above > least;) {
         const uint64_t from = above == UINT64_MAX ? to : units_max(least, to - to / 32);
-        const struct chain_solver *s = planner_optimal_solve(o, from, to, a, why);
+        const struct chain_solver *s = planner_optimal_solve(o, from, to, OPTIMAL_EFFORT, a, why);
         if (!s || !cheapest_find(&t, s, above, peak_bytes, &found))
             return false;
         uint32_t n;
