@@ -106,6 +106,15 @@ static bool point_plan(const struct plan_query *q, const struct plan_optimal *op
     return ok;
 }
 
+/* The plan that recomputes nothing, of the smallest there are: a curve on a grid may end a little before it. */
+static bool first_point(const struct plan_query *q, const struct plan_optimal *optimal, uint64_t whole_flops,
+                        struct candidate *out, struct arena *a, struct problem *why) {
+    const struct chain_solver *s = planner_optimal_solve(&optimal->of, UINT64_MAX, UINT64_MAX, OPTIMAL_EFFORT, a, why);
+    uint32_t n = 0;
+    const struct chain_point *points = s ? chain_frontier(s, &n) : NULL;
+    return points && point_plan(q, optimal, s, &points[n - 1], whole_flops, out, why);
+}
+
 /* The whole curve, or at most q->max_points of it, evenly, with both ends; *n of them, those dropped that others beat
  * once they are laid out. Least recomputation first. */
 static bool points_make(const struct plan_query *q, struct arena *a, struct candidate **out, unsigned *n,
@@ -116,7 +125,8 @@ static bool points_make(const struct plan_query *q, struct arena *a, struct cand
     uint64_t flops = 0;
     arena_init(&scratch, PLAN_QUERY_ARENA_BYTES);
     bool ok = plan_query_optimal(q, &scratch, &optimal, why);
-    const struct chain_solver *s = ok ? planner_optimal_solve(&optimal.of, 0, UINT64_MAX, &scratch, why) : NULL;
+    const struct chain_solver *s =
+        ok ? planner_optimal_solve(&optimal.of, 0, UINT64_MAX, OPTIMAL_CURVE_EFFORT, &scratch, why) : NULL;
     const struct chain_point *points = s ? chain_frontier(s, &all) : NULL;
     const unsigned shown = all < q->max_points ? all : (unsigned)q->max_points;
     ok = points && (*out = arena_new(a, struct candidate, (size_t)shown + 1, why));
@@ -126,7 +136,8 @@ static bool points_make(const struct plan_query *q, struct arena *a, struct cand
     for (unsigned i = 0; ok && i < shown; i++) {
         const uint32_t at = shown > 1 ? all - 1 - (uint32_t)((uint64_t)i * (all - 1) / (shown - 1)) : all - 1;
         struct candidate *c = &(*out)[*n];
-        ok = point_plan(q, &optimal, s, &points[at], flops, c, why);
+        ok = i == 0 && !chain_exact(s) ? first_point(q, &optimal, flops, c, &scratch, why)
+                                       : point_plan(q, &optimal, s, &points[at], flops, c, why);
         if (ok && (*n == 0 || (c->peak_bytes < c[-1].peak_bytes && c->overhead_pct > c[-1].overhead_pct))) {
             ok = (c->json = point_json(q, c->peak_bytes, a, why)) != NULL;
             ++*n;

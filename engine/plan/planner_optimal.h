@@ -6,9 +6,10 @@
 #include "engine/plan/chain_graph.h"
 #include "engine/plan/planner.h"
 
-#define OPTIMAL_EFFORT UINT64_C(1500000)  /* of one solve, before exactness is given up: some tens of milliseconds */
-#define OPTIMAL_STATES UINT64_C(16000000) /* kept at most: 256 MB */
-#define OPTIMAL_STAGES 2048u
+#define OPTIMAL_EFFORT       UINT64_C(1500000) /* of one solve, before exactness is given up: some tens of milliseconds */
+#define OPTIMAL_CURVE_EFFORT UINT64_C(8000000)  /* of a whole curve */
+#define OPTIMAL_STATES       UINT64_C(16000000) /* kept at most: 256 MB */
+#define OPTIMAL_STAGES       2048u
 
 struct optimal {
     const struct graph *graph, *others; /* as given: the same step, its loss lowered otherwise */
@@ -23,9 +24,10 @@ struct optimal {
 PROBLEM_MUST_CHECK bool planner_optimal_open(const struct graph *g, const struct graph *others, uint32_t n_others,
                                              const struct cost_rates *rates, struct arena *a, struct optimal *out,
                                              struct problem *why);
-/* The curve between from_bytes and bytes of live memory. */
+/* The curve between from_bytes and bytes of live memory, exact if `effort` allows. */
 PROBLEM_MUST_CHECK struct chain_solver *planner_optimal_solve(const struct optimal *o, uint64_t from_bytes,
-                                                              uint64_t bytes, struct arena *a, struct problem *why);
+                                                              uint64_t bytes, uint64_t effort, struct arena *a,
+                                                              struct problem *why);
 /* The plan of one point, laid out. *of: 0 is graph, 1.. others. */
 PROBLEM_MUST_CHECK bool planner_optimal_point(const struct optimal *o, const struct chain_solver *s,
                                               const struct chain_point *p, struct arena *a, struct plan *plan,
