@@ -334,7 +334,7 @@ static void label_put(struct plot *p, const struct frontier_row *row, const char
     static const double sides[][2] = {{1, 0}, {-1, 0}, {1, -1}, {-1, -1}, {0, -1}, {1, 1}, {-1, 1}, {0, 1}};
     static const double away[] = {8, 20, 34, 50, 70, 95};
     const double x = x_of(p, row->peak_bytes), y = y_of(p, row->overhead_pct);
-    const double width = (double)strlen(text) * LABEL_CHAR;
+    const double width = (double)strlen(text) * LABEL_CHAR + 3; /* and a little air */
     for (size_t d = 0; d < sizeof away / sizeof away[0]; d++)
         for (size_t s = 0; s < sizeof sides / sizeof sides[0]; s++) {
             const double cx = x + sides[s][0] * (away[d] + width / 2);
@@ -345,7 +345,7 @@ static void label_put(struct plot *p, const struct frontier_row *row, const char
                 continue;
             if (d)
                 lead_put(p, x, y, end_x, end_y);
-            text_at(p, b.x0, cy + 4, class, "start", 11, text);
+            text_at(p, cx, cy + 4, class, "middle", 11, text);
             take(p, b);
             return;
         }
