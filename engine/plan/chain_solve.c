@@ -278,7 +278,7 @@ static bool range_solve(struct building *b, uint64_t from, uint64_t to) {
     if (!chain_bound_make(b->w, to, b->s->arena, &b->bound, b->why))
         return false;
     const double bound = chain_bound_total(&b->bound, from);
-    double slack = 0.002 * bound + 1;
+    double slack = from <= b->w->least.first[0] ? INFINITY : 0.002 * bound + 1; /* there bounds are far off */
     for (;;) {
         const double cost = bound + slack;
         b->range.to = to;
@@ -330,17 +330,20 @@ static uint64_t bytes_of_all(const struct chain_windows *w) {
     return most;
 }
 
-/* How exactness is given up: first never, then in ever larger units of cost (of which a plan that runs everything once
- * has so many), each with as much effort as the one before. */
-static const uint64_t grids[] = {0, 1 << 13, 1 << 11, 1 << 9};
-#define GRIDS (sizeof grids / sizeof grids[0])
+/* What is tried, each with the same effort: the whole curve at once; in ranges, each with bounds of its own; then,
+ * giving up exactness, in larger and larger units of cost, of which a plan that runs everything once more has so many.
+ */
+static const struct {
+    uint64_t grid, ranges;
+} tries[] = {{0, 1}, {0, RANGES}, {1 << 12, RANGES}, {1 << 10, RANGES}, {1 << 8, RANGES}};
+#define TRIES (sizeof tries / sizeof tries[0])
 
 /* All ranges, as s->windows has them. *past: more effort than `most_states` would be needed. */
-static bool ranges_solve(struct building *b, struct gathered *all, uint64_t most_states, bool *past) {
+static bool ranges_solve(struct building *b, struct gathered *all, uint64_t ranges, uint64_t most_states, bool *past) {
     struct chain_solver *s = b->s;
     const uint64_t least = s->windows->least.first[0], everything = bytes_of_all(s->windows),
                    most = s->limits.bytes < everything ? s->limits.bytes : everything, asked = s->limits.from_bytes,
-                   from = asked > least ? asked < most ? asked : most : least, width = most / RANGES + 1;
+                   from = asked > least ? asked < most ? asked : most : least, width = most / ranges + 1;
     s->n_ranges = 0;
     all->n = 0;
     b->w = s->windows;
@@ -396,18 +399,19 @@ struct chain_solver *chain_solve(const struct chain *c, const struct chain_limit
     s->arena = a;
     struct building b = {.s = s, .why = why};
     bool past = true;
-    for (size_t grid = 0; past && grid < GRIDS; grid++) {
-        const uint64_t effort = grid + 1 < GRIDS ? s->states + limits->effort : UINT64_MAX;
-        if (grid > 0) {
-            const uint64_t unit = chain_cost_of_all(c, 1) / grids[grid] + 1;
+    const size_t begin = limits->from_bytes >= limits->bytes; /* of one budget there is one range */
+    for (size_t t = begin; past && t < TRIES; t++) {
+        const uint64_t effort = limits->effort && t + 1 < TRIES ? s->states + limits->effort : UINT64_MAX;
+        s->kept = 0;
+        if (tries[t].grid > 0) {
+            const uint64_t unit = chain_cost_of_all(c, 1) / tries[t].grid + 1;
             const struct chain *coarse = chain_coarse(c, unit, a, why);
             s->coarse = true;
-            s->kept = 0;
             s->limits.cost = limits->cost == UINT64_MAX ? limits->cost : limits->cost / unit;
             if (!coarse || !(s->windows = chain_windows_new(coarse, a, why)))
                 return NULL;
         }
-        if (!ranges_solve(&b, &all, limits->effort ? effort : UINT64_MAX, &past) && !past)
+        if (!ranges_solve(&b, &all, tries[t].ranges, effort, &past) && !past)
             return NULL;
     }
     if (s->coarse && !costs_restore(s, &all, why))
