@@ -47,15 +47,17 @@ static struct chain_stage random_stage(uint64_t *state, const struct support_cha
                                   .choice = k};
     for (uint32_t k = 0; k < n_singles; k++)
         singles[k] = (struct chain_single){number(state, 3 * shape->sizes), number(state, 3 * shape->costs), k};
-    return (struct chain_stage){.input = number(state, shape->sizes),
-                                .fast_cost = {number(state, shape->costs), number(state, shape->costs)},
-                                .fast_need = {number(state, 2 * shape->sizes), number(state, 2 * shape->sizes)},
-                                .moving_need = {number(state, 2 * shape->sizes), number(state, 2 * shape->sizes)},
-                                .beside = {number(state, shape->sizes), number(state, shape->sizes)},
-                                .options = options,
-                                .singles = singles,
-                                .n_options = n_options,
-                                .n_singles = n_singles};
+    struct chain_stage s = {.input = number(state, shape->sizes),
+                            .fast_cost = {number(state, shape->costs), number(state, shape->costs)},
+                            .fast_need = {number(state, 2 * shape->sizes), number(state, 2 * shape->sizes)},
+                            .beside = {number(state, shape->sizes), number(state, shape->sizes)},
+                            .options = options,
+                            .singles = singles,
+                            .n_options = n_options,
+                            .n_singles = n_singles};
+    for (unsigned pass = 0; pass < CHAIN_PASSES; pass++)
+        s.moving_need[pass] = s.fast_need[pass] + number(state, s.input);
+    return s;
 }
 
 void support_chain_random(uint64_t seed, const struct support_chain_shape *shape, struct arena *a, struct chain *out) {

@@ -122,3 +122,31 @@ Test(chain, budgets_and_lists_agree) {
         arena_free(&a);
     }
 }
+
+/* Where effort is short, exactness may go: points stay real, and their bounds true. */
+Test(chain, with_little_effort_points_are_real_and_bounds_true) {
+    uint64_t exact = 0, coarse = 0;
+    for (uint64_t seed = 0; seed < cases(1500, 30000); seed++) {
+        struct arena a;
+        struct chain c;
+        uint32_t n, n_true, t = 0;
+        arena_init(&a, 0);
+        random_chain(seed, seed % 2, &a, &c);
+        const struct chain_solver *s = solve(&c, LIMITS(.effort = 1 + seed % 60), &a);
+        const struct chain_point *points = chain_frontier(s, &n), *all = support_chain_frontier(&c, &a, &n_true);
+        *(chain_exact(s) ? &exact : &coarse) += 1;
+        if (chain_exact(s))
+            same_points(points, n, all, n_true, "little effort", seed);
+        for (uint32_t i = 0; i < n; i++) {
+            while (t + 1 < n_true && all[t + 1].bytes <= points[i].bytes)
+                t++;
+            cr_assert_leq(chain_lower_bound(s, &points[i]), all[t].cost, "%lu: point %u: bound", seed, i);
+            cr_assert(i == 0 || (points[i].bytes > points[i - 1].bytes && points[i].cost < points[i - 1].cost));
+        }
+        cr_assert_gt(n, 0);
+        judge_schedules(&c, s, &a, seed);
+        arena_free(&a);
+    }
+    cr_assert(exact > 0 && coarse > 0, "%lu exact, %lu not", exact, coarse);
+    printf("%lu %lu lost %lu none %lu\n", exact, coarse, least_lost, none);
+}
