@@ -36,7 +36,8 @@ struct chain_point support_chain_replay(const struct chain *c, const struct chai
 struct chain_point support_chain_windows(const struct chain *c, const struct chain_step *steps, uint32_t n);
 
 /* The least cost of all plans within so many bytes (engine/plan/chain_any.h), by sweeping over all states until none
- * gets better. UINT64_MAX: there is none. For a handful of stages. */
-uint64_t support_chain_any(const struct chain *c, uint64_t bytes);
+ * gets better; persistent: of those where nothing goes before its backward but what a fast forward moves on from.
+ * UINT64_MAX: there is none. For a handful of stages. */
+uint64_t support_chain_any(const struct chain *c, uint64_t bytes, bool persistent);
 
 #endif

@@ -86,8 +86,8 @@ struct chain_point support_chain_replay(const struct chain *c, const struct chai
         cr_assert(s < c->n && r.left > 0);
         cr_assert(steps[i].what == CHAIN_BACKWARD ||
                   steps[i].pass == (r.left == c->n ? CHAIN_FIRST : CHAIN_AGAIN)); /* a backward's is its forward's */
-        cr_assert(steps[i].what == CHAIN_BACKWARD || r.inputs[s] || (s > 0 && r.kept[s - 1] != NOTHING),
-                  "step %u of stage %u: what enters is not there", i, s);
+        cr_assert(r.inputs[s] || (s > 0 && r.kept[s - 1] != NOTHING), "step %u of stage %u: what enters is not there",
+                  i, s);
         if (steps[i].what == CHAIN_FAST)
             replay_fast(&r, &steps[i]);
         else if (steps[i].what == CHAIN_FORWARD)
@@ -227,7 +227,7 @@ static void look_steps(const struct sweep *w, uint64_t *least, const struct swep
         to.left--;
         to.kept[i] = 0;
         to.inputs[i] = i == 0;
-        if (s->kept[i]) {
+        if (s->kept[i] && enters) {
             const struct chain_option *o = &stage->options[s->kept[i] - 1];
             look(w, least, here - o->kept + o->backward_need, o->backward_cost, &to);
         }
@@ -239,7 +239,9 @@ static void look_steps(const struct sweep *w, uint64_t *least, const struct swep
         return;
     to.inputs[i + 1] = true;
     look(w, least, here + stage->fast_need[0] + beside[0], stage->fast_cost[0], &to);
-    to.inputs[i + 1] = s->inputs[i + 1];
+    to.inputs[i] = i == 0; /* what enters moves on */
+    look(w, least, here + stage->fast_need[0] + beside[0], stage->fast_cost[0], &to);
+    to = *s;
     for (uint32_t k = 0; !s->kept[i] && k < stage->n_options; k++) {
         const struct chain_option *o = &stage->options[k];
         to.kept[i] = k + 1;
@@ -247,7 +249,7 @@ static void look_steps(const struct sweep *w, uint64_t *least, const struct swep
     }
 }
 
-uint64_t support_chain_any(const struct chain *c, uint64_t bytes) {
+uint64_t support_chain_any(const struct chain *c, uint64_t bytes, bool persistent) {
     struct swept s = {.inputs = {true}, .left = c->n};
     cr_assert_leq(c->n, SWEPT_STAGES);
     const size_t first = state_of(c, &s);
@@ -264,7 +266,8 @@ uint64_t support_chain_any(const struct chain *c, uint64_t bytes) {
             uint64_t least = w.rest[state];
             s = swept_of(c, state);
             for (uint32_t i = 0; i < s.left; i++) {
-                look_drops(&w, &least, &s, i);
+                if (!persistent)
+                    look_drops(&w, &least, &s, i);
                 look_steps(&w, &least, &s, i);
             }
             better |= least < w.rest[state];

@@ -335,11 +335,11 @@ static bool try_backward(struct any *any, struct here *h) {
     const struct chain_stage *stage = any->stages[i].in;
     uint32_t index = 0;
     const struct chain_option *o = kept(any, &h->s, i, &index);
+    if (!enters(any, &h->s, i))
+        return true;
     if (o && fits(any, h, step_bytes(any, &h->s, h->resident, MOVE_BACKWARD, i, index)) &&
         !finish(any, h, MOVE_BACKWARD, index, o->backward_cost))
         return false;
-    if (!enters(any, &h->s, i))
-        return true;
     for (uint32_t k = 0; k < stage->n_singles; k++)
         if (fits(any, h, step_bytes(any, &h->s, h->resident, MOVE_SINGLE, i, k)) &&
             !finish(any, h, MOVE_SINGLE, k, stage->singles[k].cost))

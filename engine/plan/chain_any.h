@@ -3,8 +3,8 @@
  *
  * For chains whose numbers are the same in both passes, as chain_from_posted makes them. What is resident: what enters
  * a stage, where it was left there (but what enters the first stage is never counted), and what options keep, what
- * leaves their stage among it. A step needs what is resident (its own stage's kept, where it makes or ends it, once)
- * and
+ * leaves their stage among it. Every step reads what enters its stage, backwards too. It needs what is resident (its
+ * own stage's kept, where it makes or ends it, once) and
  *     CHAIN_FAST of s      fast_need(s) + beside[0] of the stage whose backward is next
  *     CHAIN_FORWARD of s   forward_need + beside[1] of the same
  *     CHAIN_BACKWARD       backward_need
