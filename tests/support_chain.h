@@ -3,7 +3,7 @@
 #ifndef REMATD_TESTS_SUPPORT_CHAIN_H
 #define REMATD_TESTS_SUPPORT_CHAIN_H
 
-#include "engine/plan/chain.h"
+#include "engine/plan/chain_any.h"
 #include "server/wire.h"
 
 /* Numbers up to these, at random. period: stages repeat after so many (the last one is its own); 0: never. */
@@ -32,6 +32,9 @@ const struct chain_point *support_chain_listed(const struct chain *c, struct are
  * what it reads, and that in the end every stage had its backward. Bytes of what was resident and needed at any step.
  */
 struct chain_point support_chain_replay(const struct chain *c, const struct chain_step *steps, uint32_t n);
+/* Runs a plan of chain_any_solve, with what its moments say is resident; asserts that nothing appears there that was
+ * not made. */
+struct chain_point support_chain_replay_any(const struct chain *c, const struct chain_any_plan *plan);
 /* Reads a schedule as windows within windows, and counts bytes and cost as the recursion does. */
 struct chain_point support_chain_windows(const struct chain *c, const struct chain_step *steps, uint32_t n);
 

@@ -54,7 +54,6 @@ static void replay_forward(struct replay *r, const struct chain_step *step) {
     raise_to(&r->so_far.bytes, resident(r) + o->forward_need[step->pass] + r->c->stages[r->left - 1].beside[1]);
     r->so_far.cost += o->forward_cost[step->pass];
     r->kept[step->stage] = step->index;
-    raise_to(&r->so_far.bytes, resident(r));
 }
 
 static void replay_backward(struct replay *r, const struct chain_step *step) {
@@ -97,6 +96,45 @@ struct chain_point support_chain_replay(const struct chain *c, const struct chai
     }
     cr_assert_eq(r.left, 0);
     cr_assert_eq(resident(&r), 0);
+    return r.so_far;
+}
+
+/* ---- any plan ---- */
+
+/* Lets go of what a moment has no more. A stage's output may outlive what else was kept of it. */
+static void shrink_to(struct replay *r, const struct chain_any_moment *m, uint32_t own) {
+    for (uint32_t i = r->c->n; i-- > 0;) {
+        const bool input = i == 0 || (m->inputs >> i & 1), kept = (m->kept >> i & 1) || (i == own);
+        cr_assert(!input || r->inputs[i] || (i > 0 && r->kept[i - 1] != NOTHING), "nobody made what enters %u", i);
+        cr_assert(!(m->kept >> i & 1) || r->kept[i] != NOTHING, "nobody kept %u", i);
+        r->inputs[i] = input;
+        if (!kept)
+            r->kept[i] = NOTHING;
+    }
+}
+
+struct chain_point support_chain_replay_any(const struct chain *c, const struct chain_any_plan *plan) {
+    struct replay r = {.c = c, .left = c->n, .inputs = {true}};
+    memset(r.kept, 0xff, sizeof r.kept);
+    for (uint32_t i = 0; i < plan->n; i++) {
+        struct chain_step step = plan->steps[i];
+        const uint64_t before = r.so_far.bytes;
+        const uint32_t s = step.stage;
+        r.so_far.bytes = 0;
+        shrink_to(&r, &plan->moments[i], step.what == CHAIN_BACKWARD ? s : NOTHING);
+        cr_assert(r.inputs[s] || (s > 0 && r.kept[s - 1] != NOTHING));
+        step.first = s;
+        if (step.what == CHAIN_FAST)
+            replay_fast(&r, &step);
+        else if (step.what == CHAIN_FORWARD)
+            replay_forward(&r, &step);
+        else
+            replay_backward(&r, &step);
+        cr_assert_eq(r.so_far.bytes, plan->moments[i].bytes, "step %u: %lu bytes, not %lu", i, r.so_far.bytes,
+                     plan->moments[i].bytes);
+        raise_to(&r.so_far.bytes, before);
+    }
+    cr_assert_eq(r.left, 0);
     return r.so_far;
 }
 

@@ -8,7 +8,7 @@
 #define SIZES_MAX ((uint64_t)1 << 61)
 /* The largest plan in units: 2^61, and half a unit of rounding for each of its steps. */
 #define COST_BITS 61
-/* Below 2^-1000 a unit would be no normal number. */
+/* Below it a unit would soon be no normal number; times that small are nothing. */
 #define UNIT_EXPONENT_MIN (-1000)
 
 /* ---- what may be posted ---- */

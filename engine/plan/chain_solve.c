@@ -293,10 +293,13 @@ static bool range_solve(struct building *b, uint64_t from, uint64_t to) {
     }
 }
 
-/* The points of a range behind those of the ranges before it. */
-static bool frontier_extend(struct building *b, struct gathered *all) {
+/* The points of a range behind those of the ranges before it, the first of all being what `from` bytes buy. */
+static bool frontier_extend(struct building *b, struct gathered *all, uint64_t from) {
     const struct chain_curve *part = &b->range.first[0];
-    for (uint32_t i = 0; i < part->n; i++)
+    uint32_t first = 0;
+    while (first + 1 < part->n && part->points[first + 1].bytes <= from)
+        first++;
+    for (uint32_t i = first; i < part->n; i++)
         if (all->n == 0 || (part->points[i].cost < all->points[all->n - 1].cost &&
                             part->points[i].bytes > all->points[all->n - 1].bytes))
             if (!gathered_add(b, all, part->points[i]))
@@ -354,7 +357,7 @@ static bool ranges_solve(struct building *b, struct gathered *all, uint64_t rang
             *past = b->past;
             return false;
         }
-        if (!frontier_extend(b, all))
+        if (!frontier_extend(b, all, begin))
             return false;
         s->ranges[s->n_ranges++] = b->range;
         begin = end;
