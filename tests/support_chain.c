@@ -55,6 +55,10 @@ static struct chain_stage random_stage(uint64_t *state, const struct support_cha
                             .singles = singles,
                             .n_options = n_options,
                             .n_singles = n_singles};
+    for (uint32_t k = 0; k < n_options; k++) {
+        uint64_t *cost = options[k].forward_cost, most = s.fast_cost[CHAIN_FIRST] + cost[CHAIN_AGAIN];
+        cost[CHAIN_FIRST] = cost[CHAIN_FIRST] < most ? cost[CHAIN_FIRST] : most;
+    }
     for (unsigned pass = 0; pass < CHAIN_PASSES; pass++)
         s.moving_need[pass] = s.fast_need[pass] + number(state, s.input);
     return s;

@@ -12,7 +12,7 @@ struct support_chain_shape {
     uint64_t sizes, costs;
 };
 
-/* Any numbers, different in both passes. */
+/* Any numbers that chain.h allows, different in both passes. */
 void support_chain_random(uint64_t seed, const struct support_chain_shape *shape, struct arena *a, struct chain *out);
 /* As posted: what is kept is no less than what leaves the stage; times are whole. */
 void support_chain_posted(uint64_t seed, const struct support_chain_shape *shape, struct arena *a,

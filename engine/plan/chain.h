@@ -27,8 +27,8 @@ struct chain_option {
     uint64_t kept;                       /* bytes; what leaves the stage among them */
     uint64_t forward_need[CHAIN_PASSES]; /* bytes while its forward runs */
     uint64_t backward_need;              /* bytes while its backward runs, what it recomputes for itself included */
-    uint64_t forward_cost[CHAIN_PASSES], backward_cost;
-    uint32_t choice; /* what it is, to whoever made the chain */
+    uint64_t forward_cost[CHAIN_PASSES], backward_cost; /* [FIRST] <= its stage's fast_cost[FIRST] + [AGAIN] */
+    uint32_t choice;                                    /* what it is, to whoever made the chain */
 };
 
 /* Forward and backward of a stage with nothing between: of the last stage in the first pass, of any other again. */
