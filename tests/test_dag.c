@@ -135,11 +135,11 @@ static uint64_t many(uint64_t n) {
 }
 
 Test(dag, exact_is_what_exhaustive_search_finds_in_the_given_order) {
-    for (uint64_t seed = 0; seed < many(600); seed++)
+    for (uint64_t seed = 0; seed < many(3000); seed++)
         against_brute(seed, false, seed % 2);
 }
 
 Test(dag, exact_is_what_exhaustive_search_finds_in_any_order) {
-    for (uint64_t seed = 10000; seed < 10000 + many(150); seed++)
+    for (uint64_t seed = 10000; seed < 10000 + many(600); seed++)
         against_brute(seed, true, seed % 2);
 }

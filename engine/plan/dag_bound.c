@@ -16,6 +16,9 @@
 #include "engine/base/units.h"
 #include "engine/plan/dag_inner.h"
 
+#define CUT_NODES_MAX 4096u
+#define CUTS_MAX      64u
+
 struct cover {
     uint64_t bytes, cost;
 };
@@ -29,6 +32,7 @@ struct bounder {
     uint32_t *slot;  /* by node: where its row is */
     uint32_t *slot_stamp;
     struct cover *rows;
+    uint64_t *excess; /* by node: bytes that do not fit while it runs first */
 };
 
 /* By cost per byte, the dearest first. */
@@ -59,7 +63,7 @@ static uint64_t cover_least(struct cover *rows, uint32_t n, uint64_t room) {
 static uint64_t bound_at(struct bounder *b, uint32_t p) {
     const struct dag *d = b->t->d;
     const struct dag_line *l = &b->t->line;
-    uint64_t held = l->own[p];
+    uint64_t held = l->own[p], all = 0;
     uint32_t n = 0;
     for (uint32_t i = 0; i < b->n_live; i++) {
         uint32_t x = b->live[i], m = l->maker[x];
@@ -69,6 +73,7 @@ static uint64_t bound_at(struct bounder *b, uint32_t p) {
             held += d->values[x].bytes;
             continue;
         }
+        all += d->values[x].bytes;
         if (b->slot_stamp[m] != p + 1) {
             b->slot_stamp[m] = p + 1;
             b->slot[m] = n;
@@ -78,6 +83,7 @@ static uint64_t bound_at(struct bounder *b, uint32_t p) {
     }
     if (held > l->budget)
         return UINT64_MAX;
+    b->excess[p] = all > l->budget - held ? all - (l->budget - held) : 0;
     return cover_least(b->rows, n, l->budget - held);
 }
 
@@ -108,8 +114,29 @@ static void bound_pass(struct bounder *b, uint32_t p) {
             b->live[b->n_live++] = node->makes[k];
 }
 
+/* Steps where most does not fit are looked at sharper. */
+static bool bound_cuts(struct bounder *b, struct dag_try *t, struct arena *a, struct problem *why) {
+    const struct dag *d = t->d;
+    if (d->n_nodes > CUT_NODES_MAX)
+        return true;
+    struct dag_cut *cut = dag_cut_make(t, b->last_first, a, why);
+    if (!cut)
+        return false;
+    for (uint32_t i = 0; i < CUTS_MAX && i < d->n_nodes; i++) {
+        uint32_t p = 0;
+        for (uint32_t q = 1; q < d->n_nodes; q++)
+            if (b->excess[q] > b->excess[p])
+                p = q;
+        if (!b->excess[p])
+            break;
+        b->excess[p] = 0;
+        t->bound_after[p] = units_max(t->bound_after[p], dag_cut_at(cut, p));
+    }
+    return true;
+}
+
 /* Fills t->bound_after and t->bound. */
-static void bound_all(struct bounder *b, struct dag_try *t) {
+static bool bound_all(struct bounder *b, struct dag_try *t, struct arena *a, struct problem *why) {
     const struct dag *d = t->d;
     uint64_t stride = 1 + ((uint64_t)d->n_nodes * d->n_nodes >> 24); /* of very long graphs, some nodes alone */
     bound_lives(b);
@@ -120,9 +147,12 @@ static void bound_all(struct bounder *b, struct dag_try *t) {
             t->bound_after[p] = bound_at(b, p);
         bound_pass(b, p);
     }
+    if (!bound_cuts(b, t, a, why))
+        return false;
     for (uint32_t p = d->n_nodes; p-- > 0;)
         t->bound_after[p] = units_max(t->bound_after[p], t->bound_after[p + 1]);
     t->bound = t->bound_after[0] == UINT64_MAX ? UINT64_MAX : t->line.total + t->bound_after[0];
+    return true;
 }
 
 bool dag_bound_make(struct dag_try *t, struct arena *a, struct problem *why) {
@@ -133,12 +163,10 @@ bool dag_bound_make(struct dag_try *t, struct arena *a, struct problem *why) {
         return false;
     if (t->line.reorder)
         return true;
-    if (!(b.last_first = arena_new(a, uint32_t, d->n_values, why)) ||
-        !(b.live = arena_new(a, uint32_t, d->n_values, why)) || !(b.stamp = arena_new(a, uint32_t, d->n_values, why)) ||
-        !(b.slot = arena_new(a, uint32_t, d->n_nodes, why)) ||
-        !(b.slot_stamp = arena_new(a, uint32_t, d->n_nodes, why)) ||
-        !(b.rows = arena_new(a, struct cover, d->n_nodes, why)))
-        return false;
-    bound_all(&b, t);
-    return true;
+    return (b.last_first = arena_new(a, uint32_t, d->n_values, why)) &&
+           (b.live = arena_new(a, uint32_t, d->n_values, why)) &&
+           (b.stamp = arena_new(a, uint32_t, d->n_values, why)) && (b.slot = arena_new(a, uint32_t, d->n_nodes, why)) &&
+           (b.slot_stamp = arena_new(a, uint32_t, d->n_nodes, why)) &&
+           (b.rows = arena_new(a, struct cover, d->n_nodes, why)) &&
+           (b.excess = arena_new(a, uint64_t, d->n_nodes, why)) && bound_all(&b, t, a, why);
 }

@@ -62,6 +62,11 @@ bool dag_try_asks(struct dag_try *t); /* true: stop */
 void dag_try_keep(struct dag_try *t, const uint32_t *seq, uint32_t n, const struct dag_weight *w);
 
 PROBLEM_MUST_CHECK bool dag_bound_make(struct dag_try *t, struct arena *a, struct problem *why);
+struct dag_cut;
+PROBLEM_MUST_CHECK struct dag_cut *dag_cut_make(const struct dag_try *t, const uint32_t *last_first, struct arena *a,
+                                                struct problem *why);
+/* What must be paid for runs after node p's first: as bound_after[p], of this node alone. */
+uint64_t dag_cut_at(struct dag_cut *c, uint32_t p);
 /* Plans of a few simple rules. seq, n: the one nearest to the budget, with room for line.cap; kept where within it. */
 PROBLEM_MUST_CHECK bool dag_start_find(struct dag_try *t, uint32_t *seq, uint32_t *n, struct arena *a,
                                        struct problem *why);

@@ -205,10 +205,10 @@ bool dag_start_find(struct dag_try *t, uint32_t *seq, uint32_t *n, struct arena 
     if (t->limits->start)
         start_look(s, t->limits->start, t->limits->n_start, seq, n, &best);
     for (size_t i = 0; i < sizeof patience / sizeof patience[0] && !dag_try_asks(t); i++) {
-        for (uint32_t k = 2; k / 2 < t->d->n_nodes; k += (k + 1) / 2)
+        for (uint32_t k = 2; k / 2 < t->d->n_nodes && !dag_try_asks(t); k += (k + 1) / 2)
             if (start_build(s, (struct rule){.k = k, .patience = patience[i]}))
                 start_look(s, s->seq, s->n, seq, n, &best);
-        for (uint32_t k = 0; k < 8; k++)
+        for (uint32_t k = 0; k < 8 && !dag_try_asks(t); k++)
             if (start_build(s, (struct rule){.by_cost = true, .k = k, .patience = patience[i]}))
                 start_look(s, s->seq, s->n, seq, n, &best);
     }
