@@ -143,3 +143,262 @@ Test(dag, exact_is_what_exhaustive_search_finds_in_any_order) {
     for (uint64_t seed = 10000; seed < 10000 + many(600); seed++)
         against_brute(seed, true, seed % 2);
 }
+
+/* ---- laws ---- */
+
+Test(dag, least_bytes_are_met_and_one_byte_less_is_not) {
+    for (uint64_t seed = 500; seed < 500 + many(100); seed++) {
+        struct arena a;
+        struct dag d;
+        struct problem why = {0};
+        uint64_t bytes;
+        bool exact;
+        arena_init(&a, 0);
+        tiny(seed, &a, &d);
+        struct dag_limits l = generous;
+        l.reorder = seed % 2;
+        cr_assert(dag_least_bytes(&d, &l, &a, &bytes, &exact, &why) && exact);
+        cr_assert_neq(brute_least(&d, bytes, l.reorder), UINT32_MAX);
+        cr_assert(bytes == 0 || brute_least(&d, bytes - 1, l.reorder) == UINT32_MAX, "seed %llu",
+                  (unsigned long long)seed);
+        arena_free(&a);
+    }
+}
+
+static void net(enum dag_family family, uint32_t nodes, uint64_t seed, struct arena *a, struct dag *d) {
+    struct problem why = {0};
+    cr_assert(dag_graphs_make(family, nodes, seed, a, d) && dag_check(d, &why), "%s", why.detail);
+}
+
+Test(dag, budgets_from_the_floor_to_the_peak_are_met_bounded_and_judged) {
+    for (enum dag_family f = 0; f < DAG_TINY; f++)
+        for (uint32_t eighths = 1; eighths <= 8; eighths++) {
+            struct arena a;
+            struct dag d;
+            struct dag_solution s;
+            uint32_t node;
+            arena_init(&a, 0);
+            net(f, 40, f, &a, &d);
+            uint64_t floor = dag_floor_bytes(&d, &node), peak = dag_graphs_peak(&d);
+            struct dag_limits l = generous;
+            l.exact_states = 3000;
+            l.budget_bytes = peak * eighths / 8;
+            solve(&d, &l, &a, &s);
+            cr_assert(l.budget_bytes >= floor || (!s.sequence && s.exact && s.lower_bound == UINT64_MAX));
+            cr_assert(eighths < 8 || (s.exact && s.n == d.n_nodes && s.cost == s.lower_bound));
+            cr_assert(!s.exact || s.lower_bound == s.cost);
+            arena_free(&a);
+        }
+}
+
+Test(dag, another_order_never_costs_more) {
+    for (uint64_t seed = 0; seed < many(200); seed++) {
+        struct arena a;
+        struct dag d;
+        struct dag_solution given, any;
+        arena_init(&a, 0);
+        tiny(seed, &a, &d);
+        struct dag_limits l = generous;
+        l.budget_bytes = dag_graphs_peak(&d) * 3 / 4;
+        solve(&d, &l, &a, &given);
+        l.reorder = true;
+        solve(&d, &l, &a, &any);
+        cr_assert(given.exact && any.exact && any.cost <= given.cost);
+        arena_free(&a);
+    }
+}
+
+Test(dag, searches_in_another_order_are_plans_too) {
+    for (enum dag_family f = 0; f < DAG_TINY; f++) {
+        struct arena a;
+        struct dag d;
+        struct dag_solution s;
+        arena_init(&a, 0);
+        net(f, 80, f, &a, &d);
+        struct dag_limits l = generous;
+        l.reorder = true;
+        l.rounds = 20000;
+        l.budget_bytes = dag_graphs_peak(&d) * 4 / 5;
+        solve(&d, &l, &a, &s);
+        cr_assert_not_null(s.sequence);
+        arena_free(&a);
+    }
+}
+
+Test(dag, same_problem_and_limits_give_the_same_sequence) {
+    struct arena a;
+    struct dag d;
+    struct dag_solution s, t;
+    arena_init(&a, 0);
+    net(DAG_UNET, 120, 3, &a, &d);
+    struct dag_limits l = generous;
+    l.budget_bytes = dag_graphs_peak(&d) / 2;
+    solve(&d, &l, &a, &s);
+    solve(&d, &l, &a, &t);
+    cr_assert(s.sequence && s.n == t.n && !memcmp(s.sequence, t.sequence, s.n * sizeof *s.sequence));
+    l.start = s.sequence;
+    l.n_start = s.n;
+    l.rounds = 0;
+    solve(&d, &l, &a, &t);
+    cr_assert(t.sequence && t.cost <= s.cost);
+    arena_free(&a);
+}
+
+struct patience {
+    uint64_t asked, until;
+    struct dag_progress last;
+};
+static bool stop_after(void *user, const struct dag_progress *p) {
+    struct patience *it = user;
+    cr_assert(!it->asked || (p->cost <= it->last.cost && p->lower_bound >= it->last.lower_bound));
+    it->last = *p;
+    return ++it->asked >= it->until;
+}
+
+Test(dag, who_says_stop_gets_the_best_so_far) {
+    struct arena a;
+    struct dag d;
+    struct dag_solution s;
+    arena_init(&a, 0);
+    net(DAG_RESNET, 200, 1, &a, &d);
+    for (uint64_t until = 1; until < 400; until += 57) {
+        struct patience it = {.until = until};
+        struct dag_limits l = generous;
+        l.rounds = UINT64_MAX;
+        l.budget_bytes = dag_graphs_peak(&d) / 2;
+        l.ask = stop_after;
+        l.user = &it;
+        solve(&d, &l, &a, &s);
+        cr_assert(s.stopped && it.asked == until && s.cost <= it.last.cost && !s.exact);
+        cr_assert(until < 100 || s.sequence);
+    }
+    arena_free(&a);
+}
+
+/* ---- bounds ---- */
+
+Test(dag, a_solve_stays_within_its_memory_and_says_so) {
+    struct arena a;
+    struct dag d;
+    struct dag_solution s;
+    arena_init(&a, 0);
+    net(DAG_VGG, 60, 1, &a, &d);
+    struct dag_limits l = generous;
+    l.budget_bytes = dag_graphs_peak(&d) / 2;
+    l.exact_states = UINT64_MAX;
+    bool once = false;
+    for (l.memory_bytes = 1; l.memory_bytes <= 1 << 22; l.memory_bytes *= 4) {
+        struct problem why = {0};
+        uint64_t before = a.taken_bytes;
+        bool ok = dag_solve(&d, &l, &a, &s, &why);
+        cr_assert(ok || why.kind == PROBLEM_LIMIT);
+        cr_assert(a.taken_bytes - before <= l.memory_bytes && a.limit_bytes == UINT64_MAX);
+        cr_assert(ok || !once, "less memory was enough");
+        once |= ok;
+    }
+    cr_assert(once);
+    arena_free(&a);
+}
+
+Test(dag, every_take_may_fail) {
+    struct arena a;
+    struct dag d;
+    struct dag_solution s;
+    arena_init(&a, 0);
+    tiny(3, &a, &d);
+    struct dag_limits l = generous;
+    l.budget_bytes = dag_graphs_peak(&d) - 1;
+    l.rounds = 10;
+    l.memory_bytes = UINT64_MAX;
+    for (uint64_t i = 0;; i++) {
+        struct problem why = {0};
+        struct arena b;
+        arena_init(&b, 0);
+        b.fail_at = i;
+        bool ok = dag_solve(&d, &l, &b, &s, &why);
+        arena_free(&b);
+        if (ok)
+            break;
+        cr_assert(why.kind == PROBLEM_MEMORY && i < 1000);
+    }
+    arena_free(&a);
+}
+
+/* ---- what is no graph, and what is no plan ---- */
+
+static void refused(const struct dag *d, const char *where) {
+    struct problem why = {0};
+    cr_assert_not(dag_check(d, &why));
+    cr_assert_str_eq(why.where, where, "%s %s", why.where, why.detail);
+}
+
+Test(dag, what_is_no_graph_is_refused_where_it_is_none) {
+    static const uint32_t v0[] = {0}, v1[] = {1}, v9[] = {9}, twice[] = {0, 0};
+    struct dag_value values[2] = {{.bytes = 1}, {.bytes = 2}};
+    struct dag_node nodes[2] = {{.makes = v0, .n_makes = 1}, {.reads = v0, .n_reads = 1, .makes = v1, .n_makes = 1}};
+    struct dag d = {nodes, values, 2, 2};
+    struct problem why = {0};
+    cr_assert(dag_check(&d, &why));
+    refused(&(struct dag){nodes, values, 0, 2}, "/nodes");
+    nodes[1].reads = v9;
+    refused(&d, "/nodes/1");
+    nodes[1].reads = twice;
+    nodes[1].n_reads = 2;
+    refused(&d, "/nodes/1");
+    nodes[1].reads = v1;
+    nodes[1].n_reads = 1;
+    refused(&d, "/nodes/1");
+    nodes[1].reads = v0;
+    nodes[1].makes = v0;
+    refused(&d, "/nodes/1");
+    nodes[1].makes = v9;
+    refused(&d, "/nodes/1");
+    nodes[1].makes = v1;
+    values[1].given = true;
+    refused(&d, "/nodes/1");
+    values[1] = (struct dag_value){.bytes = UINT64_C(1) << 62};
+    refused(&d, "/values");
+    values[1].bytes = 1;
+    nodes[0].cost = nodes[1].cost = UINT64_C(1) << 61;
+    refused(&d, "/nodes");
+    nodes[0].cost = nodes[1].cost = UINT64_MAX;
+    refused(&d, "/nodes");
+    nodes[0].cost = nodes[1].cost = 1;
+    nodes[1].makes = NULL;
+    nodes[1].n_makes = 0;
+    values[1].wanted = true;
+    refused(&d, "/values/1");
+}
+
+Test(dag, the_judge_counts_by_hand_and_refuses_what_is_no_plan) {
+    /* a: makes x (5); b: reads x, makes y (3), workspace 2; c: reads x and y, makes z (1), beside it 4; once */
+    static const uint32_t x[] = {0}, y[] = {1}, z[] = {2}, xy[] = {0, 1};
+    static const struct dag_value values[] = {{.bytes = 5}, {.bytes = 3}, {.bytes = 1, .wanted = true}};
+    static const struct dag_node nodes[] = {
+        {.cost = 10, .makes = x, .n_makes = 1},
+        {.cost = 20, .reads = x, .n_reads = 1, .makes = y, .n_makes = 1, .work_bytes = 2},
+        {.cost = 5, .reads = xy, .n_reads = 2, .makes = z, .n_makes = 1, .once = true, .beside_bytes = 4}};
+    const struct dag d = {nodes, values, 3, 3};
+    struct arena a;
+    uint64_t cost, peak;
+    arena_init(&a, 0);
+    cr_assert(dag_judge(&d, (uint32_t[]){0, 1, 2}, 3, &cost, &peak, &a, NULL));
+    cr_assert(cost == 35 && peak == 13);
+    cr_assert(dag_judge(&d, (uint32_t[]){0, 1, 0, 2, 1}, 5, &cost, &peak, &a, NULL));
+    cr_assert(cost == 65 && peak == 15); /* the last step: x, y, z, workspace 2, beside 4 */
+    cr_assert_not(dag_judge(&d, (uint32_t[]){1, 0, 2}, 3, &cost, &peak, &a, NULL));
+    cr_assert_not(dag_judge(&d, (uint32_t[]){0, 1}, 2, &cost, &peak, &a, NULL));
+    cr_assert_not(dag_judge(&d, (uint32_t[]){0, 1, 2, 2}, 4, &cost, &peak, &a, NULL));
+    cr_assert_not(dag_judge(&d, (uint32_t[]){0, 1, 3}, 3, &cost, &peak, &a, NULL));
+    arena_free(&a);
+}
+
+Test(dag, a_hundred_thousand_nodes_are_read) {
+    struct arena a;
+    struct dag d;
+    struct problem why = {0};
+    arena_init(&a, 0);
+    cr_assert(dag_graphs_make(DAG_RESNET, 100000, 1, &a, &d) && dag_check(&d, &why), "%s", why.detail);
+    cr_assert(d.n_nodes >= 100000 && dag_graphs_peak(&d));
+    arena_free(&a);
+}
