@@ -5,8 +5,8 @@
  * rising while the walk is above the budget and falling while it is within. Kept is the cheapest plan within.
  *
  * A run is put in where it helps: at a use of a value that lies idle before it, over the step that is above the budget;
- * with it, in turn, the makers of what it reads and nobody else waits for. Walks come in cycles, each twice as long and
- * starting from the best: the search may be ended at any time and has a bound of rounds, not of seconds. */
+ * with it, in turn, the makers of what it reads and nobody else waits for. Walks come in cycles, each half as long
+ * again and starting from the best: the search may be ended at any time and has a bound of rounds, not of seconds. */
 #include <string.h>
 
 #include "engine/base/rng.h"
@@ -296,13 +296,16 @@ static double mean_cost(const struct dag_try *t) {
     return (double)t->line.total / t->d->n_nodes + 1e-9;
 }
 
-/* One cycle of n rounds, cooling from hot to cold. */
-static void cycle(struct dag_walk *w, uint64_t n) {
-    /* from half a node's cost to a fiftieth of that: (1 - 3.9 / n)^n is near 1 / 50 */
-    const double cool = 1 - 3.9 / (double)n;
+/* How hot a cycle begins, in costs of a mean node; all end at a hundredth of that. A cool one polishes what there is, a
+ * hot one leaves it. cooling: the logarithm of how much; (1 - cooling / n)^n is near exp(-cooling). */
+static const struct heat { double hot, cooling; } heats[] = {{0.5, 3.9}, {2, 5.3}, {0.5, 3.9}, {6, 6.4}};
+
+/* One cycle of n rounds, cooling. */
+static void cycle(struct dag_walk *w, uint64_t n, struct heat heat) {
+    const double cool = 1 - heat.cooling / (double)n;
     double mean = mean_cost(w->t);
     uint32_t within = 0;
-    w->heat = mean / 2;
+    w->heat = mean * heat.hot;
     for (uint64_t i = 1; i <= n && !done(w->t); i++) {
         round_once(w);
         within += w->at.over <= 0;
@@ -336,11 +339,11 @@ bool dag_search_run(struct dag_try *t, uint64_t rounds, struct arena *a, struct 
     w->price = mean_cost(t);
     if (!dag_start_find(t, w->now, &w->n_now, a, why))
         return false;
-    for (uint64_t left = rounds; left && !done(t); n *= 2) {
+    for (uint64_t left = rounds, i = 0; left && !done(t); i++, n += n / 2) {
         if (!begin(w))
             return problem_set(why, PROBLEM_INTERNAL, "", "the search lost its way");
         n = units_min(n, left);
-        cycle(w, n);
+        cycle(w, n, heats[i % (sizeof heats / sizeof heats[0])]);
         left -= n;
     }
     return true;
