@@ -6,6 +6,7 @@
 
 #include "engine/base/rng.h"
 #include "tests/dag_graphs.h"
+#include "tests/data/dag_best.h"
 
 static const struct dag_limits generous = {.exact_states = 1 << 20, .memory_bytes = 1 << 30, .rounds = 2000, .seed = 7};
 
@@ -273,6 +274,26 @@ Test(dag, who_says_stop_gets_the_best_so_far) {
         cr_assert(until < 100 || s.sequence);
     }
     arena_free(&a);
+}
+
+Test(dag, short_searches_come_near_the_best_known) {
+    for (size_t i = 0; i < sizeof dag_best / sizeof dag_best[0]; i++) {
+        const struct dag_best *row = &dag_best[i];
+        struct arena a;
+        struct dag d;
+        struct dag_solution s;
+        arena_init(&a, 0);
+        net(row->family, row->nodes, 1, &a, &d);
+        struct dag_limits l = {.memory_bytes = 1 << 26, .rounds = 30000};
+        l.budget_bytes = dag_graphs_peak(&d) * row->percent / 100;
+        solve(&d, &l, &a, &s);
+        cr_assert(s.sequence && (double)s.cost <= (double)row->cost * (1 + row->tolerance),
+                  "%s, %u nodes: costs %llu; the best known is %llu", dag_graphs_names[row->family], d.n_nodes,
+                  (unsigned long long)s.cost, (unsigned long long)row->cost);
+        cr_assert(s.lower_bound <= row->cost, "the bound %llu is above the best known",
+                  (unsigned long long)s.lower_bound);
+        arena_free(&a);
+    }
 }
 
 /* ---- bounds ---- */

@@ -306,7 +306,7 @@ static void cycle(struct dag_walk *w, uint64_t n, struct heat heat) {
     double mean = mean_cost(w->t);
     uint32_t within = 0;
     w->heat = mean * heat.hot;
-    for (uint64_t i = 1; i <= n && !done(w->t); i++) {
+    for (uint64_t i = 1; i <= n && !done(w->t); i++, w->t->rounds++) {
         round_once(w);
         within += w->at.over <= 0;
         w->heat *= cool;
@@ -317,7 +317,6 @@ static void cycle(struct dag_walk *w, uint64_t n, struct heat heat) {
         within = 0;
         dag_try_asks(w->t);
     }
-    w->t->rounds += n;
 }
 
 static bool walk_make(struct dag_try *t, struct arena *a, struct problem *why) {
