@@ -296,6 +296,24 @@ Test(dag, short_searches_come_near_the_best_known) {
     }
 }
 
+/* The same graph with costs 2^40 times as large: the same plan, and a bound that loses next to nothing. */
+Test(dag, large_costs_are_bounded_as_well) {
+    struct arena a;
+    struct dag d;
+    struct dag_solution s, t;
+    arena_init(&a, 0);
+    net(DAG_RESNET, 100, 1, &a, &d);
+    struct dag_limits l = generous;
+    l.budget_bytes = dag_graphs_peak(&d) * 3 / 5;
+    solve(&d, &l, &a, &s);
+    for (uint32_t v = 0; v < d.n_nodes; v++)
+        ((struct dag_node *)d.nodes)[v].cost <<= 40;
+    solve(&d, &l, &a, &t);
+    cr_assert(s.sequence && t.cost == s.cost << 40);
+    cr_assert(t.lower_bound <= s.lower_bound << 40 && t.lower_bound >= (s.lower_bound - 2) << 40);
+    arena_free(&a);
+}
+
 /* ---- bounds ---- */
 
 Test(dag, a_solve_stays_within_its_memory_and_says_so) {

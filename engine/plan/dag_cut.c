@@ -8,9 +8,9 @@
  * to its maker's run, a run an edge to the sink. So for any price: cut - price * room is a bound.
  *
  * Two choices that straddle the room give the price at which they weigh the same; a cut there gives a third, until
- * none is new: the best price, after a few cuts. Prices are fractions num / whole of costs times 2^shift; edges are
- * rounded down and the room's price up, so what is found is a bound whatever is lost. Costs being whole, a bound rounds
- * up. */
+ * none is new: the best price, after a few cuts. Prices are fractions num / whole of costs times 2^shift (or, large
+ * ones, by 2^drop); edges are rounded down and the room's price up, so what is found is a bound whatever is lost. Costs
+ * being whole, a bound rounds up. */
 #include <string.h>
 
 #include "engine/base/units.h"
@@ -34,9 +34,10 @@ struct dag_cut {
     struct edge *edges;                         /* in pairs: there and back */
     uint32_t *head, *level, *at, *queue, *path; /* by vertex */
     bool *needed, *own;                         /* by value: in X; what p reads or makes */
-    uint32_t *last_first;                       /* by value: its last reader, n_nodes if wanted */
+    const uint32_t *last_first;                 /* by value: its last reader, n_nodes if wanted */
     uint32_t n_edges, n_vertices;
-    uint64_t whole, shift;
+    uint64_t whole;
+    uint32_t shift, drop; /* costs are scaled up, or those of 2^50 and more down */
 };
 
 /* ---- the graph of one step ---- */
@@ -151,13 +152,17 @@ static uint64_t flow_block(struct dag_cut *c) {
     }
 }
 
+static uint64_t scaled(const struct dag_cut *c, uint64_t cost) {
+    return cost << c->shift >> c->drop;
+}
+
 /* The least cut at price num / whole. The choice it stands for: what it costs and keeps. */
 static uint64_t cut_at(struct dag_cut *c, uint64_t num, uint64_t *cost, uint64_t *kept) {
     uint64_t flow = 0;
     for (uint32_t e = 0; e < c->n_edges; e += 2) {
         struct edge *it = &c->edges[e];
         it->left = it->bytes ? (uint64_t)((unsigned __int128)it->bytes * num / c->whole)
-                             : (it->cost == ENDLESS ? ENDLESS : it->cost << c->shift);
+                             : (it->cost == ENDLESS ? ENDLESS : scaled(c, it->cost));
         it[1].left = 0;
     }
     while (flow_levels(c))
@@ -179,9 +184,9 @@ static uint64_t price_of(const struct dag_cut *c, uint64_t num, uint64_t room) {
 }
 
 uint64_t dag_cut_at(struct dag_cut *c, uint32_t p) {
-    if (c->t->line.total >> COST_BITS || c->t->line.own[p] > c->t->line.budget)
+    if (c->t->line.own[p] > c->t->line.budget)
         return 0;
-    uint64_t top = c->t->line.budget - c->t->line.own[p], best = 0, most = (c->t->line.total << c->shift) * 64;
+    uint64_t top = c->t->line.budget - c->t->line.own[p], best = 0, most = scaled(c, c->t->line.total) * 64;
     uint64_t cost[2], kept[2], num = most;
     cut_graph(c, p);
     cut_at(c, 0, &cost[0], &kept[0]); /* all is kept, or what costs nothing runs again */
@@ -190,7 +195,7 @@ uint64_t dag_cut_at(struct dag_cut *c, uint32_t p) {
     for (int i = 0; i < ROUNDS; i++) {
         uint64_t now_cost, now_kept, flow = cut_at(c, num, &now_cost, &now_kept), price = price_of(c, num, top);
         if (flow > price)
-            best = units_max(best, units_ceil_div(flow - price, 1ull << c->shift));
+            best = units_max(best, units_ceil_div(flow - price, 1ull << c->shift) << c->drop);
         int side = now_kept <= top;
         if (i && now_kept == kept[side])
             break;
@@ -200,7 +205,7 @@ uint64_t dag_cut_at(struct dag_cut *c, uint32_t p) {
         kept[side] = now_kept;
         if (cost[1] < cost[0] || kept[0] <= kept[1])
             break;
-        unsigned __int128 next = (unsigned __int128)((cost[1] - cost[0]) << c->shift) * c->whole / (kept[0] - kept[1]);
+        unsigned __int128 next = (unsigned __int128)scaled(c, cost[1] - cost[0]) * c->whole / (kept[0] - kept[1]);
         num = next > most ? most : (uint64_t)next;
     }
     return best;
@@ -220,6 +225,8 @@ struct dag_cut *dag_cut_make(const struct dag_try *t, const uint32_t *last_first
         c->whole += d->values[x].bytes;
     while (t->line.total << (c->shift + 1) >> COST_BITS == 0 && c->shift < 20)
         c->shift++;
+    while (t->line.total >> c->drop >> COST_BITS)
+        c->drop++;
     if (!(c->edges = arena_new(a, struct edge, 2 * edges, why)) ||
         !(c->head = arena_new(a, uint32_t, c->n_vertices, why)) ||
         !(c->level = arena_new(a, uint32_t, c->n_vertices, why)) ||
@@ -228,6 +235,6 @@ struct dag_cut *dag_cut_make(const struct dag_try *t, const uint32_t *last_first
         !(c->path = arena_new(a, uint32_t, c->n_vertices, why)) ||
         !(c->needed = arena_new(a, bool, d->n_values, why)) || !(c->own = arena_new(a, bool, d->n_values, why)))
         return NULL;
-    c->last_first = (uint32_t *)last_first;
+    c->last_first = last_first;
     return c;
 }
