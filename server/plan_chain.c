@@ -216,15 +216,6 @@ static bool point_make(const struct chain_posted *posted, const struct chain *c,
                        (unsigned long long)out->peak_bytes, out->seconds, (unsigned long long)point->bytes, cost);
 }
 
-static double least_cost(const struct chain_posted *c) {
-    double sum = 0;
-    for (uint32_t i = 0; i < c->n; i++) {
-        const struct chain_posted_option *o = &c->stages[i].options[cheapest(&c->stages[i])];
-        sum += o->forward + o->backward;
-    }
-    return sum;
-}
-
 /* ---- answers ---- */
 
 /* Where no persistent plan fits: the one of the fewest bytes, and where it is fullest. */
@@ -278,9 +269,9 @@ static bool persistent_solve(const struct plan_posted *q, struct arena *scratch,
 bool plan_chain_solve(const struct plan_posted *q, struct plan_posted_watch *watch, struct arena *scratch,
                       struct plan_posted_result *out, struct problem *why) {
     (void)watch;
-    out->least_cost = least_cost(&q->chain);
     if (!standard_make(&q->chain, scratch, &out->standard, why))
         return false;
+    out->least_cost = out->standard.seconds;
     if (q->strategy != PLAN_POSTED_STANDARD)
         return persistent_solve(q, scratch, out, why);
     out->plan = out->standard;
@@ -327,7 +318,7 @@ bool plan_chain_frontier(const struct plan_posted *q, struct arena *scratch, str
     }
     *out = (struct plan_posted_curve){.points = list,
                                       .n = shown,
-                                      .least_cost = least_cost(&q->chain),
+                                      .least_cost = standard.seconds,
                                       .standard_bytes = standard.peak_bytes,
                                       .standard_cost = standard.seconds,
                                       .exact = true};

@@ -140,7 +140,7 @@ static void steps_write(const struct count *c, struct plan_posted_step *steps, b
         cost_add(g, node, ran[node], plan);
         ran[node] = true;
         for (uint32_t life = c->ends[i]; life > 0; life = c->next[life - 1]) {
-            steps[n++] = (struct plan_posted_step){PLAN_POSTED_FREE, c->values[life - 1], DAG_NONE, 0};
+            steps[n++] = (struct plan_posted_step){PLAN_POSTED_FREE, c->values[life - 1], DAG_NONE, live};
             live -= g->dag.values[c->values[life - 1]].bytes;
         }
     }
@@ -251,7 +251,6 @@ static bool optimal(const struct plan_posted *q, struct search *s, uint64_t leas
     }
     if (dag_floor_bytes(&q->graph.dag, &node) <= q->budget_bytes)
         return searched(q, s, scratch, out, why);
-    bound_take(q, least, out);
     return least_find(q, s, scratch, out, why);
 }
 

@@ -1,6 +1,7 @@
 /* plan_posted.c - plans of posted graphs and chains: read, and written; see plan_posted.h. */
 #include "server/plan_posted.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "engine/base/units.h"
@@ -185,7 +186,7 @@ double plan_posted_seconds(const struct wire_value *v) {
 /* ---- writing ---- */
 
 double plan_posted_overhead(double cost, double least) {
-    return least > 0 ? 100 * (cost - least) / least : 0;
+    return least > 0 ? fmax(0, 100 * (cost - least) / least) : 0; /* sums in another order round otherwise */
 }
 
 bool plan_posted_in_seconds(const struct plan_posted *q) {
@@ -258,12 +259,13 @@ static void put_optimality(const struct plan_posted *q, const struct plan_posted
         wire_put_json(o, "optimality", NULL);
         return;
     }
+    const bool planned = r->plan.n_steps > 0;
     wire_open(o, "optimality", '{');
     wire_put_string(o, "class", r->class);
-    wire_put_real(o, "lower_bound", r->lower_bound);
-    if (!plan_posted_in_seconds(q))
+    put_real(o, "lower_bound", planned || !r->exact, r->lower_bound);
+    if (!plan_posted_in_seconds(q) && (planned || !r->exact))
         wire_put_uint(o, "lower_bound_flops", r->lower_bound_flops);
-    put_real(o, "gap_pct", r->plan.n_steps > 0, plan_posted_overhead(r->cost, r->lower_bound));
+    put_real(o, "gap_pct", planned, plan_posted_overhead(r->cost, r->lower_bound));
     wire_put_string(o, "solver", r->solver);
     wire_put_uint(o, "states", r->states);
     wire_put_bool(o, "exact", r->exact);

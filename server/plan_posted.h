@@ -71,7 +71,7 @@ struct plan_posted_step {
     enum plan_posted_do what;
     uint32_t of;         /* value of a graph, stage of a chain */
     uint32_t keep;       /* chains: the option; DAG_NONE: none */
-    uint64_t live_bytes; /* while it runs; of FREE: nothing */
+    uint64_t live_bytes; /* while it runs; what FREE frees among them */
 };
 
 /* A plan that was proven and counted anew. */
