@@ -12,7 +12,7 @@
 #include "engine/plan/chain.h"
 #include "server/wire.h"
 
-#define WIRE_CHAIN_STAGES_MAX  2048u
+#define WIRE_CHAIN_STAGES_MAX  1000u
 #define WIRE_CHAIN_OPTIONS_MAX 64u /* of one stage */
 #define WIRE_CHAIN_TIME_MAX    1e15
 
