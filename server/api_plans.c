@@ -41,10 +41,21 @@ static bool may_begin(struct problem *why) {
                        LONG_MAX);
 }
 
+/* A daemon that drains does not wait for a search. */
+static bool is_draining(void *user, const struct plan_posted_progress *p) {
+    const struct service *service = user;
+    (void)p;
+    return service && service->draining && service->draining();
+}
+
+static struct plan_posted_watch watch_for(const struct asked *asked) {
+    return (struct plan_posted_watch){.ask = is_draining, .user = asked->request->service};
+}
+
 static bool plan_posted(struct asked *asked, const struct wire_value *v, struct wire_out *o, struct arena *a,
                         struct problem *why) {
     struct plan_posted q;
-    struct plan_posted_watch watch = {.cut = false};
+    struct plan_posted_watch watch = watch_for(asked);
     bool ok = plan_posted_read(v, PLAN_POSTED_AT_ONCE, a, &q, why) &&
               (plan_posted_answer(&q, &watch, o, NULL, why) || wire_nest(v, why));
     asked->partial |= watch.cut;
@@ -183,7 +194,7 @@ static bool capacity_answer(struct asked *asked, const struct wire_value *v, str
 
 static bool frontier_posted(struct asked *asked, const struct wire_value *v, struct wire_out *o, struct problem *why) {
     struct plan_posted q;
-    struct plan_posted_watch watch = {.cut = false};
+    struct plan_posted_watch watch = watch_for(asked);
     if (!plan_posted_read(v, PLAN_POSTED_FRONTIER, asked->request->arena, &q, why) || !may_begin(why))
         return false;
     const bool ok = plan_posted_frontier(&q, &watch, o, why) || wire_nest(v, why);

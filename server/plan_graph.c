@@ -1,6 +1,6 @@
 /* plan_graph.c - plans of posted graphs: solved by engine/plan/dag, proven by its judge and counted anew here, step by
  * step. The clock that ends a search is here too. */
-#include <string.h>
+#include <math.h>
 #include <time.h>
 
 #include "engine/base/units.h"
@@ -19,6 +19,7 @@ struct search {
     struct plan_posted_watch *watch;
     uint64_t begun_ns, limit_ns;
     double least_cost;
+    bool quiet; /* what is searched for is no plan of the question */
 };
 
 static uint64_t now_ns(void) {
@@ -35,8 +36,8 @@ static double told(const struct plan_posted *q, uint64_t cost) {
 static bool ask(void *user, const struct dag_progress *p) {
     struct search *s = user;
     const uint64_t past_ns = now_ns() - s->begun_ns;
-    const bool found = p->cost != UINT64_MAX;
-    const double cost = found ? told(s->q, p->cost) : 0, lower = told(s->q, p->lower_bound);
+    const bool found = p->cost != UINT64_MAX && !s->quiet;
+    const double cost = found ? told(s->q, p->cost) : 0, lower = fmax(s->least_cost, told(s->q, p->lower_bound));
     const struct plan_posted_progress progress = {.found = found,
                                                   .in_seconds = plan_posted_in_seconds(s->q),
                                                   .cost = cost,
@@ -201,6 +202,7 @@ static bool least_find(const struct plan_posted *q, struct search *s, struct are
     const struct dag_limits limits = limits_of(q, s, UINT64_MAX);
     uint32_t node;
     uint64_t least;
+    s->quiet = true;
     dag_floor_bytes(&q->graph.dag, &node);
     out->binds = q->graph.dag.nodes[node].makes[0];
     out->binds_backward = q->graph.backward[node];
@@ -221,7 +223,7 @@ static bool found_take(const struct plan_posted *q, const struct dag_solution *f
                        (unsigned long long)out->plan.peak_bytes, (unsigned long long)q->budget_bytes);
 }
 
-static bool searched(const struct plan_posted *q, struct search *s, struct arena *scratch,
+static bool searched(const struct plan_posted *q, struct search *s, uint64_t least, struct arena *scratch,
                      struct plan_posted_result *out, struct problem *why) {
     const struct dag_limits limits = limits_of(q, s, q->budget_bytes);
     struct dag_solution found;
@@ -233,7 +235,7 @@ static bool searched(const struct plan_posted *q, struct search *s, struct arena
     out->undecided = !found.sequence && !found.exact;
     if (found.sequence ? !found_take(q, &found, scratch, out, why) : !least_find(q, s, scratch, out, why))
         return false;
-    bound_take(q, found.lower_bound, out);
+    bound_take(q, units_max(found.lower_bound, least), out);
     return true;
 }
 
@@ -250,7 +252,7 @@ static bool optimal(const struct plan_posted *q, struct search *s, uint64_t leas
         return true;
     }
     if (dag_floor_bytes(&q->graph.dag, &node) <= q->budget_bytes)
-        return searched(q, s, scratch, out, why);
+        return searched(q, s, least, scratch, out, why);
     return least_find(q, s, scratch, out, why);
 }
 
