@@ -44,7 +44,7 @@ bin/rematd: $(call obj,server/main.c $(SERVER) $(ENGINE))
 
 bin/rematctl: $(call obj,$(RCTL) $(RLIB))
 	@mkdir -p bin
-	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(CLIENT_L)
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(CLIENT_L) -lpthread -lm
 
 $(B)/libremat.a: $(call obj,$(ENGINE))
 	$(Q)rm -f $@

@@ -72,8 +72,15 @@ static const struct {
     unsigned bit;
     const char *name;
 } parameter_names[] = {
-    {STRATEGY_TAKES_N, "n"},     {STRATEGY_TAKES_K, "k"},           {STRATEGY_TAKES_SEGMENTS, "segments"},
-    {STRATEGY_TAKES_OPS, "ops"}, {STRATEGY_TAKES_LAYERS, "layers"},
+    {STRATEGY_TAKES_N, "n"},
+    {STRATEGY_TAKES_K, "k"},
+    {STRATEGY_TAKES_SEGMENTS, "segments"},
+    {STRATEGY_TAKES_OPS, "ops"},
+    {STRATEGY_TAKES_LAYERS, "layers"},
+    {STRATEGY_TAKES_BUDGET, "budget_bytes"},
+    {STRATEGY_TAKES_OBJECTIVE, "objective"},
+    {STRATEGY_TAKES_TIME, "time_limit_seconds"},
+    {STRATEGY_TAKES_TIME, "reorder"},
 };
 
 static void planner_put(struct wire_out *out, const struct planner *planner) {

@@ -273,7 +273,10 @@ static bool build(const void *from, unsigned candidate, const struct job_context
     if (!graph_init(&p->graph, c->arena, c->threads, spec->common.backward, why) ||
         !stack_build(spec, &p->graph, &stack, why))
         return false;
-    if (!planner_plan(&p->graph, &strategy->strategy, c->arena, &p->plan, why))
+    struct strategy within = strategy->strategy;
+    if (within.budget_bytes == 0 || (spec->common.budget_bytes && spec->common.budget_bytes < within.budget_bytes))
+        within.budget_bytes = spec->common.budget_bytes;
+    if (!planner_plan(&p->graph, &within, c->arena, &p->plan, why))
         return planner_problem(spec, candidate, why);
     p->strategy = strategy->json;
     if (!job_program_room(p, stack.n_inputs + stack.n_origins + stack.n_outputs,

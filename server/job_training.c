@@ -6,6 +6,7 @@
 
 #include "engine/base/units.h"
 #include "engine/exec/exec.h"
+#include "server/plan_optimal.h"
 
 /* What `auto` tries where whole logits do not fit: so few tokens at once that their logits are a small thing. */
 #define AUTOMATIC_CHUNK 512u
@@ -120,6 +121,9 @@ static bool strategies_read(const struct wire_value *request, struct arena *a, s
             !plan_candidates_make(layers, AUTOMATIC_CHUNK, a, spec->candidates + n, &chunked, why))
             return false;
         spec->n_candidates = thin_out(spec->candidates, n + chunked, layers);
+        if (spec->n_candidates < 2 * PLAN_CANDIDATES_MAX) /* within the budget, or the smallest there is */
+            spec->candidates[spec->n_candidates++] =
+                (struct plan_candidate){.strategy = {.planner = &planner_optimal}, .json = "\"optimal\""};
     }
     spec->compared = wire_get(request, "compare_with", &v);
     return !spec->compared || wire_strategy_read(&v, false, a, &spec->compare, why);
@@ -154,6 +158,32 @@ static bool planner_problem(unsigned candidate, struct problem *why) {
     return problem_nest(why, candidate == COMPARE ? "/compare_with" : "/strategy");
 }
 
+static bool workload_problem(struct problem *why) {
+    why->where[0] = '\0'; /* an op's own name for what is too large: it was read, so it is the whole */
+    return problem_nest(why, "/workload");
+}
+
+static bool named_build(struct workload *w, const struct strategy *s, unsigned candidate, const struct job_context *c,
+                        struct job_program *p, struct problem *why) {
+    w->loss_chunk = s->loss_chunk;
+    if (!model_lower(w, c->arena, &p->graph, why))
+        return workload_problem(why);
+    return planner_plan(&p->graph, s, c->arena, &p->plan, why) || planner_problem(candidate, why);
+}
+
+static bool optimal_build(const struct workload *w, const struct strategy *s, unsigned candidate,
+                          const struct job_context *c, struct job_program *p, struct problem *why) {
+    struct plan_optimal o;
+    uint32_t which;
+    if (!plan_optimal_open(w, s, NULL, c->arena, &o, why))
+        return workload_problem(why);
+    if (!plan_optimal_within(&o, s->budget_bytes ? s->budget_bytes : UINT64_MAX, c->arena, &p->plan, &which, why))
+        return planner_problem(candidate, why);
+    p->graph = o.graphs[which];
+    p->plan.graph = &p->graph;
+    return true;
+}
+
 static bool build(const void *from, unsigned candidate, const struct job_context *c, struct job_program *p,
                   struct problem *why) {
     const struct training_spec *spec = from;
@@ -162,13 +192,11 @@ static bool build(const void *from, unsigned candidate, const struct job_context
     struct strategy strategy = listed ? listed->strategy : named->strategy;
     struct workload w = spec->w.workload;
     w.threads = c->threads;
-    w.loss_chunk = strategy.loss_chunk;
-    if (!model_lower(&w, c->arena, &p->graph, why)) {
-        why->where[0] = '\0'; /* an op's own name for what is too large: it was read, so it is the whole */
-        return problem_nest(why, "/workload");
-    }
-    if (!planner_plan(&p->graph, &strategy, c->arena, &p->plan, why))
-        return planner_problem(candidate, why);
+    if (strategy.budget_bytes == 0 || (spec->budget_bytes && spec->budget_bytes < strategy.budget_bytes))
+        strategy.budget_bytes = spec->budget_bytes;
+    if (strategy.planner == &planner_optimal ? !optimal_build(&w, &strategy, candidate, c, p, why)
+                                             : !named_build(&w, &strategy, candidate, c, p, why))
+        return false;
     p->strategy = listed ? listed->json : named->json;
     return true;
 }

@@ -1,5 +1,5 @@
-/* plan_frontier.c - memory against recomputation: where the named strategies lie, and those of them that none of the
- * others beats in both. The frontier of what is named, not of all plans: an exact one is for the optimal planners. */
+/* plan_frontier.c - memory against recomputation: the frontier of all persistent plans, and where the named strategies
+ * lie beside it. */
 #include <stdlib.h>
 
 #include "server/plan_candidates.h"
@@ -48,27 +48,103 @@ static int by_cost(const void *left, const void *right) {
     return a < b ? -1 : a > b;
 }
 
-static void put(const struct frontier *f, const struct candidate *c, bool seconds, struct wire_out *o) {
+static void put(const struct frontier *f, const struct candidate *c, bool is_point, bool is_knee, struct wire_out *o) {
     wire_open(o, NULL, '{');
     wire_put_uint(o, "peak_bytes", c->peak_bytes);
     wire_put_uint(o, "slab_bytes", c->slab_bytes);
     wire_put_real(o, "compute_overhead_pct", c->overhead_pct);
-    if (seconds && f->q->device)
+    if (is_point && f->q->device)
         wire_put_real(o, "step_seconds", c->step_seconds);
-    else if (seconds)
+    else if (is_point)
         wire_put_json(o, "step_seconds", NULL);
     wire_put_json(o, "strategy", c->json);
+    if (is_knee)
+        wire_put_bool(o, "knee", true);
     wire_close(o, '}');
 }
 
-/* At most `most` of the n points, evenly, with both ends. */
-static void put_points(const struct frontier *f, const struct candidate *const *points, unsigned n, uint64_t most,
-                       struct wire_out *o) {
-    unsigned shown = n < most ? n : (unsigned)most;
-    wire_open(o, "points", '[');
-    for (unsigned i = 0; i < shown; i++)
-        put(f, points[shown > 1 ? (unsigned)((uint64_t)i * (n - 1) / (shown - 1)) : n - 1], true, o);
-    wire_close(o, ']');
+/* Farthest from the line between both ends, each axis taken as long as the other. */
+static unsigned knee_of(const struct candidate *points, unsigned n) {
+    const double width = (double)(points[0].peak_bytes - points[n - 1].peak_bytes),
+                 height = points[n - 1].overhead_pct - points[0].overhead_pct;
+    double best = 0;
+    unsigned knee = 0;
+    for (unsigned i = 1; i + 1 < n; i++) {
+        const double x = (double)(points[0].peak_bytes - points[i].peak_bytes) / width,
+                     y = (points[i].overhead_pct - points[0].overhead_pct) / height;
+        if (x - y > best) {
+            best = x - y;
+            knee = i;
+        }
+    }
+    return knee;
+}
+
+static const char *point_json(const struct plan_query *q, uint64_t peak_bytes, struct arena *a, struct problem *why) {
+    return arena_printf(a, why, "{\"name\":\"optimal\"%s,\"budget_bytes\":%llu}",
+                        q->strategy.strategy.objective == OBJECTIVE_SECONDS ? ",\"objective\":\"seconds\"" : "",
+                        (unsigned long long)peak_bytes);
+}
+
+/* One point of the curve, laid out. */
+static bool point_plan(const struct plan_query *q, const struct plan_optimal *optimal, const struct chain_solver *s,
+                       const struct chain_point *p, uint64_t whole_flops, struct candidate *out, struct problem *why) {
+    struct arena scratch;
+    struct plan plan;
+    uint32_t which;
+    arena_init(&scratch, PLAN_QUERY_ARENA_BYTES);
+    const bool ok = planner_optimal_point(&optimal->of, s, p, &scratch, &plan, &which, why);
+    if (ok) {
+        const struct plan_made made = {.whole_flops = whole_flops};
+        *out = (struct candidate){.peak_bytes = plan.peak_bytes,
+                                  .slab_bytes = plan.slab_bytes,
+                                  .recompute_flops = plan.recompute_flops,
+                                  .overhead_pct = plan_query_overhead_pct(&made, &plan),
+                                  .step_seconds = q->device ? plan_query_seconds(q, &plan) : 0};
+    }
+    arena_free(&scratch);
+    return ok;
+}
+
+/* The plan that recomputes nothing, of the smallest there are: a curve on a grid may end a little before it. */
+static bool first_point(const struct plan_query *q, const struct plan_optimal *optimal, uint64_t whole_flops,
+                        struct candidate *out, struct arena *a, struct problem *why) {
+    const struct chain_solver *s = planner_optimal_solve(&optimal->of, UINT64_MAX, UINT64_MAX, OPTIMAL_EFFORT, a, why);
+    uint32_t n = 0;
+    const struct chain_point *points = s ? chain_frontier(s, &n) : NULL;
+    return points && point_plan(q, optimal, s, &points[n - 1], whole_flops, out, why);
+}
+
+/* The whole curve, or at most q->max_points of it, evenly, with both ends; *n of them, those dropped that others beat
+ * once they are laid out. Least recomputation first. */
+static bool points_make(const struct plan_query *q, struct arena *a, struct candidate **out, unsigned *n,
+                        struct problem *why) {
+    struct plan_optimal optimal;
+    struct arena scratch;
+    uint32_t all = 0;
+    uint64_t flops = 0;
+    arena_init(&scratch, PLAN_QUERY_ARENA_BYTES);
+    bool ok = plan_query_optimal(q, &scratch, &optimal, why);
+    const struct chain_solver *s =
+        ok ? planner_optimal_solve(&optimal.of, 0, UINT64_MAX, OPTIMAL_CURVE_EFFORT, &scratch, why) : NULL;
+    const struct chain_point *points = s ? chain_frontier(s, &all) : NULL;
+    const unsigned shown = all < q->max_points ? all : (unsigned)q->max_points;
+    ok = points && (*out = arena_new(a, struct candidate, (size_t)shown + 1, why));
+    for (uint32_t i = 0; ok && i < optimal.graphs[0].n_ops; i++)
+        flops += optimal.graphs[0].ops[i].forward_flops + optimal.graphs[0].ops[i].backward_flops;
+    *n = 0;
+    for (unsigned i = 0; ok && i < shown; i++) {
+        const uint32_t at = shown > 1 ? all - 1 - (uint32_t)((uint64_t)i * (all - 1) / (shown - 1)) : all - 1;
+        struct candidate *c = &(*out)[*n];
+        ok = i == 0 && !chain_exact(s) ? first_point(q, &optimal, flops, c, &scratch, why)
+                                       : point_plan(q, &optimal, s, &points[at], flops, c, why);
+        if (ok && (*n == 0 || (c->peak_bytes < c[-1].peak_bytes && c->overhead_pct > c[-1].overhead_pct))) {
+            ok = (c->json = point_json(q, c->peak_bytes, a, why)) != NULL;
+            ++*n;
+        }
+    }
+    arena_free(&scratch);
+    return ok;
 }
 
 /* Every candidate planned, and all of them by_cost. NULL with a problem. */
@@ -115,22 +191,26 @@ bool plan_frontier_pick(const struct plan_query *q, struct arena *a, struct plan
 }
 
 bool plan_query_frontier(const struct plan_query *q, struct arena *a, struct wire_out *o, struct problem *why) {
-    const struct candidate *order[PLAN_CANDIDATES_MAX], *points[PLAN_CANDIDATES_MAX];
-    unsigned n = 0;
+    const struct candidate *order[PLAN_CANDIDATES_MAX];
+    struct candidate *points;
+    unsigned n;
     if (q->w.megatron)
         return problem_set(why, PROBLEM_UNSUPPORTED, "/workload/framework",
                            "has no frontier: megatron is closed forms");
+    if (q->w.any_attention)
+        return problem_set(why, PROBLEM_UNSUPPORTED, "/workload/attention", "has a frontier for each kernel: name one");
     const struct frontier *f = planned(q, a, order, why);
-    if (!f)
+    if (!f || !points_make(q, a, &points, &n, why))
         return false;
-    for (unsigned i = 0; i < f->n; i++)
-        if (n == 0 || order[i]->peak_bytes < points[n - 1]->peak_bytes)
-            points[n++] = order[i];
+    const unsigned knee = n > 2 ? knee_of(points, n) : n;
     wire_open(o, NULL, '{');
-    put_points(f, points, n, q->max_points, o);
+    wire_open(o, "points", '[');
+    for (unsigned i = 0; i < n; i++)
+        put(f, &points[i], true, i == knee && knee > 0, o);
+    wire_close(o, ']');
     wire_open(o, "named", '[');
     for (unsigned i = 0; i < f->n; i++)
-        put(f, &f->list[i], false, o);
+        put(f, &f->list[i], false, false, o);
     wire_close(o, ']');
     wire_close(o, '}');
     return true;

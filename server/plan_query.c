@@ -60,6 +60,11 @@ static bool budget_read(const struct wire_value *v, struct plan_query *out, stru
     return wire_uint_of(v, "budget_bytes", 1, WIRE_INTEGER_MAX, &out->budget_bytes, why);
 }
 
+static bool objective_check(const struct plan_query *q, struct problem *why) {
+    return q->strategy.strategy.objective == OBJECTIVE_FLOPS || q->device ||
+           problem_set(why, PROBLEM_MISSING_FIELD, "/device", "is required where seconds are the objective");
+}
+
 bool plan_query_read(const struct wire_value *v, enum plan_form form, struct arena *a, struct plan_query *out,
                      struct problem *why) {
     static const char *const fields[][9] = {
@@ -81,6 +86,8 @@ bool plan_query_read(const struct wire_value *v, enum plan_form form, struct are
         return false;
     if (out->find == PLAN_FIND_SEQ_LEN && out->w.workload.model.family == MODEL_VISION && wire_get(v, "find", &field))
         return wire_fail(&field, why, PROBLEM_LIMIT, "is seq_len, which the image fixes: find batch or layers");
+    if (!objective_check(out, why))
+        return false;
     if (capacity && out->budget_bytes == UINT64_MAX)
         return problem_set(why, PROBLEM_MISSING_FIELD, "/budget_bytes", "is required, or a device");
     return true;
@@ -88,12 +95,13 @@ bool plan_query_read(const struct wire_value *v, enum plan_form form, struct are
 
 bool plan_query_frontier_read(const struct wire_value *v, struct arena *a, struct plan_query *out,
                               struct problem *why) {
-    static const char *const fields[] = {"workload", "device", "points", NULL};
+    static const char *const fields[] = {"workload", "device", "objective", "points", NULL};
     struct wire_value field;
     *out = (struct plan_query){.max_points = PLAN_QUERY_POINTS, .budget_bytes = UINT64_MAX};
     return wire_object(v, fields, why) && wire_need(v, "workload", &field, why) &&
            wire_workload_read(&field, false, a, &out->w, why) &&
-           wire_uint_of(v, "points", 1, PLAN_QUERY_POINTS, &out->max_points, why) && budget_read(v, out, why);
+           wire_uint_of(v, "points", 1, PLAN_QUERY_POINTS, &out->max_points, why) && budget_read(v, out, why) &&
+           wire_strategy_objective(v, &out->strategy.strategy.objective, why) && objective_check(out, why);
 }
 
 /* ---- planning ---- */
@@ -130,7 +138,7 @@ static bool lower(const struct plan_query *q, uint64_t loss_chunk, struct arena 
 
 static bool whole_make(const struct plan_query *q, struct arena *scratch, struct plan_made *m, struct problem *why) {
     m->whole = m->graph;
-    if (q->strategy.strategy.loss_chunk && !lower(q, 0, scratch, &m->whole, why))
+    if (m->loss_chunk && !lower(q, 0, scratch, &m->whole, why))
         return false;
     m->whole_flops = 0; /* graph_finish has seen that they can be added */
     for (uint32_t i = 0; i < m->whole.n_ops; i++)
@@ -143,11 +151,76 @@ double plan_query_overhead_pct(const struct plan_made *m, const struct plan *p) 
     return 100 * ((double)all - (double)m->whole_flops) / (double)m->whole_flops;
 }
 
-bool plan_query_make(const struct plan_query *q, struct arena *scratch, struct plan_made *made, struct problem *why) {
-    if (!lower(q, q->strategy.strategy.loss_chunk, scratch, &made->graph, why) || !whole_make(q, scratch, made, why))
+/* Of the request and of the strategy, the smaller. */
+uint64_t plan_query_budget(const struct plan_query *q) {
+    const uint64_t own = q->strategy.strategy.budget_bytes;
+    return own ? units_min(own, q->budget_bytes) : q->budget_bytes;
+}
+
+static bool optimal_make(const struct plan_query *q, struct arena *scratch, struct plan_made *made,
+                         struct problem *why) {
+    struct plan_optimal o;
+    uint32_t which;
+    if (!plan_query_optimal(q, scratch, &o, why))
         return false;
-    if (!planner_plan(&made->graph, &q->strategy.strategy, scratch, &made->plan, why))
+    if (!plan_optimal_within(&o, plan_query_budget(q), scratch, &made->plan, &which, why))
         return problem_nest(why, "/strategy");
+    made->graph = o.graphs[which];
+    made->loss_chunk = o.chunks[which];
+    return true;
+}
+
+static bool named_make(const struct plan_query *q, struct arena *scratch, struct plan_made *made, struct problem *why) {
+    const struct cost_rates rates = q->device ? plan_query_rates(q) : (struct cost_rates){0};
+    struct strategy s = q->strategy.strategy;
+    s.budget_bytes = plan_query_budget(q) == UINT64_MAX ? 0 : plan_query_budget(q);
+    s.rates = q->device ? &rates : NULL;
+    made->loss_chunk = s.loss_chunk;
+    return lower(q, s.loss_chunk, scratch, &made->graph, why) &&
+           (planner_plan(&made->graph, &s, scratch, &made->plan, why) || problem_nest(why, "/strategy"));
+}
+
+bool plan_query_optimal(const struct plan_query *q, struct arena *scratch, struct plan_optimal *out,
+                        struct problem *why) {
+    const struct cost_rates rates = q->device ? plan_query_rates(q) : (struct cost_rates){0};
+    if (plan_optimal_open(&q->w.workload, &q->strategy.strategy, q->device ? &rates : NULL, scratch, out, why))
+        return true;
+    why->where[0] = '\0'; /* an op's own name for what is too large: it was read, so it is the whole */
+    return problem_nest(why, "/workload");
+}
+
+/* Where the workload leaves the kernel open, both are planned: the faster of those that fit, or the smaller. */
+static bool is_better(const struct plan_query *q, const struct plan *a, const struct plan *b) {
+    const uint64_t budget = plan_query_budget(q);
+    if ((a->peak_bytes <= budget) != (b->peak_bytes <= budget))
+        return a->peak_bytes <= budget;
+    if (a->peak_bytes > budget)
+        return a->peak_bytes < b->peak_bytes;
+    if (q->device && q->strategy.strategy.objective == OBJECTIVE_SECONDS)
+        return plan_query_seconds(q, a) < plan_query_seconds(q, b);
+    return a->forward_flops + a->backward_flops + a->recompute_flops <
+           b->forward_flops + b->backward_flops + b->recompute_flops;
+}
+
+static bool one_make(const struct plan_query *q, struct arena *scratch, struct plan_made *made, struct problem *why) {
+    const bool optimal = q->strategy.strategy.planner == &planner_optimal;
+    return (optimal ? optimal_make : named_make)(q, scratch, made, why) && whole_make(q, scratch, made, why);
+}
+
+bool plan_query_make(const struct plan_query *q, struct arena *scratch, struct plan_made *made, struct problem *why) {
+    struct plan_query one = *q;
+    if (!one_make(&one, scratch, made, why))
+        return false;
+    made->attention = one.w.workload.attention;
+    for (unsigned k = ATTN_FLASH; q->w.any_attention && k <= ATTN_FLASH; k++) {
+        struct plan_made other;
+        one.w.workload.attention = &attn_table[k];
+        if (!one_make(&one, scratch, &other, why))
+            return false;
+        other.attention = &attn_table[k];
+        if (is_better(&one, &other.plan, &made->plan))
+            *made = other;
+    }
     if (!step_check(q, &made->plan, why))
         return false;
     made->parameters = model_parameters(&made->graph);
@@ -155,35 +228,16 @@ bool plan_query_make(const struct plan_query *q, struct arena *scratch, struct p
     return true;
 }
 
-/* Bytes one step moves: what it reads and writes, each once. */
-static uint64_t step_bytes(const struct graph *g, const struct step *s) {
-    const struct op *op = &g->ops[s->of];
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < op->n_inputs; i++) {
-        const struct tensor *t = &g->tensors[op->reads[i]];
-        bytes += s->op == STEP_RUN ? t->bytes : t->needs_grad ? t->bytes : 0;
-    }
-    for (uint32_t i = 0; i < op->n_outputs; i++)
-        bytes += s->op == STEP_RUN || i < op->n_results ? g->tensors[op->outputs[i]].bytes : 0;
-    for (uint32_t i = 0; s->op == STEP_GRAD && i < op->n_saved; i++)
-        bytes += g->tensors[op->saved[i]].bytes;
-    return bytes;
+struct cost_rates plan_query_rates(const struct plan_query *q) {
+    return (struct cost_rates){devices_flops(q->device, q->w.workload.dtype), q->device->bandwidth};
 }
 
-/* At peak rates: each op takes the longer of its arithmetic and its traffic, once for every microbatch. A lower bound.
- */
+/* At peak rates, once for every microbatch. A lower bound. */
 double plan_query_seconds(const struct plan_query *q, const struct plan *p) {
-    const double rate = devices_flops(q->device, q->w.workload.dtype);
+    const struct cost_rates rates = plan_query_rates(q);
     double seconds = 0;
-    for (uint32_t i = 0; i < p->n_steps; i++) {
-        const struct step *s = &p->steps[i];
-        if (s->op == STEP_FREE)
-            continue;
-        const struct op *op = &p->graph->ops[s->of];
-        double flops = (double)(s->op == STEP_RUN ? op->forward_flops : op->backward_flops) / rate;
-        double traffic = (double)step_bytes(p->graph, s) / q->device->bandwidth;
-        seconds += flops > traffic ? flops : traffic;
-    }
+    for (uint32_t i = 0; i < p->n_steps; i++)
+        seconds += cost_seconds(p->graph, &p->steps[i], &rates);
     return seconds * (double)passes(q);
 }
 
@@ -261,8 +315,32 @@ static void put_cost(const struct plan_query *q, const struct plan_made *m, cons
 static bool standard_plan(const struct plan_query *q, const struct plan_made *m, struct arena *scratch,
                           struct plan *standard, struct problem *why) {
     *standard = m->plan;
-    return (q->strategy.strategy.planner == &planner_standard && !q->strategy.strategy.loss_chunk) ||
+    return (q->strategy.strategy.planner == &planner_standard && !m->loss_chunk) ||
            planner_plan(&m->whole, &(struct strategy){.planner = &planner_standard}, scratch, standard, why);
+}
+
+/* What it claims, in the unit it was asked to spare. */
+static void put_optimality(const struct plan_query *q, const struct plan_made *m, struct wire_out *o) {
+    const struct plan_optimality *x = &m->plan.optimality;
+    if (!x->class) {
+        wire_put_json(o, "optimality", NULL);
+        return;
+    }
+    const double base = (double)(m->plan.forward_flops + m->plan.backward_flops), unit = x->unit,
+                 whole = unit > 0 ? plan_query_seconds(q, &m->plan) / (double)passes(q) / unit : base + (double)x->cost,
+                 behind = (double)(x->cost - x->lower_bound);
+    wire_open(o, "optimality", '{');
+    wire_put_string(o, "class", x->class);
+    if (unit > 0)
+        wire_put_real(o, "lower_bound_seconds", (whole - behind) * unit * (double)passes(q));
+    else
+        wire_put_uint(o, "lower_bound_flops", x->lower_bound * passes(q));
+    wire_put_real(o, "gap_pct", 100 * behind / (whole - behind));
+    wire_put_bool(o, "exact", x->exact && x->cost == x->lower_bound);
+    wire_put_string(o, "solver", x->solver);
+    wire_put_uint(o, "states", x->states);
+    wire_put_uint(o, "loss_chunk", m->loss_chunk);
+    wire_close(o, '}');
 }
 
 static bool answer(const struct plan_query *q, struct arena *scratch, struct wire_out *o, const char *key,
@@ -273,7 +351,7 @@ static bool answer(const struct plan_query *q, struct arena *scratch, struct wir
     if (!plan_query_tokens(q, &tokens, why) || !plan_query_make(q, scratch, &m, why) ||
         !standard_plan(q, &m, scratch, &standard, why))
         return false;
-    bool feasible = m.plan.peak_bytes <= q->budget_bytes;
+    bool feasible = m.plan.peak_bytes <= plan_query_budget(q);
     wire_open(o, key, '{');
     wire_put_bool(o, "feasible", feasible);
     wire_put_json(o, "strategy", q->strategy.json);
@@ -283,12 +361,15 @@ static bool answer(const struct plan_query *q, struct arena *scratch, struct wir
         wire_put_uint(o, "budget_bytes", q->budget_bytes);
     wire_put_string(o, "device", q->device ? q->device->name : NULL);
     if (!feasible)
-        wire_put_uint(o, "minimum_budget_bytes", m.plan.peak_bytes); /* a named strategy has one plan */
+        wire_put_uint(o, "minimum_budget_bytes", m.plan.peak_bytes); /* of what fits no budget the smallest is made */
     put_model(q, m.parameters, o);
+    if (q->w.any_attention)
+        wire_put_string(o, "attention", m.attention->name);
     wire_put_uint(o, "tokens_per_step", tokens);
     put_bytes(&m, o);
     put_peak(&m.plan, o);
     put_cost(q, &m, &standard, o);
+    put_optimality(q, &m, o);
     bool ok = plan_include_put(q, &m.plan, scratch, o, why);
     if (q->include & PLAN_INCLUDE_APPLY)
         plan_apply_put(q, o);
@@ -317,6 +398,8 @@ struct search {
 
 static void search_init(struct search *s, const struct plan_query *q) {
     *s = (struct search){.q = *q};
+    if (q->strategy.strategy.planner == &planner_optimal)
+        s->q.strategy.strategy.budget_bytes = 1; /* whether anything fits: the smallest plan says */
     struct workload *w = &s->q.w.workload;
     s->value = q->find == PLAN_FIND_BATCH ? &w->batch : q->find == PLAN_FIND_LAYERS ? &w->model.layers : &w->seq_len;
     s->most = q->find == PLAN_FIND_BATCH    ? MODEL_BATCH_MAX
@@ -420,6 +503,7 @@ bool plan_query_capacity(const struct plan_query *q, struct wire_out *o, struct 
     wire_open(o, NULL, '{');
     wire_put_uint(o, "value", fits);
     *s.value = fits;
+    s.q.strategy.strategy.budget_bytes = q->strategy.strategy.budget_bytes;
     if (fits == 0)
         wire_put_json(o, "plan", NULL);
     else if (!plan_query_answer(&s.q, o, "plan", why))

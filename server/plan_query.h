@@ -4,6 +4,8 @@
 #define REMATD_SERVER_PLAN_QUERY_H
 
 #include "engine/models/devices.h"
+#include "engine/plan/cost.h"
+#include "server/plan_optimal.h"
 #include "server/wire_model.h"
 #include "server/wire_strategy.h"
 
@@ -55,13 +57,20 @@ struct plan_made {
     struct plan plan;
     uint64_t parameters;
     struct model_persistent persistent;
-    struct graph whole;   /* graph, or where that chunks its loss the one that does not */
-    uint64_t whole_flops; /* of a pass of it that recomputes nothing */
+    uint64_t loss_chunk;                 /* of graph */
+    const struct attn_kernel *attention; /* of graph */
+    struct graph whole;                  /* graph, or where that chunks its loss the one that does not */
+    uint64_t whole_flops;                /* of a pass of it that recomputes nothing */
 };
+/* What bounds the peak: the request's budget, or the strategy's where that is smaller. UINT64_MAX: nothing. */
+uint64_t plan_query_budget(const struct plan_query *q);
 /* What p, over made's graph, does beyond that, in percent of it. */
 double plan_query_overhead_pct(const struct plan_made *made, const struct plan *p);
 PROBLEM_MUST_CHECK bool plan_query_make(const struct plan_query *q, struct arena *scratch, struct plan_made *made,
                                         struct problem *why);
+/* q's workload, for its optimal plans. */
+PROBLEM_MUST_CHECK bool plan_query_optimal(const struct plan_query *q, struct arena *scratch, struct plan_optimal *out,
+                                           struct problem *why);
 /* Under framework megatron; in plan_megatron.c. */
 PROBLEM_MUST_CHECK bool plan_megatron_measure(const struct plan_query *q, struct megatron_bytes *out,
                                               uint64_t *peak_bytes, struct problem *why);
@@ -69,6 +78,8 @@ PROBLEM_MUST_CHECK bool plan_megatron_answer(const struct plan_query *q, struct 
                                              const char *key, struct problem *why);
 /* Of every microbatch of a step. */
 PROBLEM_MUST_CHECK bool plan_query_tokens(const struct plan_query *q, uint64_t *tokens, struct problem *why);
+/* Of q's device, which there is. */
+struct cost_rates plan_query_rates(const struct plan_query *q);
 /* Of a step on q's device, at its peak rates. */
 double plan_query_seconds(const struct plan_query *q, const struct plan *p);
 /* The includes, into an open object; in plan_include.c and plan_apply.c. */

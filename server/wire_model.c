@@ -252,7 +252,7 @@ static bool dtype_read(const struct wire_value *v, enum dtype *out, struct probl
 
 enum { REMATD, PYTORCH, MEGATRON };
 
-static bool rows_read(const struct wire_value *v, struct workload *w, bool *megatron, struct problem *why) {
+static bool rows_read(const struct wire_value *v, struct workload *w, bool *megatron, bool *any, struct problem *why) {
     static const struct word kernels[] = {{"standard", ATTN_STANDARD}, {"flash", ATTN_FLASH}, {"any", -1}, {NULL, 0}};
     static const struct word frameworks[] = {
         {"rematd", REMATD}, {"pytorch", PYTORCH}, {"megatron", MEGATRON}, {NULL, 0}};
@@ -262,13 +262,12 @@ static bool rows_read(const struct wire_value *v, struct workload *w, bool *mega
     if (!word_of(v, "attention", kernels, &kernel, why) || !word_of(v, "framework", frameworks, &framework, why) ||
         !wire_string_of(v, "optimizer", &optimizer, why))
         return false;
-    if (kernel < 0 && wire_get(v, "attention", &field))
-        return wire_fail(&field, why, PROBLEM_UNSUPPORTED, "is any, which is not built yet: standard and flash are");
     if (framework == PYTORCH && wire_get(v, "framework", &field))
         return wire_fail(&field, why, PROBLEM_UNSUPPORTED,
                          "is pytorch, which is not built yet: rematd and megatron are");
     *megatron = framework == MEGATRON;
-    w->attention = &attn_table[kernel];
+    *any = kernel < 0;
+    w->attention = &attn_table[*any ? ATTN_STANDARD : kernel];
     w->optimizer = optimizer_find(optimizer);
     return w->optimizer || (wire_get(v, "optimizer", &field) &&
                             wire_fail(&field, why, PROBLEM_LIMIT,
@@ -315,7 +314,7 @@ bool wire_workload_read(const struct wire_value *v, bool seq_len_optional, struc
         !wire_uint_of(v, "batch", 1, MODEL_BATCH_MAX, &w->batch, why) ||
         !wire_uint_of(v, "gradient_accumulation", 1, 1u << 20, &w->gradient_accumulation, why) ||
         !dtype_read(v, &w->dtype, why) || !wire_real_of(v, "dropout", 0, 1, &w->dropout, why) ||
-        !rows_read(v, w, &out->megatron, why) ||
+        !rows_read(v, w, &out->megatron, &out->any_attention, why) ||
         (wire_get(v, "parallelism", &field) && !parallelism_read(&field, out, why)) ||
         !wire_model_read(&model, a, &out->model, why))
         return false;

@@ -26,7 +26,8 @@ PROBLEM_MUST_CHECK bool wire_model_config_read(const struct wire_value *v, struc
 struct wire_workload {
     struct wire_model model;
     struct workload workload;
-    bool megatron; /* framework megatron: closed forms, for the devices of */
+    bool any_attention; /* the kernel is the planner's to choose; workload.attention is standard until then */
+    bool megatron;      /* framework megatron: closed forms, for the devices of */
     struct megatron parallel;
 };
 /* seq_len_optional: it may be absent, and is 1 then (for a search). Passes workload_check. */

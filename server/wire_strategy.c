@@ -58,8 +58,15 @@ static const struct {
     unsigned parameter;
     const char *name;
 } parameters[] = {
-    {STRATEGY_TAKES_N, "n"},     {STRATEGY_TAKES_K, "k"},           {STRATEGY_TAKES_SEGMENTS, "segments"},
-    {STRATEGY_TAKES_OPS, "ops"}, {STRATEGY_TAKES_LAYERS, "layers"},
+    {STRATEGY_TAKES_N, "n"},
+    {STRATEGY_TAKES_K, "k"},
+    {STRATEGY_TAKES_SEGMENTS, "segments"},
+    {STRATEGY_TAKES_OPS, "ops"},
+    {STRATEGY_TAKES_LAYERS, "layers"},
+    {STRATEGY_TAKES_BUDGET, "budget_bytes"},
+    {STRATEGY_TAKES_OBJECTIVE, "objective"},
+    {STRATEGY_TAKES_TIME, "time_limit_seconds"},
+    {STRATEGY_TAKES_TIME, "reorder"},
 };
 #define PARAMETERS (sizeof parameters / sizeof parameters[0])
 
@@ -70,6 +77,16 @@ static bool loss_chunk_read(const struct wire_value *v, uint64_t *out, struct pr
         return false;
     return *out % LOSS_BLOCK == 0 || !wire_get(v, "loss_chunk", &chunk) ||
            wire_fail(&chunk, why, PROBLEM_LIMIT, "must be a multiple of %d tokens", LOSS_BLOCK);
+}
+
+bool wire_strategy_objective(const struct wire_value *v, enum objective *out, struct problem *why) {
+    const char *name = "flops";
+    struct wire_value field;
+    if (!wire_string_of(v, "objective", &name, why))
+        return false;
+    *out = strcmp(name, "seconds") == 0 ? OBJECTIVE_SECONDS : OBJECTIVE_FLOPS;
+    return *out == OBJECTIVE_SECONDS || strcmp(name, "flops") == 0 || !wire_get(v, "objective", &field) ||
+           wire_fail(&field, why, PROBLEM_LIMIT, "must be flops or seconds");
 }
 
 static bool object_read(const struct wire_value *v, struct arena *a, struct strategy *out, struct problem *why) {
@@ -83,6 +100,8 @@ static bool object_read(const struct wire_value *v, struct arena *a, struct stra
            wire_uint_of(v, "n", 1, WIRE_INTEGER_MAX, &out->n, why) &&
            wire_uint_of(v, "k", 1, WIRE_INTEGER_MAX, &out->k, why) &&
            wire_uint_of(v, "segments", 1, WIRE_INTEGER_MAX, &out->segments, why) &&
+           wire_uint_of(v, "budget_bytes", 1, WIRE_INTEGER_MAX, &out->budget_bytes, why) &&
+           wire_strategy_objective(v, &out->objective, why) &&
            (!wire_get(v, "ops", &list) || selection_read(&list, &out->selection, why)) &&
            (!wire_get(v, "layers", &list) || layers_read(&list, a, out, why));
 }

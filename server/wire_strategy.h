@@ -15,6 +15,8 @@ struct wire_strategy {
  * planner_plan says. */
 PROBLEM_MUST_CHECK bool wire_strategy_read(const struct wire_value *v, bool may_be_auto, struct arena *a,
                                            struct wire_strategy *out, struct problem *why);
+/* Field "objective" of v, "flops" where there is none. */
+PROBLEM_MUST_CHECK bool wire_strategy_objective(const struct wire_value *v, enum objective *out, struct problem *why);
 /* json of a strategy with loss_chunk in it; 0: as it is. */
 const char *wire_strategy_chunked(const char *json, uint64_t loss_chunk, struct arena *a, struct problem *why);
 /* One without parameters. */

@@ -397,12 +397,24 @@ bool rematc_savings(struct rematc *client, uint64_t seq_len, uint64_t d_model, u
 
 /* ---- jobs ---- */
 
-static json_t *post(struct rematc *client, const char *path, const json_t *job, unsigned wait_seconds, const char *key,
-                    struct rematc_error *why) {
+static json_t *post_body(struct exchange *x, const json_t *body, struct rematc_error *why) {
+    char *text = json_dumps(body, JSON_COMPACT);
+    json_t *answer;
+    if (!text) {
+        fail(why, REMATC_LOCAL, "Not a request", "it cannot be written as JSON");
+        return NULL;
+    }
+    x->body = text;
+    answer = exchange_json(x, why);
+    free(text);
+    return answer;
+}
+
+json_t *rematc_submit(struct rematc *client, const json_t *job, unsigned wait_seconds, const char *key,
+                      struct rematc_error *why) {
     char prefer[40], idempotency[300];
     struct exchange x = {
-        .client = client, .method = "POST", .path = path, .headers = {"Content-Type: application/json"}};
-    json_t *answer;
+        .client = client, .method = "POST", .path = "/v1/jobs", .headers = {"Content-Type: application/json"}};
     size_t n = 1;
     if (wait_seconds) {
         snprintf(prefer, sizeof prefer, "Prefer: wait=%u", wait_seconds);
@@ -417,32 +429,17 @@ static json_t *post(struct rematc *client, const char *path, const json_t *job, 
         snprintf(idempotency, sizeof idempotency, "Idempotency-Key: %s", key);
         x.headers[n++] = idempotency;
     }
-    char *body = json_dumps(job, JSON_COMPACT);
-    if (!body) {
-        fail(why, REMATC_LOCAL, "Not a job", "the job cannot be written as JSON");
-        return NULL;
-    }
-    x.body = body;
-    answer = exchange_json(&x, why);
-    free(body);
-    return answer;
+    return post_body(&x, job, why);
 }
 
-json_t *rematc_submit(struct rematc *client, const json_t *job, unsigned wait_seconds, const char *key,
-                      struct rematc_error *why) {
-    return post(client, "/v1/jobs", job, wait_seconds, key, why);
-}
-
-json_t *rematc_explain(struct rematc *client, const json_t *job, struct rematc_error *why) {
-    return post(client, "/v1/explain", job, 0, NULL, why);
-}
-
-json_t *rematc_plan(struct rematc *client, const json_t *query, struct rematc_error *why) {
-    return post(client, "/v1/plans", query, 0, NULL, why);
-}
-
-json_t *rematc_capacity(struct rematc *client, const json_t *query, struct rematc_error *why) {
-    return post(client, "/v1/capacity", query, 0, NULL, why);
+json_t *rematc_post(struct rematc *client, const char *path, const json_t *body, unsigned seconds,
+                    struct rematc_error *why) {
+    struct exchange x = {.client = client,
+                         .method = "POST",
+                         .path = path,
+                         .headers = {"Content-Type: application/json"},
+                         .seconds = (long)seconds};
+    return post_body(&x, body, why);
 }
 
 json_t *rematc_job(struct rematc *client, const char *id, struct rematc_error *why) {

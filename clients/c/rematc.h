@@ -1,5 +1,5 @@
-/* rematc.h - librematc: rematd from a C program, over libcurl and jansson. Copy it with rematc.c, and with
- * rematc_events.c to watch jobs.
+/* rematc.h - librematc: rematd from a C program, over libcurl and jansson. Copy it with rematc.c, with
+ * rematc_events.c to watch jobs and with rematc_plans.c to plan.
  *
  * A client is one connection kept open: use it from one thread at a time, and make the first one before other threads
  * start. Answers are jansson values that belong to the caller (json_decref). What can fail returns NULL or false and
@@ -58,9 +58,11 @@ json_t *rematc_submit(struct rematc *client, const json_t *job, unsigned wait_se
 /* Plans a job without running it: {"planned", "steps": [{"do", "of", "live_bytes"}], "text"}. */
 json_t *rematc_explain(struct rematc *client, const json_t *job, struct rematc_error *why);
 
-/* Whether a training step fits, and how: {"workload", "strategy", "device" or "budget_bytes"}; and how far it goes: the
- * same with {"find": "seq_len" | "batch" | "layers"}. */
+/* Whether a training step fits, and how: {"workload", "strategy", "device" or "budget_bytes"}, or "graph" or "chain" in
+ * place of "workload"; memory against recomputation: {"workload", "device", "points"}; and how far it goes:
+ * {"workload", ..., "find": "seq_len" | "batch" | "layers"}. These and rematc_explain are in rematc_plans.c. */
 json_t *rematc_plan(struct rematc *client, const json_t *query, struct rematc_error *why);
+json_t *rematc_frontier(struct rematc *client, const json_t *query, struct rematc_error *why);
 json_t *rematc_capacity(struct rematc *client, const json_t *query, struct rematc_error *why);
 
 json_t *rematc_job(struct rematc *client, const char *id, struct rematc_error *why);
@@ -97,8 +99,10 @@ json_t *rematc_upload(struct rematc *client, const char *file, struct rematc_err
 bool rematc_fetch(struct rematc *client, const char *id, const char *name, bool npy, const char *file,
                   struct rematc_error *why);
 
-/* Any other path, such as "/v1/strategies". */
+/* Any other path, such as "/v1/strategies"; or a body to it, answered within so many seconds (0: 30). */
 json_t *rematc_get(struct rematc *client, const char *path, struct rematc_error *why);
+json_t *rematc_post(struct rematc *client, const char *path, const json_t *body, unsigned seconds,
+                    struct rematc_error *why);
 
 /* The same, of an answer that comes in pieces with time between: each is given to take, whose false ends it. *status
  * (may be NULL) is the answer's, 0 without one. After 60 s without a byte it is given up. */

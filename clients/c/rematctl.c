@@ -2,6 +2,7 @@
 #include "clients/c/rematctl.h"
 
 #include <getopt.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,8 +12,12 @@ static const struct command {
     rematctl_command *run;
 } commands[] = {
     {"savings", "SEQ_LEN D_MODEL LAYERS", "what checkpointing saves [--heads N] [--batch N]", 3, 3, rematctl_savings},
-    {"plan", "MODEL|CONFIG", "whether a training step fits --seq-len N [--batch --strategy --device --budget ...]", 1,
+    {"plan", "MODEL|CONFIG", "whether a training step fits --seq-len N [--batch --strategy --device --budget ...]", 0,
      1, rematctl_plan},
+    {"plan", "--graph|--chain FILE", "the same of anything that is computed in steps [--budget --strategy ...]", 0, 1,
+     rematctl_plan},
+    {"frontier", "MODEL|CONFIG", "memory against recomputation --seq-len N [--points N --svg FILE ...]", 0, 1,
+     rematctl_frontier},
     {"capacity", "MODEL|CONFIG", "the largest that fits --find seq_len|batch|layers, and the options of plan", 1, 1,
      rematctl_capacity},
     {"train", "[MODEL|CONFIG]", "train, and watch --seq-len N --text FILE --steps N [--strategy auto --budget ...]", 0,
@@ -55,76 +60,59 @@ static const enum rematctl_exit exit_of_kind[] = {
     EXIT_DONE, EXIT_UNREACHABLE, EXIT_REFUSED, EXIT_UNAVAILABLE, EXIT_LOCAL /* garbled */, EXIT_LOCAL, EXIT_TIMEOUT};
 _Static_assert(sizeof exit_of_kind / sizeof exit_of_kind[0] == REMATC_TIMEOUT + 1, "one exit code per kind of error");
 
-enum option_id {
-    OPTION_WAIT = 256,
-    OPTION_TIMEOUT,
-    OPTION_LAST_EVENT_ID,
-    OPTION_KEY,
-    OPTION_STATE,
-    OPTION_KIND,
-    OPTION_PAGE_SIZE,
-    OPTION_PAGE_TOKEN,
-    OPTION_NPY,
-    OPTION_HEADS,
-    OPTION_BATCH,
-    OPTION_SERVER,
-    OPTION_SEQ_LEN,
-    OPTION_ACCUMULATE,
-    OPTION_DTYPE,
-    OPTION_ATTENTION,
-    OPTION_DROPOUT,
-    OPTION_OPTIMIZER,
-    OPTION_STRATEGY,
-    OPTION_BUDGET,
-    OPTION_DEVICE,
-    OPTION_FIND,
-    OPTION_EXPLAIN,
-    OPTION_MODEL,
-    OPTION_TEXT,
-    OPTION_WEIGHTS,
-    OPTION_COMPARE,
-    OPTION_SEED,
-    OPTION_RATE,
-    OPTION_CLIP,
-    OPTION_STEPS
+/* Every option: what it takes, and the field of struct rematctl that gets it. */
+enum option_takes { TAKES_NOTHING, TAKES_NUMBER, TAKES_TEXT, TAKES_FORMAT, TAKES_HELP };
+#define FIELD(NAME) offsetof(struct rematctl, NAME)
+static const struct option_row {
+    const char *name; /* NULL: it has its letter alone */
+    enum option_takes takes;
+    size_t field;
+    char letter; /* 0: it has none */
+} option_rows[] = {
+    {"server", TAKES_TEXT, FIELD(server), 0},
+    {"output", TAKES_FORMAT, FIELD(json), 'o'},
+    {NULL, TAKES_TEXT, FIELD(output), 'O'},
+    {"help", TAKES_HELP, 0, 'h'},
+    {"wait", TAKES_NOTHING, FIELD(wait), 0},
+    {"timeout", TAKES_NUMBER, FIELD(timeout_seconds), 0},
+    {"last-event-id", TAKES_NUMBER, FIELD(last_event_id), 0},
+    {"key", TAKES_TEXT, FIELD(key), 0},
+    {"state", TAKES_TEXT, FIELD(state), 0},
+    {"kind", TAKES_TEXT, FIELD(kind), 0},
+    {"page-size", TAKES_NUMBER, FIELD(page_size), 0},
+    {"page-token", TAKES_TEXT, FIELD(page_token), 0},
+    {"npy", TAKES_NOTHING, FIELD(npy), 0},
+    {"heads", TAKES_NUMBER, FIELD(heads), 0},
+    {"batch", TAKES_NUMBER, FIELD(batch), 0},
+    {"seq-len", TAKES_NUMBER, FIELD(seq_len), 0},
+    {"accumulate", TAKES_NUMBER, FIELD(accumulate), 0},
+    {"dtype", TAKES_TEXT, FIELD(dtype), 0},
+    {"attention", TAKES_TEXT, FIELD(attention), 0},
+    {"dropout", TAKES_TEXT, FIELD(dropout), 0},
+    {"optimizer", TAKES_TEXT, FIELD(optimizer), 0},
+    {"strategy", TAKES_TEXT, FIELD(strategy), 0},
+    {"objective", TAKES_TEXT, FIELD(objective), 0},
+    {"time-limit", TAKES_TEXT, FIELD(time_limit), 0},
+    {"reorder", TAKES_NOTHING, FIELD(reorder), 0},
+    {"budget", TAKES_TEXT, FIELD(budget), 0},
+    {"device", TAKES_TEXT, FIELD(device), 0},
+    {"find", TAKES_TEXT, FIELD(find), 0},
+    {"explain", TAKES_NOTHING, FIELD(explain), 0},
+    {"graph", TAKES_TEXT, FIELD(graph), 0},
+    {"chain", TAKES_TEXT, FIELD(chain), 0},
+    {"points", TAKES_NUMBER, FIELD(points), 0},
+    {"svg", TAKES_TEXT, FIELD(svg), 0},
+    {"model", TAKES_TEXT, FIELD(model), 0},
+    {"text", TAKES_TEXT, FIELD(text), 0},
+    {"weights", TAKES_TEXT, FIELD(weights), 0},
+    {"compare-with", TAKES_TEXT, FIELD(compare), 0},
+    {"seed", TAKES_TEXT, FIELD(seed), 0},
+    {"learning-rate", TAKES_TEXT, FIELD(rate), 0},
+    {"clip-norm", TAKES_TEXT, FIELD(clip), 0},
+    {"steps", TAKES_NUMBER, FIELD(steps), 0},
 };
-
-static const struct option options[] = {
-    {"server", required_argument, NULL, OPTION_SERVER},
-    {"wait", no_argument, NULL, OPTION_WAIT},
-    {"timeout", required_argument, NULL, OPTION_TIMEOUT},
-    {"last-event-id", required_argument, NULL, OPTION_LAST_EVENT_ID},
-    {"key", required_argument, NULL, OPTION_KEY},
-    {"state", required_argument, NULL, OPTION_STATE},
-    {"kind", required_argument, NULL, OPTION_KIND},
-    {"page-size", required_argument, NULL, OPTION_PAGE_SIZE},
-    {"page-token", required_argument, NULL, OPTION_PAGE_TOKEN},
-    {"npy", no_argument, NULL, OPTION_NPY},
-    {"heads", required_argument, NULL, OPTION_HEADS},
-    {"batch", required_argument, NULL, OPTION_BATCH},
-    {"seq-len", required_argument, NULL, OPTION_SEQ_LEN},
-    {"accumulate", required_argument, NULL, OPTION_ACCUMULATE},
-    {"dtype", required_argument, NULL, OPTION_DTYPE},
-    {"attention", required_argument, NULL, OPTION_ATTENTION},
-    {"dropout", required_argument, NULL, OPTION_DROPOUT},
-    {"optimizer", required_argument, NULL, OPTION_OPTIMIZER},
-    {"strategy", required_argument, NULL, OPTION_STRATEGY},
-    {"budget", required_argument, NULL, OPTION_BUDGET},
-    {"device", required_argument, NULL, OPTION_DEVICE},
-    {"find", required_argument, NULL, OPTION_FIND},
-    {"explain", no_argument, NULL, OPTION_EXPLAIN},
-    {"model", required_argument, NULL, OPTION_MODEL},
-    {"text", required_argument, NULL, OPTION_TEXT},
-    {"weights", required_argument, NULL, OPTION_WEIGHTS},
-    {"compare-with", required_argument, NULL, OPTION_COMPARE},
-    {"seed", required_argument, NULL, OPTION_SEED},
-    {"learning-rate", required_argument, NULL, OPTION_RATE},
-    {"clip-norm", required_argument, NULL, OPTION_CLIP},
-    {"steps", required_argument, NULL, OPTION_STEPS},
-    {"output", required_argument, NULL, 'o'},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
-};
+#define N_OPTIONS    (sizeof option_rows / sizeof option_rows[0])
+#define OPTION_FIRST 256 /* row i is OPTION_FIRST + i, beyond every letter */
 
 static void help(void) {
     printf("rematctl - rematd from a shell\n\n"
@@ -133,16 +121,21 @@ static void help(void) {
            "(or output). Tables are for people; programs read -o json.\n\nCommands:\n");
     for (size_t i = 0; i < N_COMMANDS; i++)
         printf("  %-10s %-23s %s\n", commands[i].name, commands[i].words, commands[i].summary);
-    printf("\nOptions of plan, capacity and train:\n"
-           "  --seq-len N --batch N --accumulate N (batches a step) --dtype float32|bfloat16|float16 --attention "
-           "standard|flash --dropout P\n"
-           "  --optimizer NAME --strategy NAME|JSON --budget BYTES|80GiB\n"
-           "Of plan and capacity alone: --device NAME --explain (in words: where the peak is, what to drop next, what "
-           "would "
-           "fit)\n"
-           "Options of train beside them:\n"
-           "  --text FILE (its bytes are the tokens; without it they are drawn) --weights FILE.safetensors --steps N\n"
-           "  --seed N --learning-rate X --clip-norm X --compare-with STRATEGY\n");
+    puts("\nOptions of plan, frontier, capacity and train:\n"
+         "  --seq-len N --batch N --accumulate N (batches a step) --dtype float32|bfloat16|float16\n"
+         "  --attention standard|flash --dropout P --optimizer NAME\n"
+         "  --strategy NAME|JSON, such as every_layer, optimal, '{\"name\": \"every_n\", \"n\": 2}' (not of frontier)\n"
+         "  --objective flops|seconds (what optimal makes least) --budget BYTES|80GiB (not of frontier)\n"
+         "Of plan, frontier and capacity alone: --device NAME; of plan and capacity --explain (in words: where the "
+         "peak\n"
+         "is, what to drop next, what would fit)\n"
+         "Of plan and frontier alone:\n"
+         "  --graph FILE|--chain FILE (in place of a model: docs/protocol.md) --time-limit SECONDS --reorder (of\n"
+         "  optimal_dag; beyond 60 s plan is a job that is watched, and Ctrl-C ends it with the best so far)\n"
+         "Of frontier alone: --points N (at most so many) --svg FILE (a plot in place of the table)\n"
+         "Of train beside them:\n"
+         "  --text FILE (its bytes are the tokens; without it they are drawn) --weights FILE.safetensors --steps N\n"
+         "  --seed N --learning-rate X --clip-norm X --compare-with STRATEGY");
     printf("\nExit codes:\n");
     for (size_t i = 0; i < EXIT_KINDS; i++)
         printf("  %zu  %s\n", i, exit_texts[i]);
@@ -171,73 +164,60 @@ static unsigned number(const char *text) {
     return value && !*end && value <= 1000000000UL ? (unsigned)value : 0;
 }
 
-/* Where a numeric option goes; NULL for others. */
-static unsigned *number_of(struct rematctl *ctl, int id) {
-    return id == OPTION_TIMEOUT         ? &ctl->timeout_seconds
-           : id == OPTION_LAST_EVENT_ID ? &ctl->last_event_id
-           : id == OPTION_PAGE_SIZE     ? &ctl->page_size
-           : id == OPTION_HEADS         ? &ctl->heads
-           : id == OPTION_BATCH         ? &ctl->batch
-           : id == OPTION_SEQ_LEN       ? &ctl->seq_len
-           : id == OPTION_ACCUMULATE    ? &ctl->accumulate
-           : id == OPTION_STEPS         ? &ctl->steps
-                                        : NULL;
+/* Puts what one option says where it belongs; -1 to go on, else the exit code. */
+static int option_take(struct rematctl *ctl, const struct option_row *row, const char *value) {
+    void *field = (char *)ctl + row->field;
+    const bool json = value && strcmp(value, "json") == 0;
+    unsigned n;
+    switch (row->takes) {
+    case TAKES_HELP:
+        help();
+        return EXIT_DONE;
+    case TAKES_FORMAT:
+        if (!json && strcmp(value, "table") != 0)
+            return usage("-o is table or json, not", value);
+        *(bool *)field = json;
+        return -1;
+    case TAKES_NUMBER:
+        if (!(n = number(value)))
+            return usage("a number from 1 to 1000000000 is needed, not", value);
+        *(unsigned *)field = n;
+        return -1;
+    case TAKES_TEXT:
+        *(const char **)field = value;
+        return -1;
+    case TAKES_NOTHING:
+        *(bool *)field = true;
+        return -1;
+    }
+    return EXIT_USAGE;
 }
 
-/* Where an option's text goes; NULL for others. */
-static const char **text_of(struct rematctl *ctl, int id) {
-    return id == OPTION_SERVER       ? &ctl->server
-           : id == OPTION_KEY        ? &ctl->key
-           : id == OPTION_STATE      ? &ctl->state
-           : id == OPTION_KIND       ? &ctl->kind
-           : id == OPTION_PAGE_TOKEN ? &ctl->page_token
-           : id == 'O'               ? &ctl->output
-           : id == OPTION_DTYPE      ? &ctl->dtype
-           : id == OPTION_ATTENTION  ? &ctl->attention
-           : id == OPTION_DROPOUT    ? &ctl->dropout
-           : id == OPTION_OPTIMIZER  ? &ctl->optimizer
-           : id == OPTION_STRATEGY   ? &ctl->strategy
-           : id == OPTION_BUDGET     ? &ctl->budget
-           : id == OPTION_DEVICE     ? &ctl->device
-           : id == OPTION_FIND       ? &ctl->find
-           : id == OPTION_MODEL      ? &ctl->model
-           : id == OPTION_TEXT       ? &ctl->text
-           : id == OPTION_WEIGHTS    ? &ctl->weights
-           : id == OPTION_COMPARE    ? &ctl->compare
-           : id == OPTION_SEED       ? &ctl->seed
-           : id == OPTION_RATE       ? &ctl->rate
-           : id == OPTION_CLIP       ? &ctl->clip
-                                     : NULL;
+/* NULL: getopt has said that there is no such option. */
+static const struct option_row *option_of(int id) {
+    for (size_t i = 0; i < N_OPTIONS; i++)
+        if (id == OPTION_FIRST + (int)i || (option_rows[i].letter && id == option_rows[i].letter))
+            return &option_rows[i];
+    return NULL;
 }
 
 /* Reads the options; -1 to go on, else the exit code. */
 static int options_read(struct rematctl *ctl, int argc, char **argv) {
-    int id;
-    while ((id = getopt_long(argc, argv, "o:O:h", options, NULL)) != -1) {
-        unsigned *at_number = number_of(ctl, id);
-        const char **at_text = text_of(ctl, id);
-        if (id == 'h') {
-            help();
-            return EXIT_DONE;
-        }
-        if (id == OPTION_WAIT)
-            ctl->wait = true;
-        else if (id == OPTION_NPY)
-            ctl->npy = true;
-        else if (id == OPTION_EXPLAIN)
-            ctl->explain = true;
-        else if (id == 'o' && (strcmp(optarg, "json") == 0 || strcmp(optarg, "table") == 0))
-            ctl->json = optarg[0] == 'j';
-        else if (id == 'o')
-            return usage("-o is table or json, not", optarg);
-        else if (at_text)
-            *at_text = optarg;
-        else if (at_number && !(*at_number = number(optarg)))
-            return usage("a number from 1 to 1000000000 is needed, not", optarg);
-        else if (!at_number)
-            return usage("see the options", NULL); /* getopt has said which */
+    struct option options[N_OPTIONS + 1] = {0};
+    size_t n = 0;
+    int id, code = -1;
+    for (size_t i = 0; i < N_OPTIONS; i++) {
+        const bool alone = option_rows[i].takes == TAKES_NOTHING || option_rows[i].takes == TAKES_HELP;
+        if (option_rows[i].name)
+            options[n++] = (struct option){.name = option_rows[i].name,
+                                           .has_arg = alone ? no_argument : required_argument,
+                                           .val = OPTION_FIRST + (int)i};
     }
-    return -1;
+    while (code < 0 && (id = getopt_long(argc, argv, "o:O:h", options, NULL)) != -1) {
+        const struct option_row *row = option_of(id);
+        code = row ? option_take(ctl, row, optarg) : usage("see the options", NULL);
+    }
+    return code;
 }
 
 static const struct command *command_find(const char *name) {

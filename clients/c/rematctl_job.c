@@ -56,7 +56,7 @@ int rematctl_explain(const struct rematctl *ctl) {
         return EXIT_LOCAL;
     plan = rematc_explain(ctl->client, job, &why);
     json_decref(job);
-    return show(ctl, plan, rematctl_print_plan, &why);
+    return show(ctl, plan, rematctl_print_explanation, &why);
 }
 
 int rematctl_jobs(const struct rematctl *ctl) {

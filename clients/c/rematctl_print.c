@@ -132,6 +132,10 @@ static void outputs_print(const json_t *outputs) {
 
 static void result_print(const json_t *result) {
     const json_t *time = json_object_get(result, "time"), *measured = json_object_get(result, "measured");
+    if (json_object_get(result, "feasible")) {
+        rematctl_print_plan(result);
+        return;
+    }
     bytes_lines(json_object_get(result, "memory"), memory_rows, sizeof memory_rows / sizeof memory_rows[0]);
     if (time)
         line("Seconds", "%.4f forward, %.4f recompute, %.4f backward", number_of(time, "forward_seconds"),
@@ -179,7 +183,7 @@ void rematctl_print_jobs(const json_t *list) {
         printf("more: the same command with --page-token %s\n", next);
 }
 
-void rematctl_print_plan(const json_t *explanation) {
+void rematctl_print_explanation(const json_t *explanation) {
     size_t i;
     json_t *step;
     bytes_line("Peak", at(explanation, "planned", "peak_bytes"));

@@ -78,6 +78,12 @@ static json_t *body_make(const struct rematctl *ctl, const char *model, int *cod
     char *end = NULL;
     if (!body)
         return NULL;
+    other = ctl->compare ? rematctl_strategy("--compare-with", ctl->compare) : NULL;
+    if (ctl->compare && !other) {
+        *code = EXIT_USAGE;
+        json_decref(body);
+        return NULL;
+    }
     json_object_set_new(body, "kind", json_string("training_step"));
     if (ctl->steps)
         json_object_set_new(body, "steps", json_integer((json_int_t)ctl->steps));
@@ -89,7 +95,6 @@ static json_t *body_make(const struct rematctl *ctl, const char *model, int *cod
     }
     put_real(body, "learning_rate", ctl->rate);
     put_real(body, "clip_norm", ctl->clip);
-    other = ctl->compare ? rematctl_strategy(ctl->compare) : NULL;
     if (other)
         json_object_set_new(body, "compare_with", other);
     *code = files_send(ctl, body);

@@ -61,19 +61,28 @@ struct chain_point {
 
 /* What bounds a solve. */
 struct chain_limits {
-    uint64_t bytes;  /* no plan of more is wanted; UINT64_MAX: all */
-    uint64_t cost;   /* no plan of more is wanted; UINT64_MAX: all */
-    uint64_t states; /* the most points of step functions that are kept, 16 bytes each; PROBLEM_LIMIT past it */
+    uint64_t from_bytes; /* the cheapest plan of so many bytes is wanted, if there is one, and those of more; 0: all */
+    uint64_t bytes;      /* no plan of more is wanted; UINT64_MAX: all */
+    uint64_t cost;       /* no plan of more is wanted; UINT64_MAX: all */
+    uint64_t states;     /* the most points of step functions that are kept, 16 bytes each; PROBLEM_LIMIT past it */
+    uint64_t effort;     /* states examined before exactness is given up; 0: never */
 };
 
 struct chain_solver;
 
-/* The frontier within the limits: strictly increasing bytes, strictly decreasing cost. *n = 0 where no plan is within
- * them. cost counts every forward and backward cost that a plan runs. */
+/* The frontier within the limits: strictly increasing bytes, strictly decreasing cost, beginning with the point that
+ * from_bytes buys (or with the least bytes there are). *n = 0 where no plan is within them. cost counts every forward
+ * and backward cost that a plan runs. */
 PROBLEM_MUST_CHECK struct chain_solver *chain_solve(const struct chain *c, const struct chain_limits *limits,
                                                     struct arena *a, struct problem *why);
 const struct chain_point *chain_frontier(const struct chain_solver *s, uint32_t *n);
 uint64_t chain_states(const struct chain_solver *s); /* points of step functions examined */
+/* False where exactness was given up: then options that are on no convex hull of a stage's bytes and costs were left
+ * out and costs compared as multiples of a grid; the points are real plans with their true costs, and how far the best
+ * may lie below them, the bound says. */
+bool chain_exact(const struct chain_solver *s);
+/* No plan of so many bytes costs less; the point's own cost where the solver is exact. */
+uint64_t chain_lower_bound(const struct chain_solver *s, const struct chain_point *point);
 
 /* The fewest bytes any persistent plan needs. */
 PROBLEM_MUST_CHECK bool chain_least_bytes(const struct chain *c, struct arena *a, uint64_t *bytes, struct problem *why);

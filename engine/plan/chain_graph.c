@@ -92,8 +92,9 @@ static bool cuts_find(struct chain_graph *c, const struct cut_graph *cut, struct
             if (crosses(g, cut->places, before->outputs[i]))
                 latest = before->outputs[i];
         crossing += change[o];
-        /* the one that crosses may be older than the latest: then something is read past it, and it is no cut */
-        const bool one = crossing == 1 && latest != GRAPH_NONE && cut->places[latest].last_read >= o &&
+        /* the one that crosses may be older than the latest, or than the stage: then it passes by, and it is no cut */
+        const bool one = crossing == 1 && latest != GRAPH_NONE &&
+                         g->tensors[latest].producer >= c->cuts[c->chain.n - 1] && cut->places[latest].last_read >= o &&
                          cut->places[latest].last_saved != GRAPH_NONE && cut->places[latest].last_saved >= o;
         if (one || crossing == 0)
             c->cuts[c->chain.n++] = o;

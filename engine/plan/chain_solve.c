@@ -5,13 +5,15 @@
  * option and go on, or checkpoint and split - is a *candidate*: the sum of two step functions, shifted. Only the
  * stretches of a candidate that can lie below what is known are walked: a stretch is skipped where its least cost is no
  * better than what its least bytes already buy, else it is halved. */
-#include <stdlib.h>
+#include <math.h>
 #include <string.h>
 
 #include "engine/plan/chain.h"
 #include "engine/plan/chain_windows.h"
 
 #define STRETCH 8u /* breakpoints of a stretch that is walked and not halved */
+
+#define RANGES 24u /* that a whole frontier is solved in */
 
 /* Points as they are gathered. */
 struct gathered {
@@ -21,6 +23,12 @@ struct gathered {
 
 struct building {
     struct chain_solver *s;
+    const struct chain_windows *w;
+    struct chain_range range; /* being built, by `bound` */
+    struct chain_bound bound;
+    const double *rest; /* of the window at hand */
+    uint64_t most_states;
+    bool past;                          /* most_states was reached */
     struct gathered now, found, merged; /* of the window at hand; of the candidate at hand; both */
     struct problem *why;
 };
@@ -71,11 +79,21 @@ static uint64_t cost_at(const struct candidate *c, uint32_t a, uint32_t b) {
     return c->fixed + c->a->points[a].cost + c->b->points[b].cost;
 }
 
+/* Whether a window of so many bytes and so much cost may be part of a plan within the range. */
+static bool is_useful(const struct building *bu, uint64_t bytes, uint64_t cost) {
+    const double c = (double)cost, b = (double)bytes, most = (double)bu->range.cost * (1 + 1e-9) + 1;
+    if (bytes > bu->range.to || cost > bu->range.cost)
+        return false;
+    for (uint32_t x = 0; x < bu->bound.n_slopes; x++)
+        if (c + bu->rest[x] + bu->bound.slopes[x] * b > most)
+            return false;
+    return true;
+}
+
 /* Every breakpoint with a in [a, a_end] and b in [b, b_end] that beats what is known. */
 static bool stretch_walk(struct building *bu, const struct candidate *c, uint32_t a, uint32_t a_end, uint32_t b,
                          uint32_t b_end) {
     const struct chain_curve now = {bu->now.points, bu->now.n};
-    const struct chain_limits *l = &bu->s->limits;
     for (;;) {
         /* both as far as the bytes of the first of them allow */
         const uint64_t m = bytes_at(c, a, b);
@@ -85,9 +103,9 @@ static bool stretch_walk(struct building *bu, const struct candidate *c, uint32_
             b++;
         const uint64_t cost = cost_at(c, a, b);
         bu->s->states++;
-        if (m > l->bytes)
+        if (m > bu->range.to)
             return true;
-        if (cost <= l->cost && cost < chain_curve_cost(&now, m) && !found_add(bu, (struct chain_point){m, cost}))
+        if (cost < chain_curve_cost(&now, m) && is_useful(bu, m, cost) && !found_add(bu, (struct chain_point){m, cost}))
             return false;
         if (a == a_end && b == b_end)
             return true;
@@ -114,7 +132,7 @@ static bool stretch(struct building *bu, const struct candidate *c, uint32_t a, 
                     uint32_t b_end) {
     const struct chain_curve now = {bu->now.points, bu->now.n};
     const uint64_t least = bytes_at(c, a, b), cost = cost_at(c, a_end, b_end);
-    if (least > bu->s->limits.bytes || cost > bu->s->limits.cost || cost >= chain_curve_cost(&now, least))
+    if (cost >= chain_curve_cost(&now, least) || !is_useful(bu, least, cost))
         return true;
     if (a_end - a + b_end - b <= STRETCH)
         return stretch_walk(bu, c, a, a_end, b, b_end);
@@ -165,7 +183,7 @@ static bool candidate_add(struct building *b, const struct candidate *c) {
 /* ---- one window ---- */
 
 static bool singles_add(struct building *b, uint32_t stage) {
-    const struct chain_stage *s = &b->s->chain.stages[stage];
+    const struct chain_stage *s = &b->w->chain.stages[stage];
     for (uint32_t k = 0; k < s->n_singles; k++) {
         const struct candidate c = {&no_curve, &no_curve, 0, s->singles[k].cost, s->singles[k].need};
         if (!candidate_add(b, &c))
@@ -174,26 +192,25 @@ static bool singles_add(struct building *b, uint32_t stage) {
     return true;
 }
 
-static bool window_build(struct building *b, uint32_t i, uint32_t j) {
-    const struct chain_solver *s = b->s;
-    const enum chain_pass pass = chain_pass_of(s, j);
-    b->now.n = 0;
-    if (i == j)
-        return singles_add(b, i);
-    const struct chain_stage *stage = &s->chain.stages[i];
-    const uint64_t floor = chain_window_floor(s, i, j);
+static bool options_add(struct building *b, uint32_t i, uint32_t j, uint64_t floor) {
+    const enum chain_pass pass = chain_pass_of(b->w, j);
+    const struct chain_stage *stage = &b->w->chain.stages[i];
     for (uint32_t k = 0; k < stage->n_options; k++) {
         const struct chain_option *o = &stage->options[k];
-        const struct candidate c = {chain_window(s, i + 1, j), &no_curve, o->kept,
-                                    o->forward_cost[pass] + o->backward_cost, chain_option_floor(s, i, j, k, floor)};
+        const struct candidate c = {chain_range_at(b->w, &b->range, i + 1, j), &no_curve, o->kept,
+                                    o->forward_cost[pass] + o->backward_cost, chain_option_floor(b->w, i, j, k, floor)};
         if (!candidate_add(b, &c))
             return false;
     }
+    return true;
+}
+
+static bool splits_add(struct building *b, uint32_t i, uint32_t j, uint64_t floor) {
     uint64_t fast = 0;
     for (uint32_t l = i + 1; l <= j; l++) {
-        fast += s->chain.stages[l - 1].fast_cost[pass];
-        const struct candidate c = {chain_window(s, l, j), chain_window(s, i, l - 1), s->chain.stages[l].input, fast,
-                                    floor};
+        fast += b->w->chain.stages[l - 1].fast_cost[chain_pass_of(b->w, j)];
+        const struct candidate c = {chain_range_at(b->w, &b->range, l, j), chain_range_at(b->w, &b->range, i, l - 1),
+                                    b->w->chain.stages[l].input, fast, floor};
         if (!candidate_add(b, &c))
             return false;
     }
@@ -211,31 +228,221 @@ static bool window_store(struct building *b, struct chain_curve *out) {
     return out->points != NULL;
 }
 
-struct chain_solver *chain_solve(const struct chain *c, const struct chain_limits *limits, struct arena *a,
-                                 struct problem *why) {
-    struct chain_solver *s = chain_windows_new(c, a, why);
-    if (!s)
-        return NULL;
-    s->limits = *limits;
-    struct building b = {.s = s, .why = why};
-    const uint32_t last = c->n - 1;
+static bool window_build(struct building *b, uint32_t i, uint32_t j) {
+    const uint64_t least = *chain_table_at(b->w, &b->w->least, i, j);
+    b->now.n = 0;
+    b->rest = chain_bound_rest(b->w, &b->bound, i, j);
+    if (i == j && !singles_add(b, i))
+        return false;
+    if (i < j && is_useful(b, least, 0)) {
+        const uint64_t floor = chain_window_floor(b->w, i, j);
+        if (!options_add(b, i, j, floor) || !splits_add(b, i, j, floor))
+            return false;
+    }
+    b->past = b->s->states > b->most_states;
+    return !b->past && window_store(b, chain_range_at(b->w, &b->range, i, j));
+}
+
+/* ---- a range of bytes ---- */
+
+static bool curves_make(struct building *b) {
+    const uint32_t n = b->w->chain.n, last = n - 1;
+    b->range.first = arena_new(b->s->arena, struct chain_curve, n, b->why);
+    b->range.again = arena_new(b->s->arena, struct chain_curve *, n, b->why);
+    if (!b->range.first || !b->range.again)
+        return false;
+    for (uint32_t i = 0; i < last; i++)
+        if (b->w->alias[i] == i && !(b->range.again[i] = arena_new(b->s->arena, struct chain_curve, last - i, b->why)))
+            return false;
+    return true;
+}
+
+static bool windows_build(struct building *b) {
+    const uint32_t last = b->w->chain.n - 1;
+    if (!curves_make(b))
+        return false;
     for (uint32_t length = 1; length <= last; length++)
         for (uint32_t i = 0; i + length <= last; i++)
-            if (s->alias[i] == i &&
-                (!window_build(&b, i, i + length - 1) || !window_store(&b, chain_window_slot(s, i, i + length - 1))))
+            if (b->w->alias[i] == i && !window_build(b, i, i + length - 1))
+                return false;
+    for (uint32_t i = b->w->chain.n; i-- > 0;)
+        if (!window_build(b, i, last))
+            return false;
+    return true;
+}
+
+/* All points of from <= bytes <= to. A cost is guessed, a little above what no plan of `from` bytes can beat; where no
+ * plan within it fits in `from` bytes it was too little. */
+static bool range_solve(struct building *b, uint64_t from, uint64_t to) {
+    const uint64_t most = b->s->limits.cost;
+    if (!chain_bound_make(b->w, to, b->s->arena, &b->bound, b->why))
+        return false;
+    const double bound = chain_bound_total(&b->bound, from);
+    double slack = from <= b->w->least.first[0] ? INFINITY : 0.002 * bound + 1; /* there bounds are far off */
+    for (;;) {
+        const double cost = bound + slack;
+        b->range.to = to;
+        b->range.cost = cost < (double)most ? (uint64_t)cost : most;
+        if (!windows_build(b))
+            return false;
+        const struct chain_curve *all = &b->range.first[0];
+        if ((all->n && all->points[0].bytes <= from) || b->range.cost == most)
+            return true;
+        slack = slack < (double)chain_cost_of_all(&b->w->chain, 1) ? 4 * slack + 1 : INFINITY;
+    }
+}
+
+/* The points of a range behind those of the ranges before it. */
+static bool frontier_extend(struct building *b, struct gathered *all) {
+    const struct chain_curve *part = &b->range.first[0];
+    for (uint32_t i = 0; i < part->n; i++)
+        if (all->n == 0 || (part->points[i].cost < all->points[all->n - 1].cost &&
+                            part->points[i].bytes > all->points[all->n - 1].bytes))
+            if (!gathered_add(b, all, part->points[i]))
+                return false;
+    return true;
+}
+
+/* Bytes that no plan without recomputation passes. */
+static uint64_t bytes_of_all(const struct chain_windows *w) {
+    uint64_t kept = 0, most = 0;
+    for (uint32_t s = 0; s < w->chain.n; s++) {
+        const struct chain_stage *stage = &w->chain.stages[s];
+        uint64_t largest = 0, need = 0;
+        for (uint32_t k = 0; k < stage->n_options; k++) {
+            const struct chain_option *o = &stage->options[k];
+            largest = o->kept > largest ? o->kept : largest;
+            for (unsigned p = 0; p < CHAIN_PASSES; p++)
+                need = o->forward_need[p] > need ? o->forward_need[p] : need;
+            need = o->backward_need > need ? o->backward_need : need;
+        }
+        for (uint32_t k = 0; k < stage->n_singles; k++)
+            need = stage->singles[k].need > need ? stage->singles[k].need : need;
+        for (unsigned p = 0; p < CHAIN_PASSES; p++) {
+            need = stage->fast_need[p] > need ? stage->fast_need[p] : need;
+            need = stage->moving_need[p] > need ? stage->moving_need[p] : need;
+        }
+        for (uint32_t j = 0; j<w->chain.n; j += w->chain.n> 1 ? w->chain.n - 1 : 1)
+            need += stage->beside[0] + stage->beside[1];
+        most = kept + need > most ? kept + need : most;
+        kept += largest;
+    }
+    return most;
+}
+
+/* What is tried, each with the same effort: the whole curve at once; in ranges, each with bounds of its own; then,
+ * giving up exactness, in larger and larger units of cost, of which a plan that runs everything once more has so many.
+ */
+static const struct {
+    uint64_t grid, ranges;
+} tries[] = {{0, 1}, {0, RANGES}, {1 << 12, RANGES}, {1 << 10, RANGES}, {1 << 8, RANGES}};
+#define TRIES (sizeof tries / sizeof tries[0])
+
+/* All ranges, as s->windows has them. *past: more effort than `most_states` would be needed. */
+static bool ranges_solve(struct building *b, struct gathered *all, uint64_t ranges, uint64_t most_states, bool *past) {
+    struct chain_solver *s = b->s;
+    const uint64_t least = s->windows->least.first[0], everything = bytes_of_all(s->windows),
+                   most = s->limits.bytes < everything ? s->limits.bytes : everything, asked = s->limits.from_bytes,
+                   from = asked > least ? asked < most ? asked : most : least, width = most / ranges + 1;
+    s->n_ranges = 0;
+    all->n = 0;
+    b->w = s->windows;
+    b->most_states = most_states;
+    *past = false;
+    if (least > most)
+        return true;
+    for (uint64_t begin = from; s->n_ranges == 0 || begin < most;) {
+        const uint64_t end = most - begin <= width + width / 2 ? most : begin + width;
+        if (!range_solve(b, begin, end)) {
+            *past = b->past;
+            return false;
+        }
+        if (!frontier_extend(b, all))
+            return false;
+        s->ranges[s->n_ranges++] = b->range;
+        begin = end;
+    }
+    return true;
+}
+
+/* Points of a coarse chain with what they truly cost, without those that others beat then. */
+static bool costs_restore(struct chain_solver *s, struct gathered *all, struct problem *why) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < all->n; i++) {
+        const struct chain_step *steps;
+        uint32_t n_steps;
+        struct arena scratch;
+        struct chain_point p = all->points[i];
+        arena_init(&scratch, 0);
+        bool ok = chain_schedule(s, &p, &scratch, &steps, &n_steps, why);
+        p.cost = ok ? chain_steps_cost(s->chain, steps, n_steps) : 0;
+        arena_free(&scratch);
+        if (!ok)
+            return false;
+        if (n == 0 || p.cost < all->points[n - 1].cost)
+            all->points[n++] = p;
+    }
+    all->n = n;
+    return true;
+}
+
+struct chain_solver *chain_solve(const struct chain *c, const struct chain_limits *limits, struct arena *a,
+                                 struct problem *why) {
+    struct chain_solver *s = arena_new(a, struct chain_solver, 1, why);
+    struct gathered all = {0};
+    if (!s || !(s->windows = chain_windows_new(c, a, why)) ||
+        !(s->ranges = arena_new(a, struct chain_range, RANGES + 2, why)))
+        return NULL;
+    s->chain = c;
+    s->exact_windows = s->windows;
+    s->limits = *limits;
+    s->arena = a;
+    struct building b = {.s = s, .why = why};
+    bool past = true;
+    const size_t begin = limits->from_bytes >= limits->bytes; /* of one budget there is one range */
+    for (size_t t = begin; past && t < TRIES; t++) {
+        const uint64_t effort = limits->effort && t + 1 < TRIES ? s->states + limits->effort : UINT64_MAX;
+        s->kept = 0;
+        if (tries[t].grid > 0) {
+            const uint64_t unit = chain_cost_of_all(c, 1) / tries[t].grid + 1;
+            const struct chain *coarse = chain_coarse(c, unit, a, why);
+            s->coarse = true;
+            s->limits.cost = limits->cost == UINT64_MAX ? limits->cost : limits->cost / unit;
+            if (!coarse || !(s->windows = chain_windows_new(coarse, a, why)))
                 return NULL;
-    for (uint32_t i = c->n; i-- > 0;)
-        if (!window_build(&b, i, last) || !window_store(&b, chain_window_slot(s, i, last)))
+        }
+        if (!ranges_solve(&b, &all, tries[t].ranges, effort, &past) && !past)
             return NULL;
+    }
+    if (s->coarse && !costs_restore(s, &all, why))
+        return NULL;
+    s->frontier = (struct chain_curve){all.points, all.n};
     return s;
 }
 
 const struct chain_point *chain_frontier(const struct chain_solver *s, uint32_t *n) {
-    const struct chain_curve *all = chain_window(s, 0, s->chain.n - 1);
-    *n = all->n;
-    return all->points;
+    *n = s->frontier.n;
+    return s->frontier.points;
 }
 
 uint64_t chain_states(const struct chain_solver *s) {
     return s->states;
+}
+
+bool chain_exact(const struct chain_solver *s) {
+    return !s->coarse;
+}
+
+uint64_t chain_lower_bound(const struct chain_solver *s, const struct chain_point *point) {
+    struct chain_bound bound;
+    struct problem why = {0};
+    struct arena scratch;
+    if (!s->coarse)
+        return point->cost;
+    arena_init(&scratch, 0);
+    const double least = chain_bound_make(s->exact_windows, point->bytes, &scratch, &bound, &why)
+                             ? floor(chain_bound_total(&bound, point->bytes) * (1 - 1e-9))
+                             : 0;
+    arena_free(&scratch);
+    return least < (double)point->cost ? (uint64_t)least : point->cost;
 }

@@ -1,5 +1,5 @@
-/* chain_windows.h - the windows of a chain under solution: which of them are alike, and the curve of each. For
- * chain_solve.c and chain_schedule.c alone. */
+/* chain_windows.h - the windows of a chain under solution: which of them are alike, the curve of each, and what no plan
+ * can beat. For chain_solve.c, chain_bound.c and chain_schedule.c alone. */
 #ifndef REMATD_PLAN_CHAIN_WINDOWS_H
 #define REMATD_PLAN_CHAIN_WINDOWS_H
 
@@ -11,32 +11,30 @@ struct chain_curve {
     uint32_t n;
 };
 
-struct chain_solver {
-    struct chain chain;
-    struct chain_limits limits;
-    struct arena *arena;
-    uint32_t *alias;            /* by start: the earliest with the same stages up to the one before the last */
-    struct chain_curve **again; /* by start that is its own alias, then by length - 1 */
-    struct chain_curve *first;  /* by start: windows that end with the last stage */
-    uint64_t **moving;          /* by start as `again`, by length - 1: the most moving_need [AGAIN] of stages past the
-                                   start, and before the last of the window */
-    uint64_t *moving_first;     /* the same of the first pass, by start */
-    uint64_t kept, states;
+/* One number for each window that is not another's alias: again[start][length - 1] and first[start]. */
+struct chain_table {
+    uint64_t **again, *first;
 };
 
-/* Without curves. The chain's stages are read until the solver is done with. */
-PROBLEM_MUST_CHECK struct chain_solver *chain_windows_new(const struct chain *c, struct arena *a, struct problem *why);
+struct chain_windows {
+    struct chain chain;
+    uint32_t *alias;           /* by start: the earliest with the same stages up to the one before the last */
+    struct chain_table moving; /* the most moving_need of stages past the start and before the last of the window */
+    struct chain_table least;  /* the fewest bytes of any plan; UINT64_MAX: there is none */
+};
 
-static inline enum chain_pass chain_pass_of(const struct chain_solver *s, uint32_t j) {
-    return j == s->chain.n - 1 ? CHAIN_FIRST : CHAIN_AGAIN;
+/* The chain's stages are read until the windows are done with. */
+PROBLEM_MUST_CHECK struct chain_windows *chain_windows_new(const struct chain *c, struct arena *a, struct problem *why);
+PROBLEM_MUST_CHECK bool chain_table_make(const struct chain_windows *w, struct arena *a, struct chain_table *t,
+                                         struct problem *why);
+
+static inline enum chain_pass chain_pass_of(const struct chain_windows *w, uint32_t j) {
+    return j == w->chain.n - 1 ? CHAIN_FIRST : CHAIN_AGAIN;
 }
 
-static inline struct chain_curve *chain_window_slot(const struct chain_solver *s, uint32_t i, uint32_t j) {
-    return j == s->chain.n - 1 ? &s->first[i] : &s->again[s->alias[i]][j - i];
-}
-
-static inline const struct chain_curve *chain_window(const struct chain_solver *s, uint32_t i, uint32_t j) {
-    return chain_window_slot(s, i, j);
+static inline uint64_t *chain_table_at(const struct chain_windows *w, const struct chain_table *t, uint32_t i,
+                                       uint32_t j) {
+    return j == w->chain.n - 1 ? &t->first[i] : &t->again[w->alias[i]][j - i];
 }
 
 /* UINT64_MAX where no plan is that small. */
@@ -56,8 +54,59 @@ static inline uint64_t chain_curve_cost(const struct chain_curve *f, uint64_t by
 
 /* Bytes below which nothing of window i..j, i < j, can run: every stage but the last is run forward in it, with what
  * enters it there, and the gradient of what leaves j beside it. */
-uint64_t chain_window_floor(const struct chain_solver *s, uint32_t i, uint32_t j);
+uint64_t chain_window_floor(const struct chain_windows *w, uint32_t i, uint32_t j);
 /* The same for option k of stage i, its own forward and backward counted. */
-uint64_t chain_option_floor(const struct chain_solver *s, uint32_t i, uint32_t j, uint32_t k, uint64_t floor);
+uint64_t chain_option_floor(const struct chain_windows *w, uint32_t i, uint32_t j, uint32_t k, uint64_t floor);
+
+/* ---- what no plan can beat ---- */
+
+#define CHAIN_SLOPES_MAX 24u
+
+/* What every plan of at most `bytes` costs besides the cost c of a window run in b bytes: at least the largest of
+ * rest[window][x] + slopes[x] b, which may be negative. See chain_bound.c. */
+struct chain_bound {
+    const double *slopes;
+    uint32_t n_slopes;
+    double **again_rest, *first_rest; /* n_slopes numbers a window, as in chain_table */
+    double total[CHAIN_SLOPES_MAX];   /* by slope: a plan of m bytes costs at least total[x] - slopes[x] m */
+};
+PROBLEM_MUST_CHECK bool chain_bound_make(const struct chain_windows *w, uint64_t bytes, struct arena *a,
+                                         struct chain_bound *out, struct problem *why);
+/* Of the cost of any plan in `bytes`, at most those the bound was made for. */
+double chain_bound_total(const struct chain_bound *b, uint64_t bytes);
+const double *chain_bound_rest(const struct chain_windows *w, const struct chain_bound *b, uint32_t i, uint32_t j);
+
+/* A copy of a chain with the options on the hull of each stage alone, and costs in units. In chain_coarse.c. */
+PROBLEM_MUST_CHECK struct chain *chain_coarse(const struct chain *c, uint64_t unit, struct arena *a,
+                                              struct problem *why);
+/* More than any plan needs to pay if it runs every stage `times` times. */
+uint64_t chain_cost_of_all(const struct chain *c, uint64_t times);
+/* The true cost of a schedule. */
+uint64_t chain_steps_cost(const struct chain *c, const struct chain_step *steps, uint32_t n);
+
+/* ---- curves of one range of bytes ---- */
+
+/* Exact where a plan of at most `to` bytes and `cost` may need them; elsewhere above the truth, but of real plans. */
+struct chain_range {
+    uint64_t to, cost;
+    struct chain_curve **again, *first; /* as in chain_table */
+};
+static inline struct chain_curve *chain_range_at(const struct chain_windows *w, const struct chain_range *r, uint32_t i,
+                                                 uint32_t j) {
+    return j == w->chain.n - 1 ? &r->first[i] : &r->again[w->alias[i]][j - i];
+}
+
+struct chain_solver {
+    const struct chain *chain;     /* as it was given */
+    struct chain_windows *windows; /* of it, or of its coarse copy: there choices are indices of its options */
+    bool coarse;
+    struct chain_windows *exact_windows;
+    struct chain_limits limits;
+    struct arena *arena;
+    struct chain_range *ranges; /* by bytes */
+    uint32_t n_ranges;
+    struct chain_curve frontier;
+    uint64_t kept, states;
+};
 
 #endif

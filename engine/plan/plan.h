@@ -37,6 +37,16 @@ struct plan_moment {
     uint64_t retained_bytes; /* saved plus recomputed, exact tensor sizes */
 };
 
+/* How good a plan is that claims to be: of whatever its class may do, none costs less than lower_bound. */
+struct plan_optimality {
+    const char *class;          /* "persistent", "all"; NULL: it claims nothing */
+    const char *solver;         /* "chain", "exact", "search" */
+    uint64_t cost, lower_bound; /* of recomputation, both in the planner's unit: FLOPs, or parts of a second */
+    double unit;                /* seconds a unit; 0: FLOPs */
+    uint64_t states;
+    bool exact;
+};
+
 struct plan {
     const struct graph *graph;
     struct step *steps;
@@ -51,6 +61,7 @@ struct plan {
     uint32_t peak_step;
     struct plan_moment peak;
     uint64_t forward_flops, backward_flops, recompute_flops;
+    struct plan_optimality optimality;
 };
 
 /* moves: runs and grads in order, without frees. Adds a free after the last use of every life of every value, then

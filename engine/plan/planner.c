@@ -4,8 +4,8 @@
 #include <string.h>
 
 const struct planner *const planner_table[] = {
-    &planner_standard, &planner_every_layer, &planner_every_n,   &planner_uniform,
-    &planner_sqrt_n,   &planner_block,       &planner_selective, &planner_custom,
+    &planner_standard,  &planner_every_layer, &planner_every_n, &planner_uniform, &planner_sqrt_n,  &planner_block,
+    &planner_selective, &planner_custom,      &planner_revolve, &planner_greedy,  &planner_optimal,
 };
 const unsigned planner_table_length = sizeof planner_table / sizeof planner_table[0];
 
@@ -189,6 +189,8 @@ static bool drops_what_leaves(const struct strategy *s, const struct op *op) {
 
 bool planner_plan(const struct graph *g, const struct strategy *s, struct arena *arena, struct plan *plan,
                   struct problem *why) {
+    if (s->planner->plan)
+        return s->planner->plan(g, s, arena, plan, why);
     uint32_t *group = arena_new(arena, uint32_t, (size_t)g->n_ops + 1, why);
     bool *loose = arena_new(arena, bool, (size_t)g->n_ops + 1, why);
     if (!group || !loose)

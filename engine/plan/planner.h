@@ -3,6 +3,7 @@
 #ifndef REMATD_PLAN_PLANNER_H
 #define REMATD_PLAN_PLANNER_H
 
+#include "engine/plan/cost.h"
 #include "engine/plan/plan.h"
 
 /* What a selective strategy recomputes: parts of a layer, or kinds of op. */
@@ -21,6 +22,8 @@ struct strategy_layer {
     struct selection selection; /* with LAYER_RECOMPUTE */
 };
 
+enum objective { OBJECTIVE_FLOPS, OBJECTIVE_SECONDS };
+
 struct strategy {
     const struct planner *planner;
     uint64_t n;                          /* every_n; >= 1 */
@@ -29,6 +32,12 @@ struct strategy {
     struct selection selection;          /* selective */
     const struct strategy_layer *layers; /* custom: one per layer of the graph */
     uint64_t n_layers;
+    /* of planners that choose */
+    uint64_t budget_bytes;          /* of the peak; 0: none */
+    enum objective objective;       /* what is to be least */
+    const struct cost_rates *rates; /* with OBJECTIVE_SECONDS; NULL: FLOPs it is */
+    double time_limit_seconds;
+    bool reorder;
     uint64_t loss_chunk; /* workload.loss_chunk, for whoever lowers: the graph depends on it, groups do not */
 };
 
@@ -39,6 +48,9 @@ enum strategy_parameter {
     STRATEGY_TAKES_SEGMENTS = 4,
     STRATEGY_TAKES_OPS = 8,
     STRATEGY_TAKES_LAYERS = 16,
+    STRATEGY_TAKES_BUDGET = 32,
+    STRATEGY_TAKES_OBJECTIVE = 64,
+    STRATEGY_TAKES_TIME = 128, /* time_limit_seconds, reorder */
 };
 
 struct planner {
@@ -46,6 +58,9 @@ struct planner {
     unsigned parameters; /* enum strategy_parameter */
     /* group[op] = number of the group that recomputes it, GRAPH_NONE where the op keeps what it saves */
     bool (*groups)(const struct graph *g, const struct strategy *s, uint32_t *group, struct problem *why);
+    /* or, in place of groups, the whole plan: the best within s->budget_bytes, or where none is, the smallest */
+    bool (*plan)(const struct graph *g, const struct strategy *s, struct arena *arena, struct plan *plan,
+                 struct problem *why);
 };
 
 extern const struct planner *const planner_table[];
@@ -54,7 +69,7 @@ extern const unsigned planner_table_length;
 const struct planner *planner_find(const char *name);
 
 extern const struct planner planner_standard, planner_every_layer, planner_every_n, planner_uniform, planner_block,
-    planner_selective, planner_custom, planner_sqrt_n;
+    planner_selective, planner_custom, planner_sqrt_n, planner_revolve, planner_greedy, planner_optimal;
 /* Layers of one group of sqrt_n: the least whose square is at least `layers`. */
 uint64_t planner_sqrt_n_layers(uint64_t layers);
 
