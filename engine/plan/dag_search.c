@@ -127,7 +127,7 @@ static void next_prune(struct dag_walk *w) {
  * than kept until then. */
 static void needs_add(struct dag_walk *w, uint32_t u, uint32_t v, uint32_t deep, uint32_t depth) {
     const struct dag_node *node = &w->d->nodes[v];
-    for (uint32_t k = 0; k < node->n_reads && depth < NEEDS_MAX; k++) {
+    for (uint32_t k = 0; k < node->n_reads && depth < NEEDS_MAX && w->n_needs < NEEDS_MAX; k++) {
         uint32_t y = node->reads[k];
         if (can_make(w, y) && !in(w->needs, w->n_needs, w->t->line.maker[y]) && pick(w, 4) < deep &&
             !waited_from(w, u, y))
