@@ -9,6 +9,7 @@
 #include "server/plan_posted.h"
 
 #define STATES_MAX ((uint64_t)16 << 20) /* of 16 bytes: half of an answer's memory */
+#define EFFORT     UINT64_C(100000000)  /* of a solve, before exactness is given up: seconds */
 
 /* ---- a plan, replayed ---- */
 
@@ -221,7 +222,7 @@ static bool point_make(const struct chain_posted *posted, const struct chain *c,
 /* Where no persistent plan fits: the one of the fewest bytes, and where it is fullest. */
 static bool least_find(const struct chain_posted *posted, const struct chain *c, double unit, struct arena *scratch,
                        struct plan_posted_result *out, struct problem *why) {
-    struct chain_limits limits = {.cost = UINT64_MAX, .states = STATES_MAX};
+    struct chain_limits limits = {.cost = UINT64_MAX, .states = STATES_MAX, .effort = EFFORT};
     struct plan_posted_plan least;
     uint32_t n;
     if (!chain_least_bytes(c, scratch, &limits.bytes, why))
@@ -241,29 +242,41 @@ static bool least_find(const struct chain_posted *posted, const struct chain *c,
     return true;
 }
 
-/* Among persistent plans: what a stage keeps stays until its own backward. */
-static bool persistent_solve(const struct plan_posted *q, struct arena *scratch, struct plan_posted_result *out,
-                             struct problem *why) {
-    const struct chain_limits limits = {.bytes = q->budget_bytes, .cost = UINT64_MAX, .states = STATES_MAX};
-    struct chain c;
-    double unit;
+/* Among persistent plans: what a stage keeps stays until its own backward. More than what everything once takes buys
+ * nothing. *cost: of the best, UINT64_MAX: none fits. */
+static bool persistent_solve(const struct plan_posted *q, const struct chain *c, double unit, struct arena *scratch,
+                             struct plan_posted_result *out, uint64_t *cost, struct problem *why) {
+    const uint64_t bytes = units_min(q->budget_bytes, out->standard.peak_bytes);
+    const struct chain_limits limits = {
+        .from_bytes = bytes, .bytes = bytes, .cost = UINT64_MAX, .states = STATES_MAX, .effort = EFFORT};
     uint32_t n;
-    if (!chain_from_posted(&q->chain, scratch, &c, &unit, why))
-        return problem_nest(why, "/chain");
-    const struct chain_solver *s = chain_solve(&c, &limits, scratch, why);
+    const struct chain_solver *s = chain_solve(c, &limits, scratch, why);
     if (!s)
         return problem_nest(why, "/chain");
     const struct chain_point *points = chain_frontier(s, &n);
     out->class = "persistent";
     out->solver = "chain";
     out->states = chain_states(s);
-    out->exact = true;
+    out->exact = chain_exact(s) || n == 0;
+    *cost = n ? points[n - 1].cost : UINT64_MAX;
     if (n == 0)
-        return least_find(&q->chain, &c, unit, scratch, out, why);
-    if (!point_make(&q->chain, &c, s, &points[n - 1], unit, scratch, &out->plan, why))
+        return least_find(&q->chain, c, unit, scratch, out, why);
+    if (!point_make(&q->chain, c, s, &points[n - 1], unit, scratch, &out->plan, why))
         return false;
-    out->cost = out->lower_bound = out->plan.seconds;
+    out->cost = out->plan.seconds;
+    out->lower_bound = out->exact ? out->cost : fmin(out->cost, (double)chain_lower_bound(s, &points[n - 1]) * unit);
     return true;
+}
+
+static bool optimal(const struct plan_posted *q, struct arena *scratch, struct plan_posted_result *out,
+                    struct problem *why) {
+    struct chain c;
+    double unit;
+    uint64_t cost;
+    if (!chain_from_posted(&q->chain, scratch, &c, &unit, why))
+        return problem_nest(why, "/chain");
+    return persistent_solve(q, &c, unit, scratch, out, &cost, why) &&
+           (q->strategy == PLAN_POSTED_OPTIMAL || plan_chain_any(q, &c, unit, cost, scratch, out, why));
 }
 
 bool plan_chain_solve(const struct plan_posted *q, struct plan_posted_watch *watch, struct arena *scratch,
@@ -273,7 +286,7 @@ bool plan_chain_solve(const struct plan_posted *q, struct plan_posted_watch *wat
         return false;
     out->least_cost = out->standard.seconds;
     if (q->strategy != PLAN_POSTED_STANDARD)
-        return persistent_solve(q, scratch, out, why);
+        return optimal(q, scratch, out, why);
     out->plan = out->standard;
     out->cost = out->standard.seconds;
     out->minimum_budget_bytes = out->standard.peak_bytes;
@@ -289,14 +302,15 @@ static bool point_told(const struct chain_posted *posted, const struct chain *c,
     arena_init(&scratch, PLAN_POSTED_ARENA_BYTES);
     const bool ok = point_make(posted, c, s, point, unit, &scratch, &plan, why);
     if (ok)
-        *out = (struct plan_posted_point){plan.peak_bytes, plan.seconds, true};
+        *out = (struct plan_posted_point){plan.peak_bytes, plan.seconds, chain_exact(s)};
     arena_free(&scratch);
     return ok;
 }
 
 bool plan_chain_frontier(const struct plan_posted *q, struct arena *scratch, struct plan_posted_curve *out,
                          struct problem *why) {
-    const struct chain_limits limits = {.bytes = UINT64_MAX, .cost = UINT64_MAX, .states = STATES_MAX};
+    const struct chain_limits limits = {
+        .bytes = UINT64_MAX, .cost = UINT64_MAX, .states = STATES_MAX, .effort = EFFORT};
     struct plan_posted_plan standard;
     struct chain c;
     double unit;
@@ -321,6 +335,6 @@ bool plan_chain_frontier(const struct plan_posted *q, struct arena *scratch, str
                                       .least_cost = standard.seconds,
                                       .standard_bytes = standard.peak_bytes,
                                       .standard_cost = standard.seconds,
-                                      .exact = true};
+                                      .exact = chain_exact(s)};
     return list != NULL;
 }

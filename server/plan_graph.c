@@ -9,6 +9,7 @@
 #define EXACT_STATES  ((uint64_t)1 << 20)
 #define SEARCH_BYTES  (PLAN_POSTED_ARENA_BYTES / 2) /* of a solve; what is told of it takes less */
 #define SEARCH_ROUNDS 20000u                        /* of an answer at once, where its time does not end it */
+#define LEAST_STATES  ((uint64_t)1 << 16)
 #define SEARCH_SEED   1
 #define SWEEP_POINTS  16u /* of a frontier, where not fewer are asked for */
 
@@ -37,7 +38,9 @@ static bool ask(void *user, const struct dag_progress *p) {
     struct search *s = user;
     const uint64_t past_ns = now_ns() - s->begun_ns;
     const bool found = p->cost != UINT64_MAX && !s->quiet;
-    const double cost = found ? told(s->q, p->cost) : 0, lower = fmax(s->least_cost, told(s->q, p->lower_bound));
+    const bool bounded = p->lower_bound != UINT64_MAX && !s->quiet;
+    const double cost = found ? told(s->q, p->cost) : 0,
+                 lower = bounded ? fmax(s->least_cost, told(s->q, p->lower_bound)) : s->least_cost;
     const struct plan_posted_progress progress = {.found = found,
                                                   .in_seconds = plan_posted_in_seconds(s->q),
                                                   .cost = cost,
@@ -303,7 +306,7 @@ static bool sweep(const struct plan_posted *q, struct plan_posted_watch *watch, 
         bool there;
         if (*n > 0 && list[*n - 1].bytes <= budget) /* the plan before is within it, and the best for more */
             continue;
-        if (!sweep_point(q, watch, budget, q->time_limit_seconds / budgets, &p, &there, why))
+        if (!sweep_point(q, watch, budget, q->time_limit_seconds / 2 / budgets, &p, &there, why))
             return false;
         *exact = *exact && p.exact;
         while (there && *n > 0 && list[*n - 1].cost >= p.cost)
@@ -317,13 +320,15 @@ static bool sweep(const struct plan_posted *q, struct plan_posted_watch *watch, 
 bool plan_graph_frontier(const struct plan_posted *q, struct plan_posted_watch *watch, struct arena *scratch,
                          struct plan_posted_curve *out, struct problem *why) {
     const uint32_t budgets = (uint32_t)units_min(q->max_points, SWEEP_POINTS);
-    struct search s = search_for(q, watch, q->time_limit_seconds / (budgets + 1));
-    const struct dag_limits limits = limits_of(q, &s, UINT64_MAX);
+    struct search s = search_for(q, watch, q->time_limit_seconds / 2);
+    struct dag_limits limits = limits_of(q, &s, UINT64_MAX);
     struct plan_posted_point *list = arena_new(scratch, struct plan_posted_point, budgets, why);
     struct plan_posted_plan standard;
     uint64_t cost, least;
     uint32_t n = 0;
     bool exact;
+    limits.exact_states = LEAST_STATES; /* a sweep begins somewhere */
+    s.quiet = true;
     if (!list || !dag_check(&q->graph.dag, why) || !standard_make(q, scratch, &standard, &cost, why) ||
         !dag_least_bytes(&q->graph.dag, &limits, scratch, &least, &exact, why) ||
         !sweep(q, watch, units_min(least, standard.peak_bytes), standard.peak_bytes, list, budgets, &n, &exact, why))

@@ -105,6 +105,11 @@ PROBLEM_MUST_CHECK bool plan_graph_solve(const struct plan_posted *q, struct pla
 PROBLEM_MUST_CHECK bool plan_chain_solve(const struct plan_posted *q, struct plan_posted_watch *watch,
                                          struct arena *scratch, struct plan_posted_result *out, struct problem *why);
 
+/* Of a chain, among all plans; out is what is known of persistent ones, whose best costs `cost` (UINT64_MAX: there is
+ * none) in units of c, and is made better where it can be. */
+PROBLEM_MUST_CHECK bool plan_chain_any(const struct plan_posted *q, const struct chain *c, double unit, uint64_t cost,
+                                       struct arena *scratch, struct plan_posted_result *out, struct problem *why);
+
 /* A point of a frontier. */
 struct plan_posted_point {
     uint64_t bytes;

@@ -141,7 +141,11 @@ static void chain_check(unsigned stages, unsigned options) {
     cr_expect_eq(number(all, "compute_overhead_pct"), 0);
     cr_expect_leq(number(all, "peak_bytes"), number(standard, "peak_bytes"));
     for (double budget = number(all, "peak_bytes"); budget >= 1; budget -= 1 + floor(budget / 20)) {
-        const char *answer = planned(t.at, "\"optimal\"", (uint64_t)budget, &a);
+        const char *answer = planned(t.at, "\"optimal\"", (uint64_t)budget, &a),
+                   *any = planned(t.at, "\"optimal_dag\"", (uint64_t)budget, &a);
+        cr_expect_eq(number(any, "optimality/exact"), 1);
+        cr_expect(number(answer, "feasible") == 0 || number(any, "step_seconds") <= number(answer, "step_seconds"));
+        cr_expect(number(any, "feasible") == 0 || number(any, "peak_bytes") <= budget);
         if (number(answer, "feasible") == 0) {
             const double least = number(answer, "minimum_budget_bytes");
             cr_expect_gt(least, budget);
