@@ -4,12 +4,13 @@
  * checkpointed it; and when a window opens, the bytes are there that its stages would need if all were run forward
  * without keeping anything, beside the gradient of what leaves it. */
 #include <math.h>
+#include <string.h>
 
 #include "engine/base/units.h"
 #include "server/plan_posted.h"
 
 #define STATES_MAX ((uint64_t)16 << 20) /* of 16 bytes: half of an answer's memory */
-#define EFFORT     UINT64_C(100000000)  /* of a solve, before exactness is given up: seconds */
+#define EFFORT     UINT64_C(8000000)    /* of a solve, before exactness is given up: seconds */
 
 /* ---- a plan, replayed ---- */
 
@@ -219,6 +220,20 @@ static bool point_make(const struct chain_posted *posted, const struct chain *c,
 
 /* ---- answers ---- */
 
+/* A chain that is too large is the client's affair. */
+static const struct chain_solver *solved(const struct chain *c, const struct chain_limits *limits,
+                                         struct arena *scratch, struct problem *why) {
+    struct problem mine = {0};
+    const struct chain_solver *s = chain_solve(c, limits, scratch, &mine);
+    if (!s && (mine.kind == PROBLEM_MEMORY || mine.kind == PROBLEM_LIMIT))
+        problem_set(why, PROBLEM_LIMIT, "/chain",
+                    "is too large to solve in %llu MiB: give it fewer stages or options, or a budget",
+                    (unsigned long long)(PLAN_POSTED_ARENA_BYTES >> 20));
+    else if (!s)
+        problem_set(why, mine.kind, "/chain", "%s", mine.detail);
+    return s;
+}
+
 /* Where no persistent plan fits: the one of the fewest bytes, and where it is fullest. */
 static bool least_find(const struct chain_posted *posted, const struct chain *c, double unit, struct arena *scratch,
                        struct plan_posted_result *out, struct problem *why) {
@@ -229,7 +244,7 @@ static bool least_find(const struct chain_posted *posted, const struct chain *c,
         return false;
     out->minimum_budget_bytes = limits.bytes;
     out->minimum_exact = true;
-    const struct chain_solver *s = chain_solve(c, &limits, scratch, why);
+    const struct chain_solver *s = solved(c, &limits, scratch, why);
     if (!s)
         return false;
     const struct chain_point *points = chain_frontier(s, &n);
@@ -250,9 +265,9 @@ static bool persistent_solve(const struct plan_posted *q, const struct chain *c,
     const struct chain_limits limits = {
         .from_bytes = bytes, .bytes = bytes, .cost = UINT64_MAX, .states = STATES_MAX, .effort = EFFORT};
     uint32_t n;
-    const struct chain_solver *s = chain_solve(c, &limits, scratch, why);
+    const struct chain_solver *s = solved(c, &limits, scratch, why);
     if (!s)
-        return problem_nest(why, "/chain");
+        return false;
     const struct chain_point *points = chain_frontier(s, &n);
     out->class = "persistent";
     out->solver = "chain";
@@ -263,6 +278,10 @@ static bool persistent_solve(const struct plan_posted *q, const struct chain *c,
         return least_find(&q->chain, c, unit, scratch, out, why);
     if (!point_make(&q->chain, c, s, &points[n - 1], unit, scratch, &out->plan, why))
         return false;
+    if (!out->exact && out->standard.peak_bytes <= q->budget_bytes) { /* a grid may pass over it */
+        out->plan = out->standard;
+        out->exact = true;
+    }
     out->cost = out->plan.seconds;
     out->lower_bound = out->exact ? out->cost : fmin(out->cost, (double)chain_lower_bound(s, &points[n - 1]) * unit);
     return true;
@@ -307,29 +326,42 @@ static bool point_told(const struct chain_posted *posted, const struct chain *c,
     return ok;
 }
 
+/* A grid may pass over what everything once costs, which nothing is cheaper than. */
+static uint32_t standard_first(const struct plan_posted_plan *standard, struct plan_posted_point *list, uint32_t n,
+                               uint64_t most) {
+    uint32_t from = n > 0 && (n == most || list[0].bytes >= standard->peak_bytes) ? 1 : 0;
+    if (n > 0 && list[0].cost <= standard->seconds)
+        return n;
+    memmove(list + 1, list + from, (n - from) * sizeof *list);
+    list[0] = (struct plan_posted_point){standard->peak_bytes, standard->seconds, true};
+    return n - from + 1;
+}
+
 bool plan_chain_frontier(const struct plan_posted *q, struct arena *scratch, struct plan_posted_curve *out,
                          struct problem *why) {
-    const struct chain_limits limits = {
-        .bytes = UINT64_MAX, .cost = UINT64_MAX, .states = STATES_MAX, .effort = EFFORT};
     struct plan_posted_plan standard;
     struct chain c;
     double unit;
     uint32_t n;
     if (!standard_make(&q->chain, scratch, &standard, why))
         return false;
+    const struct chain_limits limits = {
+        .bytes = standard.peak_bytes, .cost = UINT64_MAX, .states = STATES_MAX, .effort = EFFORT};
     if (!chain_from_posted(&q->chain, scratch, &c, &unit, why))
         return problem_nest(why, "/chain");
-    const struct chain_solver *s = chain_solve(&c, &limits, scratch, why);
+    const struct chain_solver *s = solved(&c, &limits, scratch, why);
     if (!s)
-        return problem_nest(why, "/chain");
+        return false;
     const struct chain_point *points = chain_frontier(s, &n);
-    const uint32_t shown = (uint32_t)units_min(n, q->max_points);
-    struct plan_posted_point *list = arena_new(scratch, struct plan_posted_point, shown, why);
+    uint32_t shown = (uint32_t)units_min(n, q->max_points);
+    struct plan_posted_point *list = arena_new(scratch, struct plan_posted_point, (size_t)shown + 1, why);
     for (uint32_t i = 0; list && i < shown; i++) { /* evenly, with both ends; the most bytes first */
         const uint64_t at = shown > 1 ? (uint64_t)i * (n - 1) / (shown - 1) : 0;
         if (!point_told(&q->chain, &c, s, &points[n - 1 - at], unit, &list[i], why))
             return false;
     }
+    if (list && !chain_exact(s))
+        shown = standard_first(&standard, list, shown, q->max_points);
     *out = (struct plan_posted_curve){.points = list,
                                       .n = shown,
                                       .least_cost = standard.seconds,

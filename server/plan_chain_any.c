@@ -130,7 +130,7 @@ bool plan_chain_any(const struct plan_posted *q, const struct chain *c, double u
     if (found.steps && plan.peak_bytes > q->budget_bytes)
         return problem_set(why, PROBLEM_PLAN, "", "a chain's plan takes %llu bytes of %llu",
                            (unsigned long long)plan.peak_bytes, (unsigned long long)q->budget_bytes);
-    if (found.steps && (out->plan.n_steps == 0 || found.cost < cost)) {
+    if (found.steps && (out->plan.n_steps == 0 || plan.seconds < out->cost)) {
         out->plan = plan;
         out->cost = plan.seconds;
     }
