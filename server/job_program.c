@@ -61,6 +61,11 @@ bool job_admit(struct job *job, uint64_t peak_bytes, const struct job_context *c
     return admit(job, peak_bytes, WITNESS_OUTSIDE_BYTES, c, why);
 }
 
+bool job_program_objective(const struct strategy *s, struct problem *why) {
+    return s->objective == OBJECTIVE_FLOPS || problem_set(why, PROBLEM_UNSUPPORTED, "/objective",
+                                                          "is seconds, of devices that plans name: jobs spare flops");
+}
+
 struct choice {
     bool found;
     unsigned candidate;        /* the best */
@@ -79,7 +84,8 @@ static void weigh(const struct job_computation *computation, unsigned candidate,
     const uint64_t ops = computation->ops_differ ? plan->forward_flops + plan->backward_flops : 0;
     const uint64_t flops = plan->recompute_flops + ops;
     choice->least_peak_bytes = units_min(choice->least_peak_bytes, plan->peak_bytes);
-    if (computation->budget_bytes && plan->peak_bytes > computation->budget_bytes)
+    const uint64_t budget = job_program_budget(computation->budget_bytes, computation->strategy_bytes);
+    if (budget && plan->peak_bytes > budget)
         choice->over_budget = true;
     else if (!fits_limit(plan->peak_bytes, c))
         choice->over_limit = true;
@@ -112,9 +118,11 @@ static bool refuse(const struct job_computation *computation, const struct choic
                    struct problem *why) {
     const char *who = computation->automatic ? "no strategy fits" : "this strategy does not fit";
     unsigned long long least = choice->least_peak_bytes;
+    const uint64_t budget = job_program_budget(computation->budget_bytes, computation->strategy_bytes);
     if (choice->over_budget)
-        problem_set(why, PROBLEM_BUDGET, "/budget_bytes", "%s in %llu bytes; the least that would do is %llu", who,
-                    (unsigned long long)computation->budget_bytes, least);
+        problem_set(why, PROBLEM_BUDGET,
+                    budget == computation->budget_bytes ? "/budget_bytes" : "/strategy/budget_bytes",
+                    "%s in %llu bytes; the least that would do is %llu", who, (unsigned long long)budget, least);
     else
         problem_set(why, PROBLEM_BUDGET, "", "%s: it needs %llu bytes and %llu around them, and the daemon has %llu",
                     who, least, (unsigned long long)WITNESS_OUTSIDE_BYTES, (unsigned long long)c->memory_limit_bytes);

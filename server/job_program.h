@@ -6,7 +6,7 @@
 #define REMATD_SERVER_JOB_PROGRAM_H
 
 #include "engine/models/stack.h"
-#include "engine/plan/plan.h"
+#include "engine/plan/planner.h"
 #include "server/job.h"
 #include "server/wire_tensor.h"
 
@@ -56,9 +56,9 @@ struct job_computation {
     unsigned n_candidates;
     bool automatic; /* the client asked for the fastest that fits */
     bool ops_differ;
-    int compare_candidate; /* < 0: none */
-    uint64_t budget_bytes; /* 0: none */
-    bool witness;          /* fill and scan the slab */
+    int compare_candidate;                 /* < 0: none */
+    uint64_t budget_bytes, strategy_bytes; /* budgets of the request and of its strategy; 0: none */
+    bool witness;                          /* fill and scan the slab */
 };
 
 struct job_pair {
@@ -66,6 +66,12 @@ struct job_pair {
     bool compared, witness, ops_differ;
 };
 
+/* The smaller of both budgets; 0: there is none. */
+static inline uint64_t job_program_budget(uint64_t budget_bytes, uint64_t strategy_bytes) {
+    return strategy_bytes && (budget_bytes == 0 || strategy_bytes < budget_bytes) ? strategy_bytes : budget_bytes;
+}
+/* "/objective" where a strategy spares seconds: jobs run here, whose rates are not known. */
+PROBLEM_MUST_CHECK bool job_program_objective(const struct strategy *s, struct problem *why);
 /* Chooses, checks against budget and limit, sets job->program (a struct job_pair), plan, admission_bytes, planned. */
 PROBLEM_MUST_CHECK bool job_program_plan(struct job *job, const struct job_computation *computation,
                                          const struct job_context *c, struct problem *why);

@@ -274,9 +274,8 @@ static bool build(const void *from, unsigned candidate, const struct job_context
         !stack_build(spec, &p->graph, &stack, why))
         return false;
     struct strategy within = strategy->strategy;
-    if (within.budget_bytes == 0 || (spec->common.budget_bytes && spec->common.budget_bytes < within.budget_bytes))
-        within.budget_bytes = spec->common.budget_bytes;
-    if (!planner_plan(&p->graph, &within, c->arena, &p->plan, why))
+    within.budget_bytes = job_program_budget(spec->common.budget_bytes, within.budget_bytes);
+    if (!job_program_objective(&within, why) || !planner_plan(&p->graph, &within, c->arena, &p->plan, why))
         return planner_problem(spec, candidate, why);
     p->strategy = strategy->json;
     if (!job_program_room(p, stack.n_inputs + stack.n_origins + stack.n_outputs,
@@ -299,6 +298,7 @@ static bool plan(struct job *job, const struct job_context *c, struct problem *w
                                                       .automatic = spec->own.automatic,
                                                       .compare_candidate = spec->compared ? COMPARE : -1,
                                                       .budget_bytes = spec->common.budget_bytes,
+                                                      .strategy_bytes = spec->own.strategy.budget_bytes,
                                                       .witness = spec->common.witness},
                             c, why);
 }

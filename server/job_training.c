@@ -194,8 +194,9 @@ static bool build(const void *from, unsigned candidate, const struct job_context
     struct strategy strategy = listed ? listed->strategy : named->strategy;
     struct workload w = spec->w.workload;
     w.threads = c->threads;
-    if (strategy.budget_bytes == 0 || (spec->budget_bytes && spec->budget_bytes < strategy.budget_bytes))
-        strategy.budget_bytes = spec->budget_bytes;
+    strategy.budget_bytes = job_program_budget(spec->budget_bytes, strategy.budget_bytes);
+    if (!job_program_objective(&strategy, why))
+        return planner_problem(candidate, why);
     if (strategy.planner == &planner_optimal ? !optimal_build(&w, &strategy, candidate, c, p, why)
                                              : !named_build(&w, &strategy, candidate, c, p, why))
         return false;
@@ -242,6 +243,7 @@ static bool plan(struct job *job, const struct job_context *c, struct problem *w
                                                     .ops_differ = true,
                                                     .compare_candidate = spec->compared ? COMPARE : -1,
                                                     .budget_bytes = spec->budget_bytes,
+                                                    .strategy_bytes = spec->own.strategy.budget_bytes,
                                                     .witness = spec->witness},
                           c, why))
         return false;

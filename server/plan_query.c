@@ -88,7 +88,7 @@ bool plan_query_read(const struct wire_value *v, enum plan_form form, struct are
         return wire_fail(&field, why, PROBLEM_LIMIT, "is seq_len, which the image fixes: find batch or layers");
     if (!objective_check(out, why))
         return false;
-    if (capacity && out->budget_bytes == UINT64_MAX)
+    if (capacity && plan_query_budget(out) == UINT64_MAX)
         return problem_set(why, PROBLEM_MISSING_FIELD, "/budget_bytes", "is required, or a device");
     return true;
 }
