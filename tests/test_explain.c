@@ -173,53 +173,138 @@ static void largest_check(struct asked *a, const struct wire_value *explain) {
     }
 }
 
-/* What it says of recomputation is what the steps do. */
-static void recompute_check(struct asked *a, const struct wire_value *explain) {
+/* Of runs of what has run before; *most: of one op, all of them. */
+static uint64_t runs_again(struct asked *a, unsigned *most) {
     struct wire_value steps = at(a, &a->root, "steps", NULL);
     uint64_t runs = 0;
+    *most = 1;
     for (size_t i = 0; i < wire_length(&steps); i++) {
         struct wire_value one = wire_at(&steps, i);
-        bool again = false;
+        const char *of = word(a, &one, "of");
+        unsigned n = 1;
         if (strcmp(word(a, &one, "do"), "run") != 0)
             continue;
-        for (size_t k = 0; k < i && !again; k++) {
+        for (size_t k = 0; k < i; k++) {
             struct wire_value earlier = wire_at(&steps, k);
-            again = strcmp(word(a, &earlier, "do"), "run") == 0 &&
-                    strcmp(word(a, &earlier, "of"), word(a, &one, "of")) == 0;
+            n += strcmp(word(a, &earlier, "do"), "run") == 0 && strcmp(word(a, &earlier, "of"), of) == 0;
         }
-        runs += again;
+        runs += n > 1;
+        *most = n > *most ? n : *most;
     }
-    cr_expect_eq(number(a, explain, "recompute", "runs"), runs);
-    cr_expect_eq(number(a, explain, "recompute", "flops"), number(a, &a->root, "flops", "recompute"));
-    cr_expect_eq(said(a, "Nothing is recomputed"), runs == 0);
+    return runs;
 }
 
+/* What it says of recomputation is what the steps do. */
+static void recompute_check(struct asked *a, const struct wire_value *explain) {
+    unsigned most;
+    char text[64];
+    const uint64_t runs = runs_again(a, &most);
+    cr_expect_eq(number(a, explain, "recompute", "runs"), runs);
+    cr_expect_eq(number(a, explain, "recompute", "flops"), number(a, &a->root, "flops", "recompute"));
+    cr_expect_eq(said(a, "Nothing is recomputed") || said(a, "Nothing else is recomputed"), runs == 0);
+    snprintf(text, sizeof text, "run more than twice in a pass, up to %u times.", most);
+    cr_expect_eq(said(a, text), most > 2);
+}
+
+static void answer_check(const struct asks *q) {
+    char body[8192];
+    struct asked a;
+    ask(&a, PLANS_POST, body_of(q, body));
+    cr_assert(a.ok, "%s %s", a.why.where, a.why.detail);
+    struct wire_value e = at(&a, &a.root, "explain", NULL), line = at(&a, &a.root, "timeline", NULL);
+    struct wire_value peak = at(&a, &e, "peak", NULL), second = at(&a, &e, "second_peak", NULL);
+    const uint64_t step = number(&a, &second, "step", NULL);
+    cr_expect_eq(number(&a, &peak, "step", NULL), number(&a, &a.root, "peak_at", "step"));
+    cr_expect_eq(number(&a, &peak, "live_bytes", NULL), number(&a, &a.root, "live_peak_bytes", NULL));
+    cr_expect_eq(number(&a, &peak, "steps", NULL), wire_length(&line));
+    struct wire_value there = wire_at(&line, step);
+    cr_expect_eq(number(&a, &second, "live_bytes", NULL), number(&a, &there, "live_bytes", NULL));
+    cr_expect_str_neq(word(&a, &peak, "at"), word(&a, &second, "at"));
+    struct wire_value steps = at(&a, &a.root, "steps", NULL), does = wire_at(&steps, step);
+    char name[128];
+    layer_strip(word(&a, &does, "of"), name);
+    cr_expect_str_eq(word(&a, &second, "op"), name, "step %lu", step);
+    cr_expect_str_neq(word(&a, &does, "do"), "free");
+    cr_expect_eq(number(&a, &e, "persistent", "bytes"), number(&a, &a.root, "memory", "parameters_bytes") +
+                                                            number(&a, &a.root, "memory", "gradients_bytes") +
+                                                            number(&a, &a.root, "memory", "optimizer_bytes"));
+    cr_expect(is_null(&a, &e, "ways_to_fit") && is_null(&a, &e, "binds"));
+    largest_check(&a, &e);
+    recompute_check(&a, &e);
+    ask_end(&a);
+}
+
+/* Planners that choose: plans of no shape that a name has. */
+static const struct asks chosen[] = {
+    {"gpt2", "", 1024, 8, 1, "\"optimal\"", 8000000000, true},
+    {"gpt2", "", 1024, 8, 3, "{\"name\":\"optimal\",\"budget_bytes\":5000000000}", 0, true},
+    {"gpt2", "", 1024, 8, 1, "\"optimal\"", 2700000000, true},
+    {"gpt2", ",\"attention\":\"any\"", 1024, 8, 1, "\"optimal\"", 4000000000, true},
+    {"gpt2", ",\"attention\":\"any\"", 1024, 8, 1, "\"standard\"", 12000000000, true},
+    {"gpt2", "", 1024, 8, 1, "{\"name\":\"revolve\",\"budget_bytes\":5500000000}", 0, true},
+    {"gpt2", "", 1024, 8, 1, "\"greedy\"", 6000000000, true},
+};
+#define CHOSEN (sizeof chosen / sizeof chosen[0])
+
 Test(explain, it_says_what_the_rest_of_the_answer_holds) {
-    for (size_t i = 0; i < CASES; i++) {
+    for (size_t i = 0; i < CASES; i++)
+        answer_check(&cases[i]);
+    for (size_t i = 0; i < CHOSEN; i++)
+        answer_check(&chosen[i]);
+}
+
+/* ---- layer by layer ---- */
+
+Test(explain, layers_that_do_the_same_are_named_together) {
+    static const struct {
+        const char *strategy, *says[3];
+    } rows[] = {
+        {"\"every_layer\"", {"Layers 0-11 are recomputed whole."}},
+        {"{\"name\":\"every_n\",\"n\":5}",
+         {"Layers 0, 5 and 10 are recomputed whole.", "Layers 1-4, 6-9 and 11 keep everything."}},
+        {"{\"name\":\"block\",\"k\":1}", {"Layer 0 is recomputed whole.", "Layers 1-11 keep everything."}},
+        {"{\"name\":\"uniform\",\"k\":5}",
+         {"Layers 0-11 are recomputed whole.",
+          "Layers 0-4, 5-9 and 10-11 share a checkpoint each: what one hands to the "
+          "next is made again."}},
+        {"{\"name\":\"selective\",\"ops\":[\"gelu\"]}", {"Layers 0-11 recompute mlp.activation."}},
+        {"{\"name\":\"selective\",\"ops\":[\"attention_core\",\"norm\"]}",
+         {"Layers 0-11 recompute all norms and attention_core."}},
+        {"{\"name\":\"custom\",\"layers\":[\"keep\",\"checkpoint\",{\"recompute\":[\"gelu\"]},\"keep\",\"keep\","
+         "\"keep\",\"keep\",\"keep\",\"keep\",\"keep\",\"keep\",{\"recompute\":[\"gelu\"]}]}",
+         {"Layers 0 and 3-10 keep everything.", "Layer 1 is recomputed whole.",
+          "Layers 2 and 11 recompute mlp.activation."}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct asks q = {"gpt2", "", 256, 2, 1, rows[i].strategy, 0, true};
         char body[8192];
         struct asked a;
-        ask(&a, PLANS_POST, body_of(&cases[i], body));
-        cr_assert(a.ok, "%s %s", a.why.where, a.why.detail);
-        struct wire_value e = at(&a, &a.root, "explain", NULL), line = at(&a, &a.root, "timeline", NULL);
-        struct wire_value peak = at(&a, &e, "peak", NULL), second = at(&a, &e, "second_peak", NULL);
-        const uint64_t step = number(&a, &second, "step", NULL);
-        cr_expect_eq(number(&a, &peak, "step", NULL), number(&a, &a.root, "peak_at", "step"));
-        cr_expect_eq(number(&a, &peak, "live_bytes", NULL), number(&a, &a.root, "live_peak_bytes", NULL));
-        cr_expect_eq(number(&a, &peak, "steps", NULL), wire_length(&line));
-        struct wire_value there = wire_at(&line, step);
-        cr_expect_eq(number(&a, &second, "live_bytes", NULL), number(&a, &there, "live_bytes", NULL));
-        cr_expect_str_neq(word(&a, &peak, "at"), word(&a, &second, "at"));
-        struct wire_value steps = at(&a, &a.root, "steps", NULL), does = wire_at(&steps, step);
-        char name[128];
-        layer_strip(word(&a, &does, "of"), name);
-        cr_expect_str_eq(word(&a, &second, "op"), name, "step %lu", step);
-        cr_expect_str_neq(word(&a, &does, "do"), "free");
-        cr_expect_eq(number(&a, &e, "persistent", "bytes"), number(&a, &a.root, "memory", "parameters_bytes") +
-                                                                number(&a, &a.root, "memory", "gradients_bytes") +
-                                                                number(&a, &a.root, "memory", "optimizer_bytes"));
-        cr_expect(is_null(&a, &e, "ways_to_fit") && is_null(&a, &e, "binds"));
-        largest_check(&a, &e);
-        recompute_check(&a, &e);
+        ask(&a, PLANS_POST, body_of(&q, body));
+        cr_assert(a.ok, "%s", a.why.detail);
+        for (size_t k = 0; k < 3 && rows[i].says[k]; k++)
+            cr_expect(said(&a, rows[i].says[k]), "%s: %s", rows[i].strategy, rows[i].says[k]);
+        cr_expect_eq(said(&a, "share a checkpoint"), i == 3);
+        ask_end(&a);
+    }
+}
+
+/* What to drop is their own choice; what an optimal plan claims is said as its certificate has it. */
+Test(explain, planners_that_choose_are_not_told_what_to_drop) {
+    for (size_t i = 0; i < CHOSEN; i++) {
+        char body[8192];
+        struct asked a;
+        if (strcmp(chosen[i].strategy, "\"standard\"") == 0)
+            continue;
+        ask(&a, PLANS_POST, body_of(&chosen[i], body));
+        struct wire_value e = at(&a, &a.root, "explain", NULL), drops = at(&a, &e, "drop_next", NULL);
+        cr_expect_eq(wire_length(&drops), 0);
+        cr_expect(!said(&a, "Next to drop") && !said(&a, "Recomputing one thing more"));
+        const bool claims = strstr(chosen[i].strategy, "optimal") != NULL;
+        cr_expect_eq(said(&a, "No persistent plan within the budget takes less compute"), claims, "%s", body);
+        if (claims) {
+            struct wire_value optimality = at(&a, &a.root, "optimality", NULL);
+            cr_expect_eq(said(&a, "takes less compute by more than"), real(&a, &optimality, "gap_pct") > 0);
+        }
         ask_end(&a);
     }
 }
@@ -413,6 +498,38 @@ Test(explain, ways_to_fit_fit_and_are_the_smallest) {
     }
 }
 
+/* Where no strategy fits, the least budget that one would is said: with it a plan is feasible, with a byte less none.
+ */
+Test(explain, the_least_budget_is_one_that_fits) {
+    static const struct asks rows[] = {
+        {"gpt2", "", 1024, 8, 1, "\"standard\"", 2500000000, true},
+        {"gpt2", "", 1024, 8, 1, "{\"name\":\"optimal\",\"budget_bytes\":2500000000}", 0, true},
+        {"gpt2", "", 1024, 8, 1, "\"greedy\"", 1500000000, true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char body[8192];
+        struct asked a;
+        uint64_t peak = 0;
+        ask(&a, PLANS_POST, body_of(&rows[i], body));
+        cr_assert(a.ok, "%s", a.why.detail);
+        struct wire_value e = at(&a, &a.root, "explain", NULL), least = at(&a, &e, "least", NULL),
+                          there = at(&a, &least, "peak", NULL);
+        struct asks with = rows[i];
+        with.strategy = "\"optimal\"";
+        with.explain = false;
+        with.budget = number(&a, &least, "peak_bytes", NULL);
+        cr_expect(fits(&with, &peak));
+        cr_expect_eq(peak, with.budget);
+        with.budget--;
+        cr_expect_not(fits(&with, &peak));
+        cr_expect_str_eq(word(&a, &there, "at"), "backward");
+        cr_expect(said(&a, "No persistent plan fits into less than"));
+        cr_expect_eq(said(&a, "share a checkpoint"), i == 1);
+        cr_expect_str_eq(word(&a, &e, "binds"), i == 2 ? "persistent" : i == 1 ? "backward" : "loss");
+        ask_end(&a);
+    }
+}
+
 /* A capacity's plan fits, so it says what to drop and not what would fit. */
 Test(explain, a_capacity_explains_its_plan) {
     struct asked a;
@@ -423,6 +540,28 @@ Test(explain, a_capacity_explains_its_plan) {
     struct wire_value plan = at(&a, &a.root, "plan", NULL), e = at(&a, &plan, "explain", NULL);
     cr_expect(is_null(&a, &e, "ways_to_fit") && !is_null(&a, &e, "drop_next"));
     ask_end(&a);
+}
+
+/* A strategy's own budget bounds a capacity like the request's. */
+Test(explain, a_capacity_heeds_the_budget_of_its_strategy) {
+    static const char *const bodies[] = {
+        "\"budget_bytes\":3000000000,\"strategy\":\"optimal\"}",
+        "\"strategy\":{\"name\":\"optimal\",\"budget_bytes\":3000000000}}",
+        "\"device\":\"h100-80gb\",\"strategy\":{\"name\":\"optimal\",\"budget_bytes\":3000000000}}"};
+    uint64_t first = 0;
+    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+        struct asked a;
+        char body[512];
+        snprintf(body, sizeof body, "{\"workload\":{\"model\":\"gpt2\",\"seq_len\":64},\"find\":\"batch\",%s",
+                 bodies[i]);
+        ask(&a, CAPACITY_POST, body);
+        cr_assert(a.ok, "%s %s", a.why.where, a.why.detail);
+        const uint64_t value = number(&a, &a.root, "value", NULL);
+        first = i ? first : value;
+        cr_expect(value > 1 && value == first, "%s", body);
+        cr_expect_leq(number(&a, &a.root, "plan", "peak_bytes"), 3000000000);
+        ask_end(&a);
+    }
 }
 
 /* Closed forms: shares and ways are known, steps and tensors are not. */

@@ -451,6 +451,10 @@ Test(plans, other_tools_are_told_the_same_policy) {
          "[\"--recompute-granularity\",\"selective\",\"--recompute-modules\",\"core_attn\"]", "null"},
         {"{\"name\":\"selective\",\"ops\":[\"mlp\"]}", "null", "null", "null", "null"},
         {"{\"name\":\"every_layer\",\"loss_chunk\":128}", "null", "null", "null", "null"},
+        {"\"optimal\"", "{\"checkpoint_layers\":[]}", "{\"gradient_checkpointing\":false}", "[]",
+         "\"everything_saveable\""},
+        {"{\"name\":\"optimal\",\"budget_bytes\":1}", "null", "null", "null", "null"},
+        {"{\"name\":\"revolve\",\"budget_bytes\":1}", "null", "null", "null", "null"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const char *const want[] = {"torch",    rows[i].torch,    "transformers", rows[i].transformers,
