@@ -28,7 +28,7 @@ ENGINE := $(wildcard engine/*.c engine/*/*.c)
 SERVER := $(filter-out server/main.c,$(wildcard server/*.c))
 RCTL   := $(wildcard clients/c/rematctl*.c)
 RLIB   := $(wildcard clients/c/rematc.c clients/c/rematc_*.c)
-LAWS   := $(wildcard tests/laws_*.c)
+LAWS   := $(wildcard tests/laws_*.c tests/dag_graphs.c)
 TESTS  := $(wildcard tests/test_*.c tests/support*.c) $(LAWS) $(if $(filter tsan,$(VARIANT)),tests/tsan/main.c)
 obj     = $(patsubst %.c,$(B)/%.o,$(1))
 

@@ -73,8 +73,8 @@ static bool post(struct request *request, struct response *response, struct prob
     if (!job_make(&job, request->body, request->body_bytes, &context, why))
         return false;
     if (!job.plan)
-        return problem_set(why, PROBLEM_UNSUPPORTED, "/kind",
-                           "jobs of kind %s run two plans and have no single one to show", job.kind->name);
+        return problem_set(why, PROBLEM_UNSUPPORTED, "/kind", "jobs of kind %s have no single plan to show",
+                           job.kind->name);
     const char *text = job.plan->n_steps > TEXT_STEPS_MAX ? NULL : plan_print(job.plan, request->arena, why);
     if (!text && why->kind != PROBLEM_NONE)
         return false;

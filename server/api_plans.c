@@ -8,6 +8,7 @@
 
 #include "server/api.h"
 #include "server/plan_cache.h"
+#include "server/plan_posted.h"
 #include "server/plan_query.h"
 
 #define QUERIES_MAX        256
@@ -25,35 +26,90 @@ struct asked {
     enum plan_question question;
     struct plan_name name; /* what the client wrote */
     bool tagged;           /* the answer has an ETag */
-    bool partial;          /* holds a problem: true today, not for ever */
+    bool partial;          /* holds a problem, or what a time limit cut short: true today, not for ever */
     uint64_t begun_ns;
 };
 
 /* ---- one, several, a search ---- */
 
-static bool plan_one(const struct wire_value *v, struct wire_out *o, struct arena *a, struct problem *why) {
+/* One that may take long. */
+static bool may_begin(struct problem *why) {
+    if (atomic_fetch_add(&long_requests, 1) < LONG_MAX)
+        return true;
+    atomic_fetch_sub(&long_requests, 1);
+    return problem_set(why, PROBLEM_BUSY, "", "%u requests that may take long are being answered: try again soon",
+                       LONG_MAX);
+}
+
+/* A daemon that drains does not wait for a search. */
+static bool is_draining(void *user, const struct plan_posted_progress *p) {
+    const struct service *service = user;
+    (void)p;
+    return service && service->draining && service->draining();
+}
+
+static struct plan_posted_watch watch_for(const struct asked *asked) {
+    return (struct plan_posted_watch){.ask = is_draining, .user = asked->request->service};
+}
+
+static bool plan_posted(struct asked *asked, const struct wire_value *v, struct wire_out *o, struct arena *a,
+                        struct problem *why) {
+    struct plan_posted q;
+    struct plan_posted_watch watch = watch_for(asked);
+    bool ok = plan_posted_read(v, PLAN_POSTED_AT_ONCE, a, &q, why) &&
+              (plan_posted_answer(&q, &watch, o, NULL, why) || wire_nest(v, why));
+    asked->partial |= watch.cut;
+    return ok;
+}
+
+static bool plan_one(struct asked *asked, const struct wire_value *v, struct wire_out *o, struct arena *a,
+                     struct problem *why) {
     struct plan_query q;
-    if (!plan_query_read(v, false, a, &q, why))
+    if (plan_posted_is(v))
+        return plan_posted(asked, v, o, a, why);
+    if (!plan_query_read(v, PLAN_FORM_PLAN, a, &q, why))
         return false;
     return plan_query_answer(&q, o, NULL, why) || wire_nest(v, why);
 }
 
-/* Known before anything is planned: a request answers within seconds, or not at all. */
-static bool layers_count(const struct wire_value *list, uint64_t *layers, struct problem *why) {
-    *layers = 0;
+/* Alone. */
+static bool plan_alone(struct asked *asked, const struct wire_value *v, struct wire_out *o, struct arena *a,
+                       struct problem *why) {
+    if (!plan_posted_is(v))
+        return plan_one(asked, v, o, a, why);
+    if (!may_begin(why))
+        return false;
+    const bool ok = plan_one(asked, v, o, a, why);
+    atomic_fetch_sub(&long_requests, 1);
+    return ok;
+}
+
+/* Known before anything is planned: a request answers within seconds, or within the time it gives, or not at all. */
+static bool list_check(const struct wire_value *list, bool *is_long, struct problem *why) {
+    uint64_t layers = 0;
+    double seconds = 0;
     for (size_t i = 0; i < wire_length(list); i++) {
         struct wire_value v = wire_at(list, i);
         struct plan_query q;
         struct problem its_own = {0};
         struct arena scratch;
         arena_init(&scratch, 0);
-        *layers += plan_query_read(&v, false, &scratch, &q, &its_own) ? model_graph_layers(&q.w.workload.model) : 0;
+        *is_long |= plan_posted_is(&v);
+        seconds += plan_posted_seconds(&v);
+        layers += !plan_posted_is(&v) && plan_query_read(&v, PLAN_FORM_PLAN, &scratch, &q, &its_own)
+                      ? model_graph_layers(&q.w.workload.model)
+                      : 0;
         arena_free(&scratch);
     }
-    return *layers <= QUERIES_LAYERS_MAX ||
+    *is_long |= layers > LONG_LAYERS;
+    if (seconds > PLAN_POSTED_SECONDS_AT_ONCE)
+        return wire_fail(list, why, PROBLEM_LIMIT,
+                         "have time limits of %g s together; the most is %d: send fewer at once, or give each less",
+                         seconds, PLAN_POSTED_SECONDS_AT_ONCE);
+    return layers <= QUERIES_LAYERS_MAX ||
            wire_fail(list, why, PROBLEM_LIMIT,
                      "have models of %llu layers together; the most is %u: send fewer at once",
-                     (unsigned long long)*layers, QUERIES_LAYERS_MAX);
+                     (unsigned long long)layers, QUERIES_LAYERS_MAX);
 }
 
 /* One of several, as if it had been asked alone; but a list in a list is none. */
@@ -72,13 +128,16 @@ static const char *plan_element(struct asked *asked, const struct wire_value *v,
         plan_answer_release(known);
         return text;
     }
+    const bool before = asked->partial;
+    asked->partial = false;
     wire_out_init(&one, a, why);
-    text = plan_one(v, &one, a, why) ? wire_text(&one, &bytes) : NULL;
-    if (text && cache) {
+    text = plan_one(asked, v, &one, a, why) ? wire_text(&one, &bytes) : NULL;
+    if (text && cache && !asked->partial) {
         struct plan_answer *answer = plan_answer_new(text, bytes);
         plan_cache_add(cache, &name, answer);
         plan_answer_release(answer);
     }
+    asked->partial |= before;
     return text;
 }
 
@@ -107,15 +166,14 @@ static bool plan_each(struct asked *asked, const struct wire_value *list, struct
 
 static bool plan_several(struct asked *asked, const struct wire_value *list, struct wire_out *o, struct arena *a,
                          struct problem *why) {
-    uint64_t layers;
-    if (!wire_array(list, 1, QUERIES_MAX, why) || !layers_count(list, &layers, why))
+    bool is_long = false;
+    if (!wire_array(list, 1, QUERIES_MAX, why) || !list_check(list, &is_long, why))
         return false;
-    if (layers <= LONG_LAYERS)
+    if (!is_long)
         return plan_each(asked, list, o, a, why);
-    bool ok = atomic_fetch_add(&long_requests, 1) < LONG_MAX
-                  ? plan_each(asked, list, o, a, why)
-                  : problem_set(why, PROBLEM_BUSY, "", "%u requests of many queries are being answered: try again soon",
-                                LONG_MAX);
+    if (!may_begin(why))
+        return false;
+    const bool ok = plan_each(asked, list, o, a, why);
     atomic_fetch_sub(&long_requests, 1);
     return ok;
 }
@@ -126,17 +184,30 @@ static bool plans_answer(struct asked *asked, const struct wire_value *v, struct
     struct wire_value list;
     if (wire_type(v) == WIRE_OBJECT && wire_get(v, "queries", &list))
         return wire_object(v, just_queries, why) && plan_several(asked, &list, o, a, why);
-    return plan_one(v, o, a, why);
+    return plan_alone(asked, v, o, a, why);
 }
 
 static bool capacity_answer(struct asked *asked, const struct wire_value *v, struct wire_out *o, struct problem *why) {
     struct plan_query q;
-    return plan_query_read(v, true, asked->request->arena, &q, why) && plan_query_capacity(&q, o, why);
+    return plan_query_read(v, PLAN_FORM_CAPACITY, asked->request->arena, &q, why) && plan_query_capacity(&q, o, why);
+}
+
+static bool frontier_posted(struct asked *asked, const struct wire_value *v, struct wire_out *o, struct problem *why) {
+    struct plan_posted q;
+    struct plan_posted_watch watch = watch_for(asked);
+    if (!plan_posted_read(v, PLAN_POSTED_FRONTIER, asked->request->arena, &q, why) || !may_begin(why))
+        return false;
+    const bool ok = plan_posted_frontier(&q, &watch, o, why) || wire_nest(v, why);
+    atomic_fetch_sub(&long_requests, 1);
+    asked->partial |= watch.cut;
+    return ok;
 }
 
 static bool frontier_answer(struct asked *asked, const struct wire_value *v, struct wire_out *o, struct problem *why) {
     struct arena *a = asked->request->arena;
     struct plan_query q;
+    if (plan_posted_is(v))
+        return frontier_posted(asked, v, o, why);
     return plan_query_frontier_read(v, a, &q, why) && (plan_query_frontier(&q, a, o, why) || wire_nest(v, why));
 }
 

@@ -49,7 +49,7 @@ struct job_run {
     bool (*cancelled)(void *user);                                       /* asked before every step */
     bool (*making)(void *user, const char *digest, struct problem *why); /* before a blob gets its name */
     void *user;
-    const char *result; /* JSON object */
+    const char *result; /* JSON object; with PROBLEM_CANCELLED too, where there is one */
 };
 
 struct job_kind {
@@ -65,7 +65,7 @@ extern const struct job_kind *const job_table[]; /* NULL at the end */
 const struct job_kind *job_kind_find(const char *name);
 
 /* Rows of job_table, one file each. */
-extern const struct job_kind job_attention, job_sequential, job_memory_savings, job_training;
+extern const struct job_kind job_attention, job_sequential, job_memory_savings, job_training, job_plan;
 
 /* Parses, reads and plans a request body; refuses what cannot fit (PROBLEM_BUDGET with minimum_budget_bytes). */
 PROBLEM_MUST_CHECK bool job_make(struct job *job, const char *text, size_t bytes, const struct job_context *c,

@@ -65,19 +65,19 @@ static bool objective_check(const struct plan_query *q, struct problem *why) {
            problem_set(why, PROBLEM_MISSING_FIELD, "/device", "is required where seconds are the objective");
 }
 
-bool plan_query_read(const struct wire_value *v, bool capacity, struct arena *a, struct plan_query *out,
+bool plan_query_read(const struct wire_value *v, enum plan_form form, struct arena *a, struct plan_query *out,
                      struct problem *why) {
-    static const char *const plan_fields[] = {"workload",   "strategy", "budget_bytes", "device", "include",
-                                              "max_points", "graph",    "chain",        NULL};
-    static const char *const capacity_fields[] = {"workload", "strategy", "budget_bytes", "device",
-                                                  "find",     "include",  "max_points",   NULL};
+    static const char *const fields[][9] = {
+        [PLAN_FORM_PLAN] = {"workload", "strategy", "budget_bytes", "device", "include", "max_points"},
+        [PLAN_FORM_CAPACITY] = {"workload", "strategy", "budget_bytes", "device", "include", "max_points", "find"},
+        [PLAN_FORM_JOB] = {"workload", "strategy", "budget_bytes", "device", "include", "max_points", "kind"},
+    };
+    const bool capacity = form == PLAN_FORM_CAPACITY;
     struct wire_value field;
     *out = (struct plan_query){.max_points = PLAN_QUERY_POINTS};
     out->strategy = wire_strategy_plain(&planner_standard, "\"standard\"");
-    if (!wire_object(v, capacity ? capacity_fields : plan_fields, why))
+    if (!wire_object(v, fields[form], why))
         return false;
-    if (!capacity && (wire_get(v, "graph", &field) || wire_get(v, "chain", &field)))
-        return wire_fail(&field, why, PROBLEM_UNSUPPORTED, "is not built yet: a workload is planned");
     if (!wire_need(v, "workload", &field, why) || (capacity && !find_read(v, &out->find, why)) ||
         !wire_workload_read(&field, out->find == PLAN_FIND_SEQ_LEN, a, &out->w, why) ||
         (wire_get(v, "strategy", &field) && !wire_strategy_read(&field, false, a, &out->strategy, why)) ||
@@ -95,14 +95,11 @@ bool plan_query_read(const struct wire_value *v, bool capacity, struct arena *a,
 
 bool plan_query_frontier_read(const struct wire_value *v, struct arena *a, struct plan_query *out,
                               struct problem *why) {
-    static const char *const fields[] = {"workload", "device", "objective", "points", "graph", "chain", NULL};
+    static const char *const fields[] = {"workload", "device", "objective", "points", NULL};
     struct wire_value field;
     *out = (struct plan_query){.max_points = PLAN_QUERY_POINTS, .budget_bytes = UINT64_MAX};
-    if (!wire_object(v, fields, why))
-        return false;
-    if (wire_get(v, "graph", &field) || wire_get(v, "chain", &field))
-        return wire_fail(&field, why, PROBLEM_UNSUPPORTED, "is not built yet: a workload is planned");
-    return wire_need(v, "workload", &field, why) && wire_workload_read(&field, false, a, &out->w, why) &&
+    return wire_object(v, fields, why) && wire_need(v, "workload", &field, why) &&
+           wire_workload_read(&field, false, a, &out->w, why) &&
            wire_uint_of(v, "points", 1, PLAN_QUERY_POINTS, &out->max_points, why) && budget_read(v, out, why) &&
            wire_strategy_objective(v, &out->strategy.strategy.objective, why) && objective_check(out, why);
 }

@@ -33,8 +33,11 @@ struct plan_query {
     enum plan_find find;
 };
 
-/* v: {"workload", "strategy", "budget_bytes", "device", "include", "max_points"}, with "find" if capacity. */
-PROBLEM_MUST_CHECK bool plan_query_read(const struct wire_value *v, bool capacity, struct arena *a,
+enum plan_form { PLAN_FORM_PLAN, PLAN_FORM_CAPACITY, PLAN_FORM_JOB };
+
+/* v: {"workload", "strategy", "budget_bytes", "device", "include", "max_points"}, with "find" for a capacity and the
+ * "kind" of a job. */
+PROBLEM_MUST_CHECK bool plan_query_read(const struct wire_value *v, enum plan_form form, struct arena *a,
                                         struct plan_query *out, struct problem *why);
 /* Appends the answer, an object under key. Problems point into the request as plan_query_read's do, relative to v. */
 PROBLEM_MUST_CHECK bool plan_query_answer(const struct plan_query *q, struct wire_out *o, const char *key,

@@ -208,17 +208,19 @@ static bool run(struct worker *w, const struct store_job *stored, struct arena *
                         .making = on_making,
                         .user = w};
     struct job job;
-    if (!job_make(&job, stored->request, strlen(stored->request), &context, why) ||
-        !job.kind->run(&job, &context, &r, why))
-        return false;
-    *result = r.result;
-    return true;
+    const bool ok = job_make(&job, stored->request, strlen(stored->request), &context, why) &&
+                    job.kind->run(&job, &context, &r, why);
+    *result = ok || why->kind == PROBLEM_CANCELLED ? r.result : NULL; /* what was found until then */
+    return ok;
 }
 
+/* p: none where the job succeeded. */
 static bool finish(struct worker *w, struct arena *a, const char *result, const struct problem *p,
                    struct problem *why) {
     size_t bytes;
-    enum job_state state = result ? JOB_SUCCEEDED : p->kind == PROBLEM_CANCELLED ? JOB_CANCELLED : JOB_FAILED;
+    enum job_state state = p->kind == PROBLEM_NONE        ? JOB_SUCCEEDED
+                           : p->kind == PROBLEM_CANCELLED ? JOB_CANCELLED
+                                                          : JOB_FAILED;
     const char *problem = state == JOB_FAILED ? route_problem_body(p, 0, a, &bytes) : NULL;
     struct store_progress progress = progress_take(w);
     for (unsigned attempt = 0; attempt < 3; attempt++) {
@@ -241,7 +243,7 @@ static bool job_do(struct worker *w, const struct store_job *stored, const struc
     begin(w, lease);
     bool ok = run(w, stored, a, &result, &p);
     end(w);
-    if (!w->lost && !finish(w, a, ok ? result : NULL, &p, why))
+    if (!w->lost && !finish(w, a, result, &p, why))
         return false;
     log_event(ok ? LOG_INFO : LOG_WARNING, "job.ended", "job %s, %s", stored->id, ok ? "succeeded" : p.detail);
     return true;

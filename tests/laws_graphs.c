@@ -151,6 +151,8 @@ void laws_strategies_make(const struct graph *g, uint64_t seed, struct laws_stra
             add_selective(out, p, &r);
         if (p->parameters & STRATEGY_TAKES_LAYERS)
             add_custom(out, p, g->layers, &r);
+        if (p->parameters & STRATEGY_TAKES_BUDGET && g->backward && g->layers) /* the smallest there is */
+            add(out, (struct strategy){.planner = p, .budget_bytes = 1});
     }
 }
 
@@ -162,6 +164,7 @@ const char *laws_strategy_text(const struct strategy *s, char *text, size_t room
     } rows[] = {{"n", s->n},
                 {"k", s->k},
                 {"segments", s->segments},
+                {"budget", s->budget_bytes},
                 {"parts", s->selection.parts},
                 {"kinds", s->selection.op_kinds}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)

@@ -117,6 +117,29 @@ Test(Rematc, ids_and_filters_are_escaped) {
               "%s", one.request);
 }
 
+Test(Rematc, each_question_of_planning_has_its_path) {
+    static const struct {
+        json_t *(*ask)(struct rematc *, const json_t *, struct rematc_error *);
+        const char *line;
+    } questions[] = {{rematc_plan, "POST /v1/plans HTTP/1.1\r\n"},
+                     {rematc_frontier, "POST /v1/frontiers HTTP/1.1\r\n"},
+                     {rematc_capacity, "POST /v1/capacity HTTP/1.1\r\n"},
+                     {rematc_explain, "POST /v1/explain HTTP/1.1\r\n"}};
+    json_t *query = json_object();
+    for (size_t i = 0; i < sizeof questions / sizeof questions[0]; i++) {
+        struct one_answer one;
+        answer_start(&one, rows[0].answer);
+        struct rematc *client = rematc_new(one.url, NULL);
+        json_t *answer = questions[i].ask(client, query, NULL);
+        rematc_free(client);
+        answer_stop(&one);
+        cr_assert(json_object_get(answer, "id"), "%zu", i);
+        cr_assert(strstr(one.request, questions[i].line) == one.request, "%s", one.request);
+        json_decref(answer);
+    }
+    json_decref(query);
+}
+
 Test(Rematc, what_cannot_be_sent_is_not) {
     struct rematc_error why = {0};
     struct rematc *client = rematc_new("http://127.0.0.1:1", &why);

@@ -10,7 +10,7 @@
 
 /* ---- strategies ---- */
 
-enum { STRATEGIES_MAX = 64, DEEPEST = 24 };
+enum { STRATEGIES_MAX = 64, DEEPEST = 24, BUDGETS = 3 };
 
 struct strategies {
     struct strategy list[STRATEGIES_MAX];
@@ -79,6 +79,8 @@ static void strategies_make(uint32_t layers, struct strategies *out) {
             add(out, (struct strategy){.planner = p, .selection = selection_of(s)});
         for (unsigned c = 0; (p->parameters & STRATEGY_TAKES_LAYERS) && c < 2; c++)
             add_custom(out, p, layers, c);
+        for (uint64_t b = 1; (p->parameters & STRATEGY_TAKES_BUDGET) && b <= BUDGETS; b++)
+            add(out, (struct strategy){.planner = p, .budget_bytes = b});
     }
 }
 
@@ -139,6 +141,27 @@ static void subject_make(struct subject *s, const struct workload *w, unsigned t
     support_lower(&s->w, &s->arena, &s->g);
 }
 
+static uint64_t peak_of(const struct graph *g, const struct strategy *s) {
+    struct arena a;
+    struct plan plan;
+    struct problem why = {0};
+    arena_init(&a, 0);
+    cr_assert(planner_plan(g, s, &a, &plan, &why), "%s: %s", s->planner->name, why.detail);
+    arena_free(&a);
+    return plan.peak_bytes;
+}
+
+/* A list's budgets 1, 2, .. are steps from the smallest plan to the one that keeps everything. */
+static struct strategy budget_resolve(const struct graph *g, const struct strategy *s) {
+    struct strategy within = *s;
+    if (s->budget_bytes > 1) {
+        within.budget_bytes = 1;
+        const uint64_t least = peak_of(g, &within), most = peak_of(g, &(struct strategy){.planner = &planner_standard});
+        within.budget_bytes = least + (most - least) * (s->budget_bytes - 1) / BUDGETS;
+    }
+    return within;
+}
+
 static void subject_train(struct subject *s, struct support_training t, const struct strategy *strategy,
                           struct support_trained *out) {
     struct arena a;
@@ -146,7 +169,8 @@ static void subject_train(struct subject *s, struct support_training t, const st
     struct problem why = {0};
     arena_init(&a, 0);
     t.w = &s->w;
-    cr_assert(planner_plan(&s->g, strategy, &a, &plan, &why), "%s: %s: %s", strategy->planner->name, why.where,
+    const struct strategy within = budget_resolve(&s->g, strategy);
+    cr_assert(planner_plan(&s->g, &within, &a, &plan, &why), "%s: %s: %s", strategy->planner->name, why.where,
               why.detail);
     support_train(&t, &plan, out);
     arena_free(&a);

@@ -153,10 +153,10 @@ static double unit_of(double most, const char **name) {
 static void table_print(const struct frontier *f) {
     const char *unit;
     const double unit_bytes = unit_of(f->rows[0].peak_bytes, &unit);
-    bool timed = false, beaten = false, knee = false;
+    bool timed = false, beside = false, knee = false;
     for (size_t i = 0; i < f->n; i++) {
         timed |= f->rows[i].step_seconds >= 0;
-        beaten |= !f->rows[i].point;
+        beside |= !f->rows[i].point;
         knee |= f->rows[i].knee;
     }
     printf("%s\n%7s, %-5s%11s%11s%s  %s\n", f->title, "PEAK", unit, "STANDARD", "COMPUTE", timed ? "       STEP" : "",
@@ -175,8 +175,8 @@ static void table_print(const struct frontier *f) {
     }
     printf("* the frontier: %s%s\n", f->proven ? "nothing is lower in both" : "the best that was found",
            knee ? "; > its knee, past which memory gets dear" : "");
-    if (beaten)
-        puts("  (unmarked: named strategies that something on it beats)");
+    if (beside)
+        puts("  the unmarked: named strategies beside it");
 }
 
 /* Prints the file's name, as fetch does. */

@@ -319,12 +319,22 @@ static bool is_clear(const struct plot *p, double x0, double y0, double x1, doub
     return true;
 }
 
+/* The line from a dot to its label; labels after it keep clear of it. */
+static void lead_put(struct plot *p, double x0, double y0, double x1, double y1) {
+    const double step = 0.1; /* of the longest, less than a label is high */
+    line_at(p, x0, y0, x1, y1, "lead");
+    for (double at = 0; at < 1; at += step) {
+        const double x = x0 + (x1 - x0) * at, y = y0 + (y1 - y0) * at;
+        take(p, (struct box){x - 1, y - 1, x + 1, y + 1});
+    }
+}
+
 /* Beside its dot where there is room, else a little away with a line to it, else not at all: the dot has its tip. */
 static void label_put(struct plot *p, const struct frontier_row *row, const char *text, const char *class) {
     static const double sides[][2] = {{1, 0}, {-1, 0}, {1, -1}, {-1, -1}, {0, -1}, {1, 1}, {-1, 1}, {0, 1}};
     static const double away[] = {8, 20, 34, 50, 70, 95};
     const double x = x_of(p, row->peak_bytes), y = y_of(p, row->overhead_pct);
-    const double width = (double)strlen(text) * LABEL_CHAR;
+    const double width = (double)strlen(text) * LABEL_CHAR + 3; /* and a little air */
     for (size_t d = 0; d < sizeof away / sizeof away[0]; d++)
         for (size_t s = 0; s < sizeof sides / sizeof sides[0]; s++) {
             const double cx = x + sides[s][0] * (away[d] + width / 2);
@@ -334,8 +344,8 @@ static void label_put(struct plot *p, const struct frontier_row *row, const char
             if (!is_free(p, b) || (d && !is_clear(p, x, y, end_x, end_y)))
                 continue;
             if (d)
-                line_at(p, x, y, end_x, end_y, "lead");
-            text_at(p, b.x0, cy + 4, class, "start", 11, text);
+                lead_put(p, x, y, end_x, end_y);
+            text_at(p, cx, cy + 4, class, "middle", 11, text);
             take(p, b);
             return;
         }
@@ -356,7 +366,7 @@ static void labels_put(struct plot *p) {
 }
 
 bool rematctl_svg_write(const struct frontier *f, FILE *to) {
-    struct plot p = {.to = to, .f = f, .most_taken = 8 * f->n + 8};
+    struct plot p = {.to = to, .f = f, .most_taken = 16 * f->n + 16};
     p.taken = calloc(p.most_taken, sizeof *p.taken);
     if (!p.taken || !f->n) {
         free(p.taken);

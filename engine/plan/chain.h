@@ -27,8 +27,8 @@ struct chain_option {
     uint64_t kept;                       /* bytes; what leaves the stage among them */
     uint64_t forward_need[CHAIN_PASSES]; /* bytes while its forward runs */
     uint64_t backward_need;              /* bytes while its backward runs, what it recomputes for itself included */
-    uint64_t forward_cost[CHAIN_PASSES], backward_cost;
-    uint32_t choice; /* what it is, to whoever made the chain */
+    uint64_t forward_cost[CHAIN_PASSES], backward_cost; /* [FIRST] <= its stage's fast_cost[FIRST] + [AGAIN] */
+    uint32_t choice;                                    /* what it is, to whoever made the chain */
 };
 
 /* Forward and backward of a stage with nothing between: of the last stage in the first pass, of any other again. */
@@ -41,7 +41,7 @@ struct chain_stage {
     uint64_t input;                     /* bytes of what enters it */
     uint64_t fast_cost[CHAIN_PASSES];   /* of its forward when it keeps nothing but what leaves it */
     uint64_t fast_need[CHAIN_PASSES];   /* bytes of that where what enters stays: as the first stage of a window */
-    uint64_t moving_need[CHAIN_PASSES]; /* where what enters goes: counted, as far as it is there */
+    uint64_t moving_need[CHAIN_PASSES]; /* where what enters goes: counted, as far as it is there; >= fast_need */
     uint64_t beside[2]; /* bytes beside any forward [0: fast, 1: with an option] while the backward of this stage is the
                            next: the gradient of what leaves it, and the like */
     const struct chain_option *options;

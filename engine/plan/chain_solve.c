@@ -8,6 +8,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "engine/base/units.h"
 #include "engine/plan/chain.h"
 #include "engine/plan/chain_windows.h"
 
@@ -292,10 +293,13 @@ static bool range_solve(struct building *b, uint64_t from, uint64_t to) {
     }
 }
 
-/* The points of a range behind those of the ranges before it. */
-static bool frontier_extend(struct building *b, struct gathered *all) {
+/* The points of a range behind those of the ranges before it, the first of all being what `from` bytes buy. */
+static bool frontier_extend(struct building *b, struct gathered *all, uint64_t from) {
     const struct chain_curve *part = &b->range.first[0];
-    for (uint32_t i = 0; i < part->n; i++)
+    uint32_t first = 0;
+    while (first + 1 < part->n && part->points[first + 1].bytes <= from)
+        first++;
+    for (uint32_t i = first; i < part->n; i++)
         if (all->n == 0 || (part->points[i].cost < all->points[all->n - 1].cost &&
                             part->points[i].bytes > all->points[all->n - 1].bytes))
             if (!gathered_add(b, all, part->points[i]))
@@ -303,31 +307,27 @@ static bool frontier_extend(struct building *b, struct gathered *all) {
     return true;
 }
 
-/* Bytes that no plan without recomputation passes. */
+/* Bytes that no plan passes: all that may be resident at once, and the largest need. */
 static uint64_t bytes_of_all(const struct chain_windows *w) {
-    uint64_t kept = 0, most = 0;
+    uint64_t resident = 0, need = 0, beside = 0;
     for (uint32_t s = 0; s < w->chain.n; s++) {
         const struct chain_stage *stage = &w->chain.stages[s];
-        uint64_t largest = 0, need = 0;
+        uint64_t kept = 0;
         for (uint32_t k = 0; k < stage->n_options; k++) {
             const struct chain_option *o = &stage->options[k];
-            largest = o->kept > largest ? o->kept : largest;
+            kept = units_max(kept, o->kept);
+            need = units_max(need, o->backward_need);
             for (unsigned p = 0; p < CHAIN_PASSES; p++)
-                need = o->forward_need[p] > need ? o->forward_need[p] : need;
-            need = o->backward_need > need ? o->backward_need : need;
+                need = units_max(need, o->forward_need[p]);
         }
         for (uint32_t k = 0; k < stage->n_singles; k++)
-            need = stage->singles[k].need > need ? stage->singles[k].need : need;
-        for (unsigned p = 0; p < CHAIN_PASSES; p++) {
-            need = stage->fast_need[p] > need ? stage->fast_need[p] : need;
-            need = stage->moving_need[p] > need ? stage->moving_need[p] : need;
-        }
-        for (uint32_t j = 0; j<w->chain.n; j += w->chain.n> 1 ? w->chain.n - 1 : 1)
-            need += stage->beside[0] + stage->beside[1];
-        most = kept + need > most ? kept + need : most;
-        kept += largest;
+            need = units_max(need, stage->singles[k].need);
+        for (unsigned p = 0; p < CHAIN_PASSES; p++)
+            need = units_max(need, units_max(stage->fast_need[p], stage->moving_need[p]));
+        beside = units_max(beside, units_max(stage->beside[0], stage->beside[1]));
+        resident += stage->input + kept;
     }
-    return most;
+    return resident + need + beside;
 }
 
 /* What is tried, each with the same effort: the whole curve at once; in ranges, each with bounds of its own; then,
@@ -357,7 +357,7 @@ static bool ranges_solve(struct building *b, struct gathered *all, uint64_t rang
             *past = b->past;
             return false;
         }
-        if (!frontier_extend(b, all))
+        if (!frontier_extend(b, all, begin))
             return false;
         s->ranges[s->n_ranges++] = b->range;
         begin = end;

@@ -33,7 +33,8 @@ struct dag_node {
     uint32_t n_reads, n_makes;
     bool once;             /* may not run again: a gradient that adds into others */
     uint64_t beside_bytes; /* alive from this node's first run to just before the next node's in the given order, under
-                              every plan, and not among the values: gradients */
+                              every plan, and not among the values: gradients. Where the next ran before: during this
+                              node's first run alone; of the last node: to the end */
 };
 
 /* Nodes are in a topological order: the given one. */

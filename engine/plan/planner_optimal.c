@@ -129,26 +129,34 @@ static bool cheapest_find(struct trying *t, const struct chain_solver *s, uint64
     return true;
 }
 
-/* The smallest slab: of points from the smallest on, as long as one's live bytes lie below the best slab so far. */
-static bool smallest_find(struct trying *t, uint64_t least) {
-    const struct chain_solver *s = planner_optimal_solve(t->o, least, least + least / 64, OPTIMAL_EFFORT, t->a, t->why);
-    uint64_t best = UINT64_MAX;
+/* Lays out points from the smallest on, as long as one's live bytes lie below the smallest slab so far. */
+static bool smaller_find(struct trying *t, const struct chain_solver *s, uint64_t *best) {
     uint32_t n;
-    if (!s)
-        return false;
     const struct chain_point *points = chain_frontier(s, &n);
-    for (uint32_t i = 0; i < n && points[i].bytes < best; i++) {
+    for (uint32_t i = 0; i < n && points[i].bytes < *best; i++) {
         struct plan plan;
         uint32_t of;
         if (!planner_optimal_point(t->o, s, &points[i], t->a, &plan, &of, t->why))
             return false;
-        if (plan.slab_bytes < best) {
-            best = plan.slab_bytes;
+        if (plan.slab_bytes < *best) {
+            *best = plan.slab_bytes;
             *t->plan = plan;
             *t->of = of;
         }
     }
-    return n > 0 || problem_set(t->why, PROBLEM_INTERNAL, "", "a chain has no plan at all");
+    return *best != UINT64_MAX || problem_set(t->why, PROBLEM_INTERNAL, "", "a chain has no plan at all");
+}
+
+/* The smallest slab: nearly always that of the fewest live bytes; where it wastes some, another's may be smaller. */
+static bool smallest_find(struct trying *t, uint64_t least) {
+    uint64_t best = UINT64_MAX;
+    const struct chain_solver *s = planner_optimal_solve(t->o, least, least, OPTIMAL_EFFORT, t->a, t->why);
+    if (!s || !smaller_find(t, s, &best))
+        return false;
+    if (best == least)
+        return true;
+    s = planner_optimal_solve(t->o, least, best - 1, OPTIMAL_EFFORT, t->a, t->why);
+    return s && smaller_find(t, s, &best);
 }
 
 bool planner_optimal_within(const struct optimal *o, uint64_t peak_bytes, struct arena *a, struct plan *plan,

@@ -192,12 +192,14 @@ def planned(daemon, workload, judge):
              ([name_of(best[1]), "%d" % best[0]["peak_bytes"], percent(best[0]["compute_overhead_pct"])] if best else
               ["none", "", ""]))
     own = [(p, s) for p, s in named if p["peak_bytes"] >= least]
-    saved = 0
+    less = same = 0
     for p, _ in own:
-        saved += flops(compared(plans, named, p["peak_bytes"], judge)[0]) < flops(p)
+        cost = flops(compared(plans, named, p["peak_bytes"], judge)[0])
+        less += cost < flops(p)
+        same += cost == flops(p)
     plans.laws(least)
     print("\nIn the peaks of the %d named strategies themselves optimal is cheaper than %d and equals %d." % (
-        len(own), saved, len(own) - saved))
+        len(own), less, same))
 
 
 def job(daemon, workload, strategy, budget, compare):
@@ -226,8 +228,9 @@ def measured(daemon, workload, judge):
     job(daemon, workload, "standard", None, False)  # the first run touches everything for the first time
     print("%s, %d tokens, batch %d, %s, attention %s, adamw: %d to %d bytes; s is forward to backward\n" % (
         workload["model"], workload["seq_len"], workload["batch"], workload["dtype"], workload["attention"], least, most))
-    head(["tenth", "budget, bytes", "predicted = measured peak, bytes", "identical", "overhead %", "s", "standard's s", "time overhead %",
-          "best named that fits", "its overhead %", "its s"])
+    head(["tenth", "budget, bytes", "predicted = measured peak, bytes", "identical", "overhead %", "s", "standard's s",
+          "time overhead %", "best named that fits", "its overhead %",
+          "its s"])
     ran = {}
     for i, budget in enumerate(budgets(least, most)):
         plan, best = compared(plans, named, budget, judge)

@@ -53,6 +53,44 @@ code "plan from standard input" 0 "$rematctl" plan - --seq-len 16 <"$root/client
 code "plan of an unknown model: refused" 4 "$rematctl" plan gpt0 --seq-len 16
 code "plan within nonsense: wrong usage" 2 "$rematctl" plan gpt2 --seq-len 16 --budget much
 code "plan of a file that is not there" 6 "$rematctl" plan "$dir/none.json" --seq-len 16
+code "plan under a strategy with parameters" 0 "$rematctl" plan gpt2 --seq-len 64 --strategy '{"name": "every_n", "n": 2}'
+code "plan under no strategy: wrong usage" 2 "$rematctl" plan gpt2 --seq-len 64 --strategy '{"name'
+code "plan of nothing: wrong usage" 2 "$rematctl" plan --seq-len 64
+code "plan of two things: wrong usage" 2 "$rematctl" plan gpt2 --graph "$dir/small.json"
+code "plan of a graph that is not there" 6 "$rematctl" plan --graph "$dir/none.json"
+code "a time limit that is none: wrong usage" 2 "$rematctl" plan gpt2 --seq-len 64 --time-limit soon
+code "train under no strategy to compare with: wrong usage" 2 "$rematctl" train gpt2 --seq-len 64 --compare-with '{'
+
+for strange in 'dance' '0' '-1'; do
+  code "points that are no number: wrong usage" 2 "$rematctl" frontier gpt2 --seq-len 64 "--points=$strange"
+done
+code "frontier of nothing: wrong usage" 2 "$rematctl" frontier --seq-len 64
+code "frontier of one strategy: wrong usage" 2 "$rematctl" frontier gpt2 --seq-len 64 --strategy every_layer
+code "frontier of an unknown model: refused" 4 "$rematctl" frontier gpt0 --seq-len 64
+code "frontier" 0 "$rematctl" frontier gpt2 --seq-len 1024 --batch 8 --device a100-80gb
+says "frontier begins with what was asked" "^gpt2, sequences of 1024, batch 8, a100-80gb$"
+says "it has standard, with all of its own memory" "^[* ]  *[0-9.]*  *100.0 %  *+0.00 %[ 0-9.]*  standard"
+says "and the named strategies beside its points" "every_n n=2"
+cp "$dir/out" "$dir/table"
+grep '^[* >] *[0-9]' "$dir/table" | sed 's/^.//' >"$dir/rows"
+check "its table falls in memory" awk 'NR > 1 && $1 + 0 > last {exit 1} {last = $1 + 0} END {if (NR < 10) exit 1}' "$dir/rows"
+grep '^[*>] *[0-9]' "$dir/table" | sed 's/^.//' >"$dir/rows"
+check "and its points rise in compute" awk '$4 + 0 < last {exit 1} {last = $4 + 0} END {if (NR < 5) exit 1}' "$dir/rows"
+"$rematctl" -o json frontier gpt2 --seq-len 1024 --points 3 >"$dir/three.json"
+check "for programs, of at most three points" python3 -c 'import json, sys; sys.exit(not 0 < len(json.load(open(sys.argv[1]))["points"]) <= 3)' "$dir/three.json"
+code "frontier drawn" 0 "$rematctl" frontier gpt2 --seq-len 1024 --batch 8 --svg "$dir/frontier.svg"
+says "it names the file" "frontier.svg$"
+check "which is XML, with a line, an axis in GiB and every name" python3 -c '
+import sys, xml.etree.ElementTree as e
+root = e.parse(sys.argv[1]).getroot(); svg = "{http://www.w3.org/2000/svg}"; said = "".join(root.itertext())
+assert root.tag == svg + "svg" and root.find(".//" + svg + "path[@class=\"line\"]").get("d").startswith("M"), root.tag
+assert all(word in said for word in ("peak memory, GiB", "standard", "every_layer", "gpt2", "100 %")), said
+assert "prefers-color-scheme: dark" in said and "nan" not in said and "inf" not in said' "$dir/frontier.svg"
+cp "$root/clients/two-layers.json" "$dir/a<b&c>.json"
+code "a strange name drawn" 0 "$rematctl" frontier "$dir/a<b&c>.json" --seq-len 4 --svg "$dir/strange.svg"
+check "is XML too" python3 -c 'import sys, xml.etree.ElementTree as e; assert "a<b&c>.json" in "".join(e.parse(sys.argv[1]).getroot().itertext())' "$dir/strange.svg"
+check "drawn to standard output it is the same" sh -c '"$1" frontier gpt2 --seq-len 1024 --batch 8 --svg - | cmp - "$2"' _ "$rematctl" "$dir/frontier.svg"
+code "drawn where nothing can be" 6 "$rematctl" frontier gpt2 --seq-len 64 --svg "$dir/none/frontier.svg"
 code "capacity" 0 "$rematctl" -o json capacity gpt2 --find seq_len --device a100-80gb
 same "capacity ends with the positions" "1024	positions" "$(field "$dir/out" /value /limited_by)"
 for table in models devices strategies kernels version; do

@@ -26,5 +26,7 @@ same "prints what the README shows" "$(sed -n '/^\$ rematctl plan clients/,/^$/p
 check "rematctl capacity as in the README" "$rematctl" capacity gpt2-xl --find batch --seq-len 1024 --device a100-80gb \
   --dtype bfloat16 --attention flash --strategy every_layer
 same "prints what the README shows" "$(sed -n '/^\$ rematctl capacity/,/^```/p' "$root/README.md" | sed '1d; /^```/d')" "$(head -n 2 "$dir/out")"
+command=$(sed -n 's/^\$ \(rematctl frontier .*\)/\1/p' "$root/README.md")
+same "rematctl frontier prints what the README shows" "$(sed -n '/^\$ rematctl frontier/,/^```/p' "$root/README.md" | sed '1d; /^```/d')" "$(eval "$command")"
 grep -oE '\]\(([A-Za-z.][^)#]*)\)' "$root/README.md" | sed 's/^](//; s/)$//' | sort -u >"$dir/links"
 check "every link leads somewhere" sh -c 'cd "$1" && while read -r l; do [ -e "$l" ] || { echo "no $l"; exit 1; }; done <"$2"' _ "$root" "$dir/links"
