@@ -94,15 +94,16 @@ class Plans:
         plan, request = self.make("optimal", budget), self.request("optimal", budget)
         self.judge.holds(plan["feasible"], "does not fit a budget above the least", request)
         self.judge.holds(plan["peak_bytes"] <= budget, "its peak is above the budget", request)
-        self.asked.append((budget, flops(plan), request))
+        self.asked.append((budget, flops(plan), request, plan["optimality"]))
         return plan
 
     def laws(self, least):
         """Of all optimal plans so far: more bytes never cost more; one byte less than the least does not do."""
         last = None
-        for budget, cost, request in sorted(self.asked, key=lambda a: a[0]):
-            self.judge.holds(last is None or cost <= last, "costs more than a smaller budget's", request)
-            last = cost
+        for budget, cost, request, _ in sorted(self.asked, key=lambda a: a[0]):
+            self.judge.holds(last is None or cost <= last[0], "%d FLOPs, more than a smaller budget's: %r" % (
+                cost, last), request)
+            last = min(last or (cost, budget), (cost, budget))
         below = self.make("optimal", least - 1)
         self.judge.holds(not below["feasible"] and below["minimum_budget_bytes"] == least,
                          "fits in less than its least, or names another", self.request("optimal", least - 1))
@@ -198,7 +199,10 @@ def planned(daemon, workload, judge):
         less += cost < flops(p)
         same += cost == flops(p)
     plans.laws(least)
-    print("\nIn the peaks of the %d named strategies themselves optimal is cheaper than %d and equals %d." % (
+    proven = {budget: o["exact"] for budget, _, _, o in plans.asked}
+    print("\nOf %d budgets %d are proven to have no better plan; the largest gap of the others is %.3f %%." % (
+        len(proven), sum(proven.values()), max(o["gap_pct"] for _, _, _, o in plans.asked)))
+    print("In the peaks of the %d named strategies themselves optimal is cheaper than %d and equals %d." % (
         len(own), less, same))
 
 
@@ -229,8 +233,7 @@ def measured(daemon, workload, judge):
     print("%s, %d tokens, batch %d, %s, attention %s, adamw: %d to %d bytes; s is forward to backward\n" % (
         workload["model"], workload["seq_len"], workload["batch"], workload["dtype"], workload["attention"], least, most))
     head(["tenth", "budget, bytes", "predicted = measured peak, bytes", "identical", "overhead %", "s", "standard's s",
-          "time overhead %", "best named that fits", "its overhead %",
-          "its s"])
+          "time overhead %", "best named that fits", "its overhead %", "its s"])
     ran = {}
     for i, budget in enumerate(budgets(least, most)):
         plan, best = compared(plans, named, budget, judge)
