@@ -93,6 +93,8 @@ static bool workload_read(const struct wire_value *request, struct arena *a, str
         return false;
     if (spec->w.megatron && wire_get(&v, "framework", &field))
         return wire_fail(&field, why, PROBLEM_UNSUPPORTED, "is megatron, which is closed forms: rematd runs");
+    if (spec->w.any_attention && wire_get(&v, "attention", &field))
+        return wire_fail(&field, why, PROBLEM_UNSUPPORTED, "is any, which plans alone take: standard and flash run");
     spec->w.workload.seed = spec->seed;
     return true;
 }

@@ -134,6 +134,19 @@ static void add_custom(struct laws_strategies *out, const struct planner *p, uin
     }
 }
 
+/* As in models; layers of random graphs lie anywhere. */
+static bool layers_in_order(const struct graph *g) {
+    uint32_t seen = 0;
+    for (uint32_t o = 0; o < g->n_ops; o++) {
+        if (g->ops[o].layer == GRAPH_NONE)
+            continue;
+        seen += g->ops[o].layer == seen;
+        if (g->ops[o].layer + 1 != seen)
+            return false;
+    }
+    return seen > 0;
+}
+
 void laws_strategies_make(const struct graph *g, uint64_t seed, struct laws_strategies *out) {
     uint64_t r = seed * 1000 + 999, layers = g->layers ? g->layers : 1;
     out->n = 0;
@@ -151,7 +164,7 @@ void laws_strategies_make(const struct graph *g, uint64_t seed, struct laws_stra
             add_selective(out, p, &r);
         if (p->parameters & STRATEGY_TAKES_LAYERS)
             add_custom(out, p, g->layers, &r);
-        if (p->parameters & STRATEGY_TAKES_BUDGET && g->backward && g->layers) /* the smallest there is */
+        if (p->parameters & STRATEGY_TAKES_BUDGET && g->backward && layers_in_order(g)) /* the smallest there is */
             add(out, (struct strategy){.planner = p, .budget_bytes = 1});
     }
 }

@@ -80,11 +80,12 @@ Test(optimal, a_point_of_the_curve_is_a_plan_of_its_bytes_and_cost) {
     cr_assert(points_seen >= cases(24, 1000) * 3);
 }
 
-/* Ops by name may drop what leaves a stage, which no persistent plan of stages does. */
+/* Norms and ops by name may drop what leaves a stage, which no persistent plan of stages does. */
 static bool is_of_the_class(const struct strategy *s) {
-    bool is = s->planner != &planner_optimal && !s->selection.op_kinds;
+    bool is = s->planner != &planner_optimal && !s->selection.op_kinds && !(s->selection.parts & PART_NORM);
     for (uint64_t l = 0; l < s->n_layers; l++)
-        is &= s->layers[l].policy != LAYER_RECOMPUTE || !s->layers[l].selection.op_kinds;
+        is &= s->layers[l].policy != LAYER_RECOMPUTE ||
+              (!s->layers[l].selection.op_kinds && !(s->layers[l].selection.parts & PART_NORM));
     return is;
 }
 

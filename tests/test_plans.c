@@ -483,8 +483,8 @@ Test(plans, frontiers_fall_and_rise_and_nothing_named_lies_below) {
         struct asked a;
         struct problem why = {0};
         struct wire_value points, named;
-        uint64_t peak = UINT64_MAX, peaks[64];
-        double overhead = -1, overheads[64];
+        uint64_t peak = UINT64_MAX, peaks[PLAN_QUERY_POINTS];
+        double overhead = -1, overheads[PLAN_QUERY_POINTS];
         ask(&a, FRONTIERS_POST, bodies[i]);
         cr_assert(a.ok, "%s: %s", a.why.where, a.why.detail);
         cr_assert(wire_get(&a.root, "points", &points) && wire_get(&a.root, "named", &named));
@@ -493,7 +493,7 @@ Test(plans, frontiers_fall_and_rise_and_nothing_named_lies_below) {
         for (size_t p = 0; p < n; p++) {
             struct wire_value point = wire_at(&points, p);
             cr_assert(wire_uint_of(&point, "peak_bytes", 1, UINT64_MAX, &peaks[p], &why));
-            cr_assert(wire_real_of(&point, "compute_overhead_pct", 0, 100, &overheads[p], &why));
+            cr_assert(wire_real_of(&point, "compute_overhead_pct", 0, 1e6, &overheads[p], &why));
             cr_assert(peaks[p] < peak && overheads[p] > overhead);
             peak = peaks[p], overhead = overheads[p];
         }

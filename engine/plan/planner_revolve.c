@@ -100,6 +100,8 @@ static bool begin_find(struct revolving *r) {
             continue;
         if (g->ops[o].layer == layer && layer < r->layers)
             r->begin[layer++] = o;
+        if (g->ops[o].layer + 1 != layer)
+            return problem_set(r->why, PROBLEM_UNSUPPORTED, "", "revolve is for layers that come one after the other");
         last = o + 1;
     }
     if (r->begin)

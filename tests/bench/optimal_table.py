@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -269,6 +270,7 @@ def main():
     workload = {"model": a.model or model, "seq_len": a.seq_len or seq_len, "batch": 1, "dtype": a.dtype or dtype,
                 "attention": "flash", "optimizer": "adamw"}
     judge = Judge()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the daemon goes too
     with Daemon() as daemon:
         (measured if a.measure else planned)(daemon, workload, judge)
     if judge.wrong:
