@@ -1,5 +1,5 @@
 # rematd. `make` builds bin/rematd and bin/rematctl; `make demo` and `make test` do everything on a fresh machine.
-#   make run | demo | gpt2 | test [SUITE=name] [V=1] | check | check-full [SUITE=name] | house | bench | bench-http | bench-step | bench-ops | fuzz | fmt | install [PREFIX=] | image | clean
+#   make run | demo | gpt2 | test [SUITE=name] [V=1] | check | check-full [SUITE=name] | house | bench | bench-http | bench-step | bench-ops | bench-optimal [MEASURE=1] | fuzz | fmt | install [PREFIX=] | image | clean
 # VARIANT=plain|asan|tsan picks a build; objects live in build/VARIANT.
 
 VARIANT ?= plain
@@ -32,7 +32,7 @@ LAWS   := $(wildcard tests/laws_*.c tests/dag_graphs.c)
 TESTS  := $(wildcard tests/test_*.c tests/support*.c) $(LAWS) $(if $(filter tsan,$(VARIANT)),tests/tsan/main.c)
 obj     = $(patsubst %.c,$(B)/%.o,$(1))
 
-.PHONY: all run demo gpt2 test check check-full house bench bench-http bench-step bench-ops fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters record-training record-types
+.PHONY: all run demo gpt2 test check check-full house bench bench-http bench-step bench-ops bench-optimal fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters record-training record-types
 
 all: bin/rematd bin/rematctl
 
@@ -127,6 +127,10 @@ bench-step: $(B)/bench/bench_step
 bench-ops: $(B)/bench/bench_linear $(B)/bench/bench_ops
 	@for t in 1 2; do $(B)/bench/bench_linear $$t; $(B)/bench/bench_ops $$t; \
 	  OMP_NUM_THREADS=$$t OMP_WAIT_POLICY=PASSIVE tests/bench/step.sh ops_torch.py || exit 1; done
+
+# Optimal plans beside every named strategy, of Llama-3-8B; with MEASURE=1 of GPT-2 small, each run (some minutes).
+bench-optimal: all
+	@tests/bench/optimal_table.py $(if $(MEASURE),--measure)
 
 fuzz:
 	@tests/fuzz/run.sh $(SECONDS_EACH)
