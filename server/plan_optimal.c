@@ -35,3 +35,11 @@ bool plan_optimal_within(const struct plan_optimal *p, uint64_t peak_bytes, stru
                          uint32_t *which, struct problem *why) {
     return planner_optimal_within(&p->of, peak_bytes, a, plan, which, why);
 }
+
+bool plan_optimal_least(const struct plan_optimal *p, struct arena *a, uint64_t *peak_bytes, struct problem *why) {
+    uint64_t least;
+    if (!chain_least_bytes(chain_graph_chain(p->of.chain), a, &least, why))
+        return false;
+    *peak_bytes = p->of.persistent_bytes + least;
+    return true;
+}

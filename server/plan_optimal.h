@@ -20,5 +20,8 @@ PROBLEM_MUST_CHECK bool plan_optimal_open(const struct workload *w, const struct
 /* The cheapest plan within peak_bytes or the smallest there is; *which of graphs it is over. */
 PROBLEM_MUST_CHECK bool plan_optimal_within(const struct plan_optimal *p, uint64_t peak_bytes, struct arena *a,
                                             struct plan *plan, uint32_t *which, struct problem *why);
+/* The live bytes that every plan takes, and what persists: no peak is smaller. Soon known. */
+PROBLEM_MUST_CHECK bool plan_optimal_least(const struct plan_optimal *p, struct arena *a, uint64_t *peak_bytes,
+                                           struct problem *why);
 
 #endif

@@ -405,6 +405,7 @@ struct search {
     struct plan_query q;
     uint64_t *value; /* inside q */
     uint64_t most;
+    bool bounds;    /* of what cannot fit a bound of its peak is enough */
     bool positions; /* most is where learned positions end */
 };
 
@@ -413,6 +414,7 @@ static void search_init(struct search *s, const struct plan_query *q) {
     s->q.budget_bytes = plan_query_budget(q);
     if (q->strategy.strategy.planner == &planner_optimal)
         s->q.strategy.strategy.budget_bytes = 1; /* whether anything fits: the smallest plan says */
+    s->bounds = q->strategy.strategy.planner == &planner_optimal && !q->w.any_attention;
     struct workload *w = &s->q.w.workload;
     s->value = q->find == PLAN_FIND_BATCH ? &w->batch : q->find == PLAN_FIND_LAYERS ? &w->model.layers : &w->seq_len;
     s->most = q->find == PLAN_FIND_BATCH    ? MODEL_BATCH_MAX
@@ -426,6 +428,16 @@ static void search_init(struct search *s, const struct plan_query *q) {
     }
 }
 
+/* 0 where it is not known: what is wrong is said when it is planned. */
+static uint64_t peak_bound(const struct search *s, struct arena *scratch) {
+    struct plan_optimal o;
+    struct problem ignored = {0};
+    uint64_t least;
+    const bool known = s->bounds && plan_query_optimal(&s->q, scratch, &o, &ignored) &&
+                       plan_optimal_least(&o, scratch, &least, &ignored);
+    return known ? least : 0;
+}
+
 /* *peak is UINT64_MAX where the bytes or FLOPs are past counting: it does not fit. */
 static bool peak_at(struct search *s, uint64_t value, uint64_t *peak, struct problem *why) {
     struct problem past = {0};
@@ -434,7 +446,12 @@ static bool peak_at(struct search *s, uint64_t value, uint64_t *peak, struct pro
     struct arena scratch;
     *s->value = value;
     arena_init(&scratch, PLAN_QUERY_ARENA_BYTES);
-    uint64_t measured = 0;
+    uint64_t measured = peak_bound(s, &scratch);
+    if (measured > s->q.budget_bytes) {
+        *peak = measured;
+        arena_free(&scratch);
+        return true;
+    }
     bool ok = s->q.w.megatron ? plan_megatron_measure(&s->q, &forms, &measured, &past)
                               : plan_query_make(&s->q, &scratch, &m, &past);
     *peak = !ok ? UINT64_MAX : s->q.w.megatron ? measured : m.plan.peak_bytes;
@@ -511,7 +528,12 @@ bool plan_query_capacity(const struct plan_query *q, struct wire_out *o, struct 
     search_init(&s, q);
     if (!search_run(&s, &found, why))
         return false;
-    const uint64_t fits = found.low, lacks = found.high_peak;
+    const uint64_t fits = found.low;
+    uint64_t lacks = found.high_peak;
+    const bool bound = s.bounds && fits < s.most && lacks != UINT64_MAX;
+    s.bounds = false;
+    if (bound && !peak_at(&s, fits + 1, &lacks, why))
+        return false;
     bool memory = fits < s.most;
     wire_open(o, NULL, '{');
     wire_put_uint(o, "value", fits);
