@@ -1,6 +1,8 @@
-/* plan_apply.c - a named strategy in the words of other tools, or null and the reason where they have none. */
+/* plan_apply.c - a strategy in the words of other tools, or null and the reason where they have none. A plan that was
+ * chosen op by op has words where it comes to what a named strategy does. */
 #include <stdio.h>
 
+#include "server/plan_layers.h"
 #include "server/plan_query.h"
 
 enum tool { TORCH, TRANSFORMERS, MEGATRON, JAX, TOOLS };
@@ -34,6 +36,12 @@ static const struct {
     {&planner_block, {{0}}},
     {&planner_selective, {[MEGATRON] = {NULL, "recomputes core_attn by this name; these ops it cannot name"}}},
     {&planner_custom, {[MEGATRON] = {NULL, "has no per-layer list"}}},
+    {NULL, /* chosen op by op */
+     {[TORCH] = {NULL, "checkpoints whole layers, each from its input: 'layers' lists the ops this plan runs again"},
+      [MEGATRON] = {NULL, "recomputes all layers, the first of them or core_attn: not ops of its own choice in each"},
+      [JAX] = {NULL,
+               "save_only_these_names, a policy for each kind of layer: name what 'layers' does not run again with "
+               "checkpoint_name"}}},
 };
 
 static const char *const missing[] = {
@@ -55,7 +63,7 @@ bool plan_apply_is_checkpointed(const struct strategy *s, uint64_t layer) {
 
 /* Whole layers: a list for torch.utils.checkpoint; groups of layers: checkpoint_sequential. */
 static bool put_torch(const struct strategy *s, uint64_t layers, struct wire_out *o) {
-    bool whole = s->planner != &planner_selective;
+    bool whole = s->planner && s->planner != &planner_selective;
     if (s->planner == &planner_uniform && s->segments == 0 && layers % s->k)
         return false; /* its segments would have other sizes */
     for (uint64_t i = 0; s->planner == &planner_custom && i < s->n_layers; i++)
@@ -106,11 +114,41 @@ static bool put_megatron(const struct strategy *s, uint64_t layers, struct wire_
     return true;
 }
 
-void plan_apply_put(const struct plan_query *q, struct wire_out *o) {
+/* The named strategy that comes to the same, of layers kept and checkpointed; planner NULL: none does. */
+static bool strategy_like(const struct plan *p, struct arena *scratch, struct strategy *out, struct problem *why) {
+    struct plan_layers x;
+    uint32_t whole = 0, first = 0;
+    *out = (struct strategy){0};
+    if (!plan_layers_read(p, scratch, &x, why))
+        return false;
+    struct strategy_layer *list = arena_new(scratch, struct strategy_layer, (size_t)x.n + 1, why);
+    if (!list)
+        return false;
+    for (uint32_t i = 0; i < x.n; i++) {
+        const struct plan_layer *l = &x.list[i];
+        if (l->leans || (l->most > 1 && !plan_layers_whole(l)))
+            return true;
+        list[i].policy = l->most > 1 ? LAYER_CHECKPOINT : LAYER_KEEP;
+        whole += l->most > 1;
+        first += l->most > 1 && first == i;
+    }
+    if (x.beside || x.most > 2)
+        return true;
+    *out = whole == 0       ? (struct strategy){.planner = &planner_standard}
+           : whole == x.n   ? (struct strategy){.planner = &planner_every_layer}
+           : whole == first ? (struct strategy){.planner = &planner_block, .k = whole}
+                            : (struct strategy){.planner = &planner_custom, .layers = list, .n_layers = x.n};
+    return true;
+}
+
+bool plan_apply_put(const struct plan_query *q, const struct plan_made *m, struct arena *scratch, struct wire_out *o,
+                    struct problem *why) {
     const uint64_t layers = model_graph_layers(&q->w.workload.model);
-    const struct strategy uniform = {.planner = &planner_uniform, .k = planner_sqrt_n_layers(layers)};
-    const struct strategy *s =
-        q->strategy.strategy.planner == &planner_sqrt_n ? &uniform : &q->strategy.strategy; /* the same groups */
+    const struct planner *planner = q->strategy.strategy.planner;
+    struct strategy like = {.planner = &planner_uniform, .k = planner_sqrt_n_layers(layers)};
+    const struct strategy *s = planner == &planner_sqrt_n || planner->plan ? &like : &q->strategy.strategy;
+    if (planner->plan && !strategy_like(&m->plan, scratch, &like, why))
+        return false;
     const char *reasons[TOOLS] = {0};
     size_t row = 0;
     while (row + 1 < sizeof rows / sizeof rows[0] && rows[row].planner != s->planner)
@@ -118,9 +156,9 @@ void plan_apply_put(const struct plan_query *q, struct wire_out *o) {
     wire_open(o, "apply", '{');
     for (unsigned t = 0; t < TOOLS; t++) {
         const struct words *w = &rows[row].words[t];
-        if (q->strategy.strategy.loss_chunk) {
+        if (m->loss_chunk) {
             wire_put_json(o, tool_names[t], NULL);
-            reasons[t] = "keeps the logits whole: loss_chunk needs a loss of your own";
+            reasons[t] = "keeps the logits whole: a loss in chunks is one of your own";
             continue;
         }
         if ((t == TORCH && put_torch(s, layers, o)) || (t == MEGATRON && put_megatron(s, layers, o)))
@@ -135,4 +173,5 @@ void plan_apply_put(const struct plan_query *q, struct wire_out *o) {
             wire_put_string(o, tool_names[t], reasons[t]);
     wire_close(o, '}');
     wire_close(o, '}');
+    return true;
 }

@@ -283,7 +283,7 @@ static bool persistent_solve(const struct plan_posted *q, const struct chain *c,
         out->exact = true;
     }
     out->cost = out->plan.seconds;
-    out->lower_bound = out->exact ? out->cost : fmin(out->cost, (double)chain_lower_bound(s, &points[n - 1]) * unit);
+    out->lower_bound = out->exact ? out->cost : fmin(out->cost, (double)chain_lower_bound(s, bytes) * unit);
     return true;
 }
 

@@ -4,9 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/plan_layers.h"
 #include "server/plan_query.h"
 
-#define SENTENCES_MAX 16u
+#define SENTENCES_MAX (16u + PLAN_LAYERS_SAID)
 #define LARGEST       6u  /* groups that are named */
 #define AGAIN_MAX     64u /* ops of different names */
 
@@ -26,7 +27,7 @@ struct telling {
     const struct plan_query *q;
     const struct plan_made *m; /* NULL under megatron, as standard */
     const struct plan *standard;
-    uint64_t peak_bytes;
+    uint64_t peak_bytes, budget; /* UINT64_MAX: there is none */
     struct model_persistent persistent;
     struct moment_at peak, second;
     struct plan_group groups[PLAN_GROUPS_MAX];
@@ -36,6 +37,10 @@ struct telling {
     const char *again[AGAIN_MAX]; /* names of the ops that run twice */
     unsigned n_again;
     uint32_t runs_again;
+    struct plan_layers layers;
+    struct plan_named least;   /* the lightest strategy, where none fits; json NULL: some does */
+    struct plan_made lightest; /* its plan, and where its peak is */
+    struct moment_at least_peak;
     const char *sentences[SENTENCES_MAX];
     unsigned n_sentences;
     struct arena *a;
@@ -97,7 +102,12 @@ static struct words strategy_words(const struct wire_strategy *s) {
     struct words w;
     const char *json = s->json;
     const size_t length = strlen(json);
-    if (json[0] == '"')
+    if (s->strategy.planner->plan)
+        snprintf(w.text, sizeof w.text, "%s%s%s%.20s", s->strategy.planner->name,
+                 s->strategy.objective == OBJECTIVE_SECONDS ? " by seconds" : "",
+                 s->strategy.budget_bytes ? " within " : "",
+                 s->strategy.budget_bytes ? bytes(s->strategy.budget_bytes).text : "");
+    else if (json[0] == '"')
         snprintf(w.text, sizeof w.text, "%.*s", (int)(length - 2 < 100 ? length - 2 : 100), json + 1);
     else if (length < sizeof w.text)
         snprintf(w.text, sizeof w.text, "%s", json);
@@ -121,14 +131,14 @@ static enum place place_of(const struct plan *p, uint32_t step, uint32_t first_i
 }
 
 /* The peak, and the highest step of another place. A free stands where the step before it does. */
-static bool places_find(struct telling *t) {
-    const struct plan *p = &t->m->plan;
+static bool places_find(const struct plan *p, struct arena *a, struct moment_at *peak, struct moment_at *second,
+                        struct problem *why) {
     struct plan copy = *p; /* simulated afresh */
-    struct plan_moment *moments = arena_new(t->a, struct plan_moment, p->n_steps, t->why);
+    struct plan_moment *moments = arena_new(a, struct plan_moment, p->n_steps, why);
     struct moment_at highest[PLACES] = {{0}};
     enum place place = PLACE_EMBEDDING;
     uint32_t first_in_layer = 0;
-    if (!moments || !plan_simulate(&copy, t->a, moments, t->why))
+    if (!moments || !plan_simulate(&copy, a, moments, why))
         return false;
     while (first_in_layer < p->graph->n_ops && p->graph->ops[first_in_layer].layer == GRAPH_NONE)
         first_in_layer++;
@@ -137,17 +147,16 @@ static bool places_find(struct telling *t) {
         if (moments[i].live_bytes > highest[place].live_bytes)
             highest[place] = (struct moment_at){place, i, moments[i].live_bytes};
         if (i == p->peak_step)
-            t->peak = (struct moment_at){place, i, moments[i].live_bytes};
+            *peak = (struct moment_at){place, i, moments[i].live_bytes};
     }
     for (unsigned other = 0; other < PLACES; other++)
-        if (other != (unsigned)t->peak.place && highest[other].live_bytes > t->second.live_bytes)
-            t->second = highest[other];
+        if (other != (unsigned)peak->place && highest[other].live_bytes > second->live_bytes)
+            *second = highest[other];
     return true;
 }
 
 /* "the backward of layer 3 (gradient of mlp.down)" */
-static struct words place_words(const struct telling *t, const struct moment_at *at) {
-    const struct plan *p = &t->m->plan;
+static struct words place_words(const struct plan *p, const struct moment_at *at) {
     const struct op *op = op_at(p, at->step);
     const char *what = p->steps[at->step].op == STEP_GRAD ? "gradient of " : at->step >= p->turn ? "again " : "";
     struct words w;
@@ -170,26 +179,22 @@ static void again_add(struct telling *t, const char *name) {
 }
 
 static bool again_find(struct telling *t) {
-    const struct plan *p = &t->m->plan;
-    bool *ran = arena_new(t->a, bool, p->graph->n_ops, t->why);
-    if (!ran)
+    const struct graph *g = t->m->plan.graph;
+    if (!plan_layers_read(&t->m->plan, t->a, &t->layers, t->why))
         return false;
-    for (uint32_t i = 0; i < p->n_steps; i++) {
-        if (p->steps[i].op != STEP_RUN)
-            continue;
-        if (ran[p->steps[i].of]) {
-            again_add(t, p->graph->ops[p->steps[i].of].name);
-            t->runs_again++;
+    for (uint32_t o = 0; o < g->n_ops; o++)
+        if (t->layers.runs[o] > 1) {
+            again_add(t, g->ops[o].name);
+            t->runs_again += t->layers.runs[o] - 1;
         }
-        ran[p->steps[i].of] = true;
-    }
     return true;
 }
 
 static bool gather(struct telling *t) {
     const struct plan_alive *alive;
     uint32_t n = 0;
-    if (!places_find(t) || !again_find(t) || !plan_include_alive(&t->m->plan, t->a, &alive, &n, t->why))
+    if (!places_find(&t->m->plan, t->a, &t->peak, &t->second, t->why) || !again_find(t) ||
+        !plan_include_alive(&t->m->plan, t->a, &alive, &n, t->why))
         return false;
     for (uint32_t i = 0; i < n; i++)
         if (!plan_suggest_group(&t->m->graph, &alive[i], t->groups, &t->n_groups, t->a, t->why))
@@ -205,17 +210,34 @@ static uint64_t persistent_bytes(const struct telling *t) {
 }
 
 static bool is_short(const struct telling *t) {
-    return t->peak_bytes > t->q->budget_bytes;
+    return t->peak_bytes > t->budget;
 }
 
-/* Nothing is searched where the persistent bytes alone are too many. */
+/* Where no strategy alone fits, a larger budget is what is left: how large, and for what. */
+static bool least_find(struct telling *t) {
+    struct plan_query q = *t->q;
+    struct moment_at second = {0};
+    q.strategy = t->least.strategy;
+    if (t->q->w.megatron || t->least.peak_bytes <= t->budget)
+        t->least = (struct plan_named){0};
+    return !t->least.strategy.json || (plan_query_make(&q, t->a, &t->lightest, t->why) &&
+                                       places_find(&t->lightest.plan, t->a, &t->least_peak, &second, t->why));
+}
+
+/* No change is searched where the persistent bytes alone are too many. */
 static bool ways_find(struct telling *t) {
-    return !is_short(t) || persistent_bytes(t) > t->q->budget_bytes ||
-           plan_suggest_ways(t->q, t->a, t->ways, &t->n_ways, t->why);
+    struct plan_query q = *t->q;
+    struct plan_named cheapest;
+    q.budget_bytes = t->budget;
+    if (!is_short(t))
+        return true;
+    if (persistent_bytes(t) <= t->budget)
+        return plan_suggest_ways(&q, t->a, t->ways, &t->n_ways, &t->least, t->why) && least_find(t);
+    return t->q->w.megatron || (plan_frontier_pick(&q, t->a, &cheapest, &t->least, t->why) && least_find(t));
 }
 
 static void say_verdict(struct telling *t) {
-    const uint64_t budget = t->q->budget_bytes;
+    const uint64_t budget = t->budget;
     if (is_short(t))
         say(t, "It does not fit: the peak is %s, %s more than the budget of %s.", bytes(t->peak_bytes).text,
             bytes(t->peak_bytes - budget).text, bytes(budget).text);
@@ -229,9 +251,9 @@ static void say_verdict(struct telling *t) {
 static void say_peak(struct telling *t) {
     const struct plan *p = &t->m->plan;
     say(t, "It is at step %u of %u, %s, where %s are in the slab.", p->peak_step, p->n_steps,
-        place_words(t, &t->peak).text, bytes(t->peak.live_bytes).text);
+        place_words(p, &t->peak).text, bytes(t->peak.live_bytes).text);
     if (t->second.live_bytes)
-        say(t, "The second peak, %s, is %s lower.", place_words(t, &t->second).text,
+        say(t, "The second peak, %s, is %s lower.", place_words(p, &t->second).text,
             bytes(t->peak.live_bytes - t->second.live_bytes).text);
 }
 
@@ -255,33 +277,58 @@ static void say_persistent(struct telling *t) {
         "Parameters, gradients and optimizer states take %s of the peak (%.1f %%), whatever the batch and the "
         "sequence.",
         bytes(all).text, share(t, all));
-    if (all > t->q->budget_bytes)
+    if (all > t->budget)
         say(t, "They alone are more than the budget: no strategy and no batch can fit.");
+}
+
+static void say_loss(struct telling *t) {
+    if (t->q->w.any_attention)
+        say(t, "Of the ways to run attention this is %s.", t->m->attention->name);
+    if (t->m->loss_chunk == 0)
+        return;
+    say(t, "The loss does not keep its logits: its backward makes them again, for %llu tokens at a time.",
+        (unsigned long long)t->m->loss_chunk);
+    if (t->runs_again == 0)
+        say(t, "Nothing else is recomputed: %.3g %% more compute in all.", plan_query_overhead_pct(t->m, &t->m->plan));
 }
 
 static void say_recompute(struct telling *t) {
     const struct plan *p = &t->m->plan;
     const uint64_t whole = t->standard->peak_bytes;
-    const bool chunked = t->q->strategy.strategy.loss_chunk != 0;
-    if (chunked)
-        say(t, "The loss does not keep its logits: its backward makes them again.");
-    if (t->runs_again == 0 && chunked)
-        say(t, "Nothing else is recomputed: %.3g %% more compute in all.", plan_query_overhead_pct(t->m, p));
-    else if (t->runs_again == 0)
+    const char *list[PLAN_LAYERS_SAID];
+    unsigned n = 0;
+    if (t->runs_again == 0 && t->m->loss_chunk == 0)
         say(t, "Nothing is recomputed.");
-    if (t->runs_again == 0)
+    if (t->runs_again == 0 || !plan_layers_say(&t->layers, t->a, list, &n, t->why))
         return;
-    say(t, "%s runs %u ops twice: %s a step, %.3g %% more compute, for %s %s than keeping everything.",
-        strategy_words(&t->q->strategy).text, t->runs_again,
+    say(t, "%s runs %u ops %s: %s a step, %.3g %% more compute, for %s %s than keeping everything.",
+        strategy_words(&t->q->strategy).text, t->runs_again, t->layers.most > 2 ? "again" : "twice",
         flops(p->recompute_flops * t->q->w.workload.gradient_accumulation).text, plan_query_overhead_pct(t->m, p),
         bytes(p->peak_bytes <= whole ? whole - p->peak_bytes : p->peak_bytes - whole).text,
         p->peak_bytes <= whole ? "less" : "more");
+    for (unsigned i = 0; i < n; i++)
+        say(t, "%s", list[i]);
+}
+
+/* What it claims. */
+static void say_optimality(struct telling *t) {
+    const struct plan_optimality *x = &t->m->plan.optimality;
+    const char *within = t->budget == UINT64_MAX ? "" : " within the budget", *what = x->unit > 0 ? "time" : "compute";
+    const double gap = plan_query_gap_pct(t->q, t->m);
+    if (!x->class || is_short(t))
+        return;
+    if (gap > 0)
+        say(t, "No %s plan%s takes less %s by more than %.2g %%.", x->class, within, what, gap);
+    else if (x->exact)
+        say(t, "No %s plan%s takes less %s.", x->class, within, what);
 }
 
 static void say_drop(struct telling *t) {
     const struct plan_drop *d = &t->drops[0];
     char list[256] = "";
     size_t used = 0;
+    if (t->q->strategy.strategy.planner->plan) /* what to drop is its own choice */
+        return;
     if (t->n_drops == 0) {
         say(t, "Recomputing one thing more does not lower the peak.");
         return;
@@ -315,17 +362,28 @@ static void say_way(struct telling *t, const struct plan_way *w, const char *beg
     say(t, "%s %s%s: a peak of %s.", begin, what, with, bytes(w->named.peak_bytes).text);
 }
 
+static void say_least(struct telling *t) {
+    const struct plan_named *l = &t->least;
+    const struct words at = place_words(&t->lightest.plan, &t->least_peak);
+    if (l->strategy.strategy.planner == &planner_optimal)
+        say(t, "No persistent plan fits into less than %s, needed %s.", bytes(l->peak_bytes).text, at.text);
+    else
+        say(t, "The lightest strategy, %s, takes %s, needed %s.", strategy_words(&l->strategy).text,
+            bytes(l->peak_bytes).text, at.text);
+}
+
 static void say_ways(struct telling *t) {
+    if (t->least.strategy.json)
+        say_least(t);
     for (unsigned i = 0; i < t->n_ways; i++)
         say_way(t, &t->ways[i], i ? "Or" : "The smallest change that fits:");
-    if (t->n_ways == 0 && persistent_bytes(t) <= t->q->budget_bytes)
-        say(t, "No named strategy, smaller batch or shorter sequence fits.");
+    if (t->n_ways == 0 && persistent_bytes(t) <= t->budget)
+        say(t, "No strategy, smaller batch or shorter sequence fits.");
 }
 
 /* ---- the same for programs ---- */
 
-static void put_place(const struct telling *t, const char *key, const struct moment_at *at, struct wire_out *o) {
-    const struct plan *p = &t->m->plan;
+static void put_place(const struct plan *p, const char *key, const struct moment_at *at, struct wire_out *o) {
     const struct op *op = at->live_bytes ? op_at(p, at->step) : NULL;
     if (!at->live_bytes) {
         wire_put_json(o, key, NULL);
@@ -423,10 +481,22 @@ static void put_ways(const struct telling *t, struct wire_out *o) {
 }
 
 static void put_binds(const struct telling *t, struct wire_out *o) {
-    const char *what = persistent_bytes(t) > t->q->budget_bytes ? "persistent"
-                       : t->m                                   ? place_names[t->peak.place]
-                                                                : "activations";
+    const char *what = persistent_bytes(t) > t->budget ? "persistent"
+                       : t->m                          ? place_names[t->peak.place]
+                                                       : "activations";
     wire_put_string(o, "binds", is_short(t) ? what : NULL);
+}
+
+static void put_least(const struct telling *t, struct wire_out *o) {
+    if (!t->least.strategy.json) {
+        wire_put_json(o, "least", NULL);
+        return;
+    }
+    wire_open(o, "least", '{');
+    wire_put_uint(o, "peak_bytes", t->least.peak_bytes);
+    wire_put_json(o, "strategy", t->least.strategy.json);
+    put_place(&t->lightest.plan, "peak", &t->least_peak, o);
+    wire_close(o, '}');
 }
 
 static bool put(const struct telling *t, struct wire_out *o) {
@@ -439,8 +509,8 @@ static bool put(const struct telling *t, struct wire_out *o) {
     wire_close(o, ']');
     put_persistent(t, o);
     if (t->m) {
-        put_place(t, "peak", &t->peak, o);
-        put_place(t, "second_peak", &t->second, o);
+        put_place(&t->m->plan, "peak", &t->peak, o);
+        put_place(&t->m->plan, "second_peak", &t->second, o);
         put_groups(t, "largest", t->groups, t->n_groups < LARGEST ? t->n_groups : LARGEST, o);
         put_recompute(t, o);
         put_drops(t, o);
@@ -450,6 +520,7 @@ static bool put(const struct telling *t, struct wire_out *o) {
             wire_put_json(o, programs[i], NULL);
     }
     put_binds(t, o);
+    put_least(t, o);
     put_ways(t, o);
     wire_close(o, '}');
     return true;
@@ -466,6 +537,7 @@ bool plan_explain_put(const struct plan_query *q, const struct plan_made *m, con
     t->m = m;
     t->standard = standard;
     t->peak_bytes = m->plan.peak_bytes;
+    t->budget = plan_query_budget(q);
     t->persistent = m->persistent;
     t->a = scratch;
     t->why = why;
@@ -475,7 +547,9 @@ bool plan_explain_put(const struct plan_query *q, const struct plan_made *m, con
     say_peak(t);
     say_alive(t);
     say_persistent(t);
+    say_loss(t);
     say_recompute(t);
+    say_optimality(t);
     say_drop(t);
     if (is_short(t))
         say_ways(t);
@@ -489,6 +563,7 @@ bool plan_explain_megatron(const struct plan_query *q, const struct megatron_byt
     if (!t)
         return false;
     t->q = q;
+    t->budget = q->budget_bytes;
     t->persistent = (struct model_persistent){b->parameters_bytes, b->gradients_bytes, b->optimizer_bytes};
     t->peak_bytes = persistent_bytes(t) + b->saved_activations_bytes;
     t->a = scratch;

@@ -80,7 +80,7 @@ static unsigned knee_of(const struct candidate *points, unsigned n) {
     return knee;
 }
 
-static const char *point_json(const struct plan_query *q, uint64_t peak_bytes, struct arena *a, struct problem *why) {
+static const char *optimal_json(const struct plan_query *q, uint64_t peak_bytes, struct arena *a, struct problem *why) {
     return arena_printf(a, why, "{\"name\":\"optimal\"%s,\"budget_bytes\":%llu}",
                         q->strategy.strategy.objective == OBJECTIVE_SECONDS ? ",\"objective\":\"seconds\"" : "",
                         (unsigned long long)peak_bytes);
@@ -139,7 +139,7 @@ static bool points_make(const struct plan_query *q, struct arena *a, struct cand
         ok = i == 0 && !chain_exact(s) ? first_point(q, &optimal, flops, c, &scratch, why)
                                        : point_plan(q, &optimal, s, &points[at], flops, c, why);
         if (ok && (*n == 0 || (c->peak_bytes < c[-1].peak_bytes && c->overhead_pct > c[-1].overhead_pct))) {
-            ok = (c->json = point_json(q, c->peak_bytes, a, why)) != NULL;
+            ok = (c->json = optimal_json(q, c->peak_bytes, a, why)) != NULL;
             ++*n;
         }
     }
@@ -169,8 +169,13 @@ static struct frontier *planned(const struct plan_query *q, struct arena *a, con
     return f;
 }
 
-bool plan_frontier_pick(const struct plan_query *q, struct arena *a, struct plan_named *cheapest,
-                        struct plan_named *lightest, struct problem *why) {
+static struct plan_named named_of(const struct candidate *c) {
+    return (struct plan_named){{.strategy = c->strategy, .json = c->json}, c->peak_bytes, c->overhead_pct};
+}
+
+/* Of the named strategies; *cheapest stands where none of them is cheaper. */
+static bool named_pick(const struct plan_query *q, struct arena *a, struct plan_named *cheapest,
+                       struct plan_named *lightest, struct problem *why) {
     const struct candidate *order[PLAN_CANDIDATES_MAX], *light = NULL, *cheap = NULL;
     const struct frontier *f = planned(q, a, order, why);
     if (!f)
@@ -181,13 +186,45 @@ bool plan_frontier_pick(const struct plan_query *q, struct arena *a, struct plan
         if (!light || order[i]->peak_bytes < light->peak_bytes)
             light = order[i];
     }
-    *lightest =
-        (struct plan_named){{.strategy = light->strategy, .json = light->json}, light->peak_bytes, light->overhead_pct};
-    *cheapest = (struct plan_named){0};
-    if (cheap)
-        *cheapest = (struct plan_named){
-            {.strategy = cheap->strategy, .json = cheap->json}, cheap->peak_bytes, cheap->overhead_pct};
+    if (!lightest->strategy.json || light->peak_bytes < lightest->peak_bytes)
+        *lightest = named_of(light);
+    if (cheap && (!cheapest->strategy.json || cheap->overhead_pct < cheapest->overhead_pct))
+        *cheapest = named_of(cheap);
     return true;
+}
+
+/* Within q's budget, or the smallest. named.strategy.json NULL: this workload has none. *certain: no other of any
+ * strategy is better. */
+static bool optimal_pick(const struct plan_query *q, struct arena *a, struct plan_named *named, bool *certain,
+                         struct problem *why) {
+    const struct strategy *s = &q->strategy.strategy;
+    struct plan_query with = *q;
+    struct plan_made m;
+    struct arena scratch;
+    struct problem none = {0};
+    *named = (struct plan_named){0};
+    with.strategy.strategy = (struct strategy){.planner = &planner_optimal,
+                                               .budget_bytes = q->budget_bytes,
+                                               .objective = s->objective,
+                                               .loss_chunk = s->loss_chunk};
+    with.strategy.json = wire_strategy_chunked(optimal_json(q, q->budget_bytes, a, why), s->loss_chunk, a, why);
+    arena_init(&scratch, PLAN_QUERY_ARENA_BYTES);
+    if (with.strategy.json && plan_query_make(&with, &scratch, &m, &none)) {
+        *named = (struct plan_named){with.strategy, m.plan.peak_bytes, plan_query_overhead_pct(&m, &m.plan)};
+        *certain = m.plan.peak_bytes > q->budget_bytes || s->objective == OBJECTIVE_SECONDS ||
+                   m.plan.optimality.cost == m.plan.optimality.lower_bound;
+    }
+    arena_free(&scratch);
+    return with.strategy.json != NULL;
+}
+
+bool plan_frontier_pick(const struct plan_query *q, struct arena *a, struct plan_named *cheapest,
+                        struct plan_named *lightest, struct problem *why) {
+    bool certain = false;
+    if (!optimal_pick(q, a, lightest, &certain, why))
+        return false;
+    *cheapest = lightest->peak_bytes <= q->budget_bytes ? *lightest : (struct plan_named){0};
+    return certain || named_pick(q, a, cheapest, lightest, why);
 }
 
 bool plan_query_frontier(const struct plan_query *q, struct arena *a, struct wire_out *o, struct problem *why) {

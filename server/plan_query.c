@@ -221,6 +221,7 @@ bool plan_query_make(const struct plan_query *q, struct arena *scratch, struct p
         if (is_better(&one, &other.plan, &made->plan))
             *made = other;
     }
+    made->plan.graph = &made->graph; /* wherever it was planned */
     if (!step_check(q, &made->plan, why))
         return false;
     made->parameters = model_parameters(&made->graph);
@@ -319,23 +320,34 @@ static bool standard_plan(const struct plan_query *q, const struct plan_made *m,
            planner_plan(&m->whole, &(struct strategy){.planner = &planner_standard}, scratch, standard, why);
 }
 
-/* What it claims, in the unit it was asked to spare. */
+/* Of a pass, in the unit the plan was asked to spare: all of it. */
+static double optimality_whole(const struct plan_query *q, const struct plan_made *m) {
+    const struct plan_optimality *x = &m->plan.optimality;
+    return x->unit > 0 ? plan_query_seconds(q, &m->plan) / (double)passes(q) / x->unit
+                       : (double)(m->plan.forward_flops + m->plan.backward_flops) + (double)x->cost;
+}
+
+double plan_query_gap_pct(const struct plan_query *q, const struct plan_made *m) {
+    const struct plan_optimality *x = &m->plan.optimality;
+    const double behind = (double)(x->cost - x->lower_bound);
+    return x->class ? 100 * behind / (optimality_whole(q, m) - behind) : 0;
+}
+
+/* What it claims. */
 static void put_optimality(const struct plan_query *q, const struct plan_made *m, struct wire_out *o) {
     const struct plan_optimality *x = &m->plan.optimality;
     if (!x->class) {
         wire_put_json(o, "optimality", NULL);
         return;
     }
-    const double base = (double)(m->plan.forward_flops + m->plan.backward_flops), unit = x->unit,
-                 whole = unit > 0 ? plan_query_seconds(q, &m->plan) / (double)passes(q) / unit : base + (double)x->cost,
-                 behind = (double)(x->cost - x->lower_bound);
+    const double least = optimality_whole(q, m) - (double)(x->cost - x->lower_bound);
     wire_open(o, "optimality", '{');
     wire_put_string(o, "class", x->class);
-    if (unit > 0)
-        wire_put_real(o, "lower_bound_seconds", (whole - behind) * unit * (double)passes(q));
+    if (x->unit > 0)
+        wire_put_real(o, "lower_bound_seconds", least * x->unit * (double)passes(q));
     else
         wire_put_uint(o, "lower_bound_flops", x->lower_bound * passes(q));
-    wire_put_real(o, "gap_pct", 100 * behind / (whole - behind));
+    wire_put_real(o, "gap_pct", plan_query_gap_pct(q, m));
     wire_put_bool(o, "exact", x->exact && x->cost == x->lower_bound);
     wire_put_string(o, "solver", x->solver);
     wire_put_uint(o, "states", x->states);
@@ -371,8 +383,8 @@ static bool answer(const struct plan_query *q, struct arena *scratch, struct wir
     put_cost(q, &m, &standard, o);
     put_optimality(q, &m, o);
     bool ok = plan_include_put(q, &m.plan, scratch, o, why);
-    if (q->include & PLAN_INCLUDE_APPLY)
-        plan_apply_put(q, o);
+    if (ok && q->include & PLAN_INCLUDE_APPLY)
+        ok = plan_apply_put(q, &m, scratch, o, why);
     if (ok && q->include & PLAN_INCLUDE_EXPLAIN)
         ok = plan_explain_put(q, &m, &standard, scratch, o, why);
     wire_close(o, '}');
@@ -398,6 +410,7 @@ struct search {
 
 static void search_init(struct search *s, const struct plan_query *q) {
     *s = (struct search){.q = *q};
+    s->q.budget_bytes = plan_query_budget(q);
     if (q->strategy.strategy.planner == &planner_optimal)
         s->q.strategy.strategy.budget_bytes = 1; /* whether anything fits: the smallest plan says */
     struct workload *w = &s->q.w.workload;
@@ -504,6 +517,7 @@ bool plan_query_capacity(const struct plan_query *q, struct wire_out *o, struct 
     wire_put_uint(o, "value", fits);
     *s.value = fits;
     s.q.strategy.strategy.budget_bytes = q->strategy.strategy.budget_bytes;
+    s.q.budget_bytes = q->budget_bytes;
     if (fits == 0)
         wire_put_json(o, "plan", NULL);
     else if (!plan_query_answer(&s.q, o, "plan", why))
@@ -514,7 +528,7 @@ bool plan_query_capacity(const struct plan_query *q, struct wire_out *o, struct 
         if (lacks == UINT64_MAX)
             wire_put_json(o, "shortfall_bytes", NULL);
         else
-            wire_put_uint(o, "shortfall_bytes", lacks - q->budget_bytes);
+            wire_put_uint(o, "shortfall_bytes", lacks - plan_query_budget(q));
         wire_close(o, '}');
     } else {
         wire_put_json(o, "next", NULL);

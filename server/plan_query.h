@@ -66,6 +66,9 @@ struct plan_made {
 uint64_t plan_query_budget(const struct plan_query *q);
 /* What p, over made's graph, does beyond that, in percent of it. */
 double plan_query_overhead_pct(const struct plan_made *made, const struct plan *p);
+/* How much less than made's plan one of its class may cost in all, in percent: 0 where none costs less, or it claims
+ * nothing. */
+double plan_query_gap_pct(const struct plan_query *q, const struct plan_made *made);
 PROBLEM_MUST_CHECK bool plan_query_make(const struct plan_query *q, struct arena *scratch, struct plan_made *made,
                                         struct problem *why);
 /* q's workload, for its optimal plans. */
@@ -85,7 +88,9 @@ double plan_query_seconds(const struct plan_query *q, const struct plan *p);
 /* The includes, into an open object; in plan_include.c and plan_apply.c. */
 PROBLEM_MUST_CHECK bool plan_include_put(const struct plan_query *q, const struct plan *p, struct arena *scratch,
                                          struct wire_out *o, struct problem *why);
-void plan_apply_put(const struct plan_query *q, struct wire_out *o);
+/* m: what q's strategy makes. */
+PROBLEM_MUST_CHECK bool plan_apply_put(const struct plan_query *q, const struct plan_made *m, struct arena *scratch,
+                                       struct wire_out *o, struct problem *why);
 bool plan_apply_is_checkpointed(const struct strategy *s, uint64_t layer); /* as a whole */
 
 /* What is in the slab at the peak: one life of one value (EXTENT_WORK: workspace), and its category. */
@@ -135,7 +140,7 @@ struct plan_drop {
     unsigned n_tensors;
 };
 #define PLAN_DROPS_MAX 3u
-/* Those that lower the peak, most bytes a FLOP first; *n of PLAN_DROPS_MAX. */
+/* Those that lower the peak, most bytes a FLOP first; *n of PLAN_DROPS_MAX. None of a strategy that chooses itself. */
 PROBLEM_MUST_CHECK bool plan_suggest_drops(const struct plan_query *q, const struct plan_made *m,
                                            const struct plan_alive *alive, uint32_t n_alive, struct arena *a,
                                            struct plan_drop *drops, unsigned *n, struct problem *why);
@@ -149,11 +154,12 @@ struct plan_way {
 #define PLAN_WAYS_MAX 4u
 /* The smallest change of each kind, what changes training least first: a named strategy; a smaller batch, with more of
  * them a step and without; a shorter sequence. Where no strategy does it alone, batch (if none fits under q's own) and
- * sequence under the lightest one too. *n may be 0. */
+ * sequence under the lightest one too. *n may be 0. *lightest is of the least memory. */
 PROBLEM_MUST_CHECK bool plan_suggest_ways(const struct plan_query *q, struct arena *a, struct plan_way *ways,
-                                          unsigned *n, struct problem *why);
+                                          unsigned *n, struct plan_named *lightest, struct problem *why);
 
-/* Of the strategies a frontier tries: the least recomputation that fits q's budget, the least memory. */
+/* The least recomputation that fits q's budget, and the least memory: optimal, and of workloads that have no optimal
+ * plans, or where that may not be the best, what a frontier tries. */
 PROBLEM_MUST_CHECK bool plan_frontier_pick(const struct plan_query *q, struct arena *a, struct plan_named *cheapest,
                                            struct plan_named *lightest, struct problem *why);
 /* The same of those that have closed forms; overhead_pct is not known. */

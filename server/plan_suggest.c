@@ -298,6 +298,9 @@ bool plan_suggest_drops(const struct plan_query *q, const struct plan_made *m, c
                         uint32_t n_alive, struct arena *a, struct plan_drop *drops, unsigned *n, struct problem *why) {
     const struct planner *planner = q->strategy.strategy.planner;
     struct more t = {q, m, alive, n_alive, a, why, NULL, 0};
+    *n = 0;
+    if (planner->plan)
+        return true;
     t.list = arena_new(a, struct plan_drop, PARTS + OP_KINDS + 1, why);
     if (!t.list || !(planner == &planner_every_layer || planner == &planner_uniform ? groups_try : names_try)(&t) ||
         !chunk_try(&t))
@@ -326,7 +329,7 @@ static bool way_add(const struct plan_query *q, const char *change, struct plan_
         way.named.overhead_pct = plan_query_overhead_pct(&m, &m.plan);
     }
     arena_free(&scratch);
-    if (ok && way.named.peak_bytes <= q->budget_bytes)
+    if (ok && way.named.peak_bytes <= plan_query_budget(q))
         ways[(*n)++] = way;
     return ok;
 }
@@ -375,19 +378,22 @@ static bool seq_len_way(const struct plan_query *q, struct plan_way *ways, unsig
 }
 
 bool plan_suggest_ways(const struct plan_query *q, struct arena *a, struct plan_way *ways, unsigned *n,
-                       struct problem *why) {
-    struct plan_query other = *q;
-    struct plan_named cheapest, lightest;
+                       struct plan_named *lightest, struct problem *why) {
+    struct plan_query bounded = *q, other;
+    struct plan_named cheapest;
     *n = 0;
-    if (!(q->w.megatron ? plan_megatron_pick(q, &cheapest, &lightest, why)
-                        : plan_frontier_pick(q, a, &cheapest, &lightest, why)))
+    bounded.budget_bytes = plan_query_budget(q); /* other strategies have none of their own */
+    if (!(q->w.megatron ? plan_megatron_pick(q, &cheapest, lightest, why)
+                        : plan_frontier_pick(&bounded, a, &cheapest, lightest, why)))
         return false;
+    other = bounded;
     other.strategy = cheapest.strategy;
     if (cheapest.strategy.json && !way_add(&other, "strategy", ways, n, why))
         return false;
-    other.strategy = lightest.strategy;
-    const bool alone = cheapest.strategy.json != NULL;
-    if (!batch_ways(q, ways, n, why) || (!alone && *n == 0 && !batch_ways(&other, ways, n, why)))
+    other.strategy = lightest->strategy;
+    const bool alone = cheapest.strategy.json != NULL || (lightest->strategy.strategy.planner == &planner_optimal &&
+                                                          q->strategy.strategy.planner == &planner_optimal);
+    if (!batch_ways(&bounded, ways, n, why) || (!alone && *n == 0 && !batch_ways(&other, ways, n, why)))
         return false;
-    return seq_len_way(q, ways, n, why) && (alone || seq_len_way(&other, ways, n, why));
+    return seq_len_way(&bounded, ways, n, why) && (alone || seq_len_way(&other, ways, n, why));
 }

@@ -81,8 +81,9 @@ uint64_t chain_states(const struct chain_solver *s); /* points of step functions
  * out and costs compared as multiples of a grid; the points are real plans with their true costs, and how far the best
  * may lie below them, the bound says. */
 bool chain_exact(const struct chain_solver *s);
-/* No plan of so many bytes costs less; the point's own cost where the solver is exact. */
-uint64_t chain_lower_bound(const struct chain_solver *s, const struct chain_point *point);
+/* No plan of at most `bytes`, which lie within the limits, costs less: where the solver is exact, what the curve says
+ * (UINT64_MAX: there is none). */
+uint64_t chain_lower_bound(const struct chain_solver *s, uint64_t bytes);
 
 /* The fewest bytes any persistent plan needs. */
 PROBLEM_MUST_CHECK bool chain_least_bytes(const struct chain *c, struct arena *a, uint64_t *bytes, struct problem *why);

@@ -21,17 +21,44 @@ static bool is_above(const struct chain_option *x, const struct chain_option *y,
            ((double)z->backward_cost - (double)y->backward_cost) * ((double)x->kept - (double)y->kept);
 }
 
-static uint32_t hull(struct chain_option *o, uint32_t n) {
-    uint32_t h = 0;
+/* What one option needs in all: the smallest plans are of these, on the hull or not. */
+static uint64_t needs(const struct chain_option *o) {
+    uint64_t most = o->backward_need;
+    for (unsigned p = 0; p < CHAIN_PASSES; p++)
+        most = o->forward_need[p] > most ? o->forward_need[p] : most;
+    return most;
+}
+
+/* Of those that keep no more than others of less need, the next: no other is smaller in both. */
+static bool is_small(const struct chain_option *o, uint32_t n, uint32_t k) {
+    for (uint32_t i = 0; i < n; i++)
+        if (i != k && o[i].kept <= o[k].kept && needs(&o[i]) <= needs(&o[k]) &&
+            (o[i].kept < o[k].kept || needs(&o[i]) < needs(&o[k]) || i > k))
+            return false;
+    return true;
+}
+
+/* The corners of the hull of bytes and costs, and what is smallest in bytes and needs. */
+static uint32_t hull(struct chain_option *o, uint32_t n, uint32_t *corner) {
+    uint32_t h = 0, left = 0;
     by_kept(o, n);
     for (uint32_t i = 0; i < n; i++) {
-        while (h >= 1 && o[h - 1].kept == o[i].kept)
+        while (h >= 1 && o[corner[h - 1]].kept == o[i].kept)
             h--;
-        while (h >= 2 && is_above(&o[h - 2], &o[h - 1], &o[i]))
+        while (h >= 2 && is_above(&o[corner[h - 2]], &o[corner[h - 1]], &o[i]))
             h--;
-        o[h++] = o[i];
+        corner[h++] = i;
     }
-    return h;
+    bool small[64] = {0};
+    for (uint32_t i = 0; i < n && i < 64; i++)
+        small[i] = is_small(o, n, i);
+    for (uint32_t i = 0, at = 0; i < n; i++) {
+        const bool is_corner = at < h && corner[at] == i;
+        at += is_corner;
+        if (is_corner || (i < 64 && small[i]))
+            o[left++] = o[i];
+    }
+    return left;
 }
 
 static uint64_t in_units(uint64_t cost, uint64_t unit) {
@@ -41,13 +68,14 @@ static uint64_t in_units(uint64_t cost, uint64_t unit) {
 static bool stage_coarse(struct chain_stage *s, uint64_t unit, struct arena *a, struct problem *why) {
     struct chain_option *options = arena_copy(a, s->options, s->n_options * sizeof *options, why);
     struct chain_single *singles = arena_copy(a, s->singles, s->n_singles * sizeof *singles, why);
-    if (!options || !singles)
+    uint32_t *corner = arena_new(a, uint32_t, (size_t)s->n_options + 1, why);
+    if (!options || !singles || !corner)
         return false;
     for (uint32_t k = 0; k < s->n_options; k++)
         options[k].choice = k;
     for (uint32_t k = 0; k < s->n_singles; k++)
         singles[k].choice = k;
-    s->n_options = hull(options, s->n_options);
+    s->n_options = hull(options, s->n_options, corner);
     for (unsigned p = 0; p < CHAIN_PASSES; p++)
         s->fast_cost[p] = in_units(s->fast_cost[p], unit);
     for (uint32_t k = 0; k < s->n_options; k++) {

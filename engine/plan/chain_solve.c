@@ -330,12 +330,11 @@ static uint64_t bytes_of_all(const struct chain_windows *w) {
     return resident + need + beside;
 }
 
-/* What is tried, each with the same effort: the whole curve at once; in ranges, each with bounds of its own; then,
- * giving up exactness, in larger and larger units of cost, of which a plan that runs everything once more has so many.
- */
+/* What is tried, with so many times the effort: the whole curve at once; in ranges, each with bounds of its own; then,
+ * giving up exactness, in larger and larger units of cost: so many to a stage that is run once more, on average. */
 static const struct {
-    uint64_t grid, ranges;
-} tries[] = {{0, 1}, {0, RANGES}, {1 << 12, RANGES}, {1 << 10, RANGES}, {1 << 8, RANGES}};
+    uint64_t grid, ranges, effort;
+} tries[] = {{0, 1, 1}, {0, RANGES, 1}, {48, RANGES, 2}, {24, RANGES, 6}, {8, RANGES, 6}, {3, RANGES, 0}};
 #define TRIES (sizeof tries / sizeof tries[0])
 
 /* All ranges, as s->windows has them. *past: more effort than `most_states` would be needed. */
@@ -401,10 +400,11 @@ struct chain_solver *chain_solve(const struct chain *c, const struct chain_limit
     bool past = true;
     const size_t begin = limits->from_bytes >= limits->bytes; /* of one budget there is one range */
     for (size_t t = begin; past && t < TRIES; t++) {
-        const uint64_t effort = limits->effort && t + 1 < TRIES ? s->states + limits->effort : UINT64_MAX;
+        const uint64_t effort =
+            limits->effort && tries[t].effort ? s->states + limits->effort * tries[t].effort : UINT64_MAX;
         s->kept = 0;
         if (tries[t].grid > 0) {
-            const uint64_t unit = chain_cost_of_all(c, 1) / tries[t].grid + 1;
+            const uint64_t unit = chain_cost_of_all(c, 1) / (tries[t].grid * c->n) + 1;
             const struct chain *coarse = chain_coarse(c, unit, a, why);
             s->coarse = true;
             s->limits.cost = limits->cost == UINT64_MAX ? limits->cost : limits->cost / unit;
@@ -433,16 +433,16 @@ bool chain_exact(const struct chain_solver *s) {
     return !s->coarse;
 }
 
-uint64_t chain_lower_bound(const struct chain_solver *s, const struct chain_point *point) {
+uint64_t chain_lower_bound(const struct chain_solver *s, uint64_t bytes) {
     struct chain_bound bound;
     struct problem why = {0};
     struct arena scratch;
     if (!s->coarse)
-        return point->cost;
+        return chain_curve_cost(&s->frontier, bytes);
     arena_init(&scratch, 0);
-    const double least = chain_bound_make(s->exact_windows, point->bytes, &scratch, &bound, &why)
-                             ? floor(chain_bound_total(&bound, point->bytes) * (1 - 1e-9))
+    const double least = chain_bound_make(s->exact_windows, bytes, &scratch, &bound, &why)
+                             ? floor(chain_bound_total(&bound, bytes) * (1 - 1e-9))
                              : 0;
     arena_free(&scratch);
-    return least < (double)point->cost ? (uint64_t)least : point->cost;
+    return (uint64_t)least;
 }

@@ -91,24 +91,22 @@ bool planner_optimal_point(const struct optimal *o, const struct chain_solver *s
     plan->optimality = (struct plan_optimality){.class = "persistent",
                                                 .solver = "chain",
                                                 .cost = p->cost,
-                                                .lower_bound = chain_lower_bound(s, p),
+                                                .lower_bound = chain_exact(s) ? p->cost : 0,
                                                 .unit = o->unit,
                                                 .states = chain_states(s),
                                                 .exact = chain_exact(s) && chain_graph_exact(o->chain)};
     return true;
 }
 
-/* Points from the cheapest on, each laid out in what the one before left. */
 struct trying {
     const struct optimal *o;
     struct arena *a;
     struct plan *plan;
     uint32_t *of;
-    uint64_t lower_bound; /* of the cheapest point within the budget: what live bytes alone allow */
-    bool bounded;
     struct problem *why;
 };
 
+/* Points of fewer bytes than `above`, from the cheapest on, until the peak of one is within peak_bytes. */
 static bool cheapest_find(struct trying *t, const struct chain_solver *s, uint64_t above, uint64_t peak_bytes,
                           bool *found) {
     uint32_t n;
@@ -119,14 +117,14 @@ static bool cheapest_find(struct trying *t, const struct chain_solver *s, uint64
             continue;
         if (!planner_optimal_point(t->o, s, &points[i], t->a, t->plan, t->of, t->why))
             return false;
-        if (!t->bounded)
-            t->lower_bound = t->plan->optimality.lower_bound;
-        t->bounded = true;
         *found = t->plan->peak_bytes <= peak_bytes;
     }
-    if (*found && t->lower_bound < t->plan->optimality.lower_bound)
-        t->plan->optimality.lower_bound = t->lower_bound;
     return true;
+}
+
+/* What live bytes alone allow within a budget: layouts can only cost more. */
+static void bound_put(struct plan *plan, const struct chain_solver *s, uint64_t bytes) {
+    plan->optimality.lower_bound = units_min(plan->optimality.cost, chain_lower_bound(s, bytes));
 }
 
 /* Lays out points from the smallest on, as long as one's live bytes lie below the smallest slab so far. */
@@ -153,10 +151,13 @@ static bool smallest_find(struct trying *t, uint64_t least) {
     const struct chain_solver *s = planner_optimal_solve(t->o, least, least, OPTIMAL_EFFORT, t->a, t->why);
     if (!s || !smaller_find(t, s, &best))
         return false;
-    if (best == least)
-        return true;
-    s = planner_optimal_solve(t->o, least, best - 1, OPTIMAL_EFFORT, t->a, t->why);
-    return s && smaller_find(t, s, &best);
+    if (best > least) {
+        s = planner_optimal_solve(t->o, least, best - 1, OPTIMAL_EFFORT, t->a, t->why);
+        if (!s || !smaller_find(t, s, &best))
+            return false;
+    }
+    bound_put(t->plan, s, units_max(t->plan->live_peak_bytes, least));
+    return true;
 }
 
 bool planner_optimal_within(const struct optimal *o, uint64_t peak_bytes, struct arena *a, struct plan *plan,
@@ -170,16 +171,19 @@ bool planner_optimal_within(const struct optimal *o, uint64_t peak_bytes, struct
         return false;
     if (budget < least)
         return smallest_find(&t, least);
+    const struct chain_solver *at_budget = NULL;
     for (uint64_t to = budget, above = UINT64_MAX; !found && above > least;) {
-        const uint64_t from = above == UINT64_MAX ? to : units_max(least, to - to / 32);
+        const uint64_t from = at_budget ? units_max(least, to - to / 32) : to;
         const struct chain_solver *s = planner_optimal_solve(o, from, to, OPTIMAL_EFFORT, a, why);
         if (!s || !cheapest_find(&t, s, above, peak_bytes, &found))
             return false;
         uint32_t n;
         const struct chain_point *points = chain_frontier(s, &n);
-        to = n ? units_min(from, points[0].bytes) : from;
-        above = to;
+        above = to = n ? units_min(from, points[0].bytes) : from;
+        at_budget = at_budget ? at_budget : s;
     }
+    if (found)
+        bound_put(plan, at_budget, budget);
     return found || smallest_find(&t, least);
 }
 

@@ -142,9 +142,9 @@ static void row(const char *name, const struct chain_posted *p, const struct cha
         exact = chain_exact(s);
         if (points) { /* of the cheapest, beside all that the budget allows */
             const struct chain_point *last = &f[points - 1];
-            const struct chain_point budget = {units_min(limits->bytes, UINT64_MAX / 4), last->cost};
             seconds = (double)last->cost * unit;
-            gap = 100 * (1 - (double)chain_lower_bound(s, &budget) / (double)last->cost);
+            gap =
+                100 * (1 - (double)chain_lower_bound(s, units_min(limits->bytes, UINT64_MAX / 4)) / (double)last->cost);
         }
         taken = a.taken_bytes;
         arena_free(&a);
