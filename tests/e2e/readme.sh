@@ -26,6 +26,10 @@ same "prints what the README shows" "$(sed -n '/^\$ rematctl plan clients/,/^$/p
 check "rematctl capacity as in the README" "$rematctl" capacity gpt2-xl --find batch --seq-len 1024 --device a100-80gb \
   --dtype bfloat16 --attention flash --strategy every_layer
 same "prints what the README shows" "$(sed -n '/^\$ rematctl capacity/,/^```/p' "$root/README.md" | sed '1d; /^```/d')" "$(head -n 2 "$dir/out")"
+command=$(sed -n 's/^\$ \(rematctl plan .*--strategy optimal.*\)/\1/p' "$root/README.md")
+eval "$command" >"$dir/optimal"
+sed -n '/^\$ rematctl plan .*--strategy optimal/,/^```/p' "$root/README.md" | sed '1d; /^\.\.\.$/d; /^```/d' >"$dir/shown"
+check "an optimal plan as in the README" sh -c 'while read -r l; do grep -qxF -e "$l" "$1" || { echo "no $l"; exit 1; }; done <"$2"' _ "$dir/optimal" "$dir/shown"
 command=$(sed -n 's/^\$ \(rematctl frontier .*\)/\1/p' "$root/README.md")
 same "rematctl frontier prints what the README shows" "$(sed -n '/^\$ rematctl frontier/,/^```/p' "$root/README.md" | sed '1d; /^```/d')" "$(eval "$command")"
 grep -oE '\]\(([A-Za-z.][^)#]*)\)' "$root/README.md" | sed 's/^](//; s/)$//' | sort -u >"$dir/links"
