@@ -11,6 +11,7 @@
 /* What `auto` tries where whole logits do not fit: so few tokens at once that their logits are a small thing. */
 #define AUTOMATIC_CHUNK 512u
 
+#define AUTOMATIC_OPTIMAL 100u /* layers of a model whose optimal plan is found within about a second */
 /* What `auto` plans in all, candidates times layers: about a second. Deeper models get fewer candidates. */
 #define AUTOMATIC_LAYERS 8192u
 
@@ -123,7 +124,8 @@ static bool strategies_read(const struct wire_value *request, struct arena *a, s
             !plan_candidates_make(layers, AUTOMATIC_CHUNK, a, spec->candidates + n, &chunked, why))
             return false;
         spec->n_candidates = thin_out(spec->candidates, n + chunked, layers);
-        if (spec->n_candidates < 2 * PLAN_CANDIDATES_MAX) /* within the budget, or the smallest there is */
+        if (layers <= AUTOMATIC_OPTIMAL &&
+            spec->n_candidates < 2 * PLAN_CANDIDATES_MAX) /* within the budget, or the smallest there is */
             spec->candidates[spec->n_candidates++] =
                 (struct plan_candidate){.strategy = {.planner = &planner_optimal}, .json = "\"optimal\""};
     }

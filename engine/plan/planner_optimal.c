@@ -131,12 +131,12 @@ static void bound_put(struct plan *plan, const struct chain_solver *s, uint64_t 
 static bool smaller_find(struct trying *t, const struct chain_solver *s, uint64_t *best) {
     uint32_t n;
     const struct chain_point *points = chain_frontier(s, &n);
-    for (uint32_t i = 0; i < n && points[i].bytes < *best; i++) {
+    for (uint32_t i = 0; i < n && points[i].bytes <= *best; i++) {
         struct plan plan;
         uint32_t of;
         if (!planner_optimal_point(t->o, s, &points[i], t->a, &plan, &of, t->why))
             return false;
-        if (plan.slab_bytes < *best) {
+        if (plan.slab_bytes <= *best) { /* of equals the later one costs less */
             *best = plan.slab_bytes;
             *t->plan = plan;
             *t->of = of;
@@ -152,7 +152,7 @@ static bool smallest_find(struct trying *t, uint64_t least) {
     if (!s || !smaller_find(t, s, &best))
         return false;
     if (best > least) {
-        s = planner_optimal_solve(t->o, least, best - 1, OPTIMAL_EFFORT, t->a, t->why);
+        s = planner_optimal_solve(t->o, least, best, OPTIMAL_EFFORT, t->a, t->why);
         if (!s || !smaller_find(t, s, &best))
             return false;
     }
