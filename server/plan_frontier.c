@@ -236,8 +236,10 @@ bool plan_query_frontier(const struct plan_query *q, struct arena *a, struct wir
                            "has no frontier: megatron is closed forms");
     if (q->w.any_attention)
         return problem_set(why, PROBLEM_UNSUPPORTED, "/workload/attention", "has a frontier for each kernel: name one");
+    if (!points_make(q, a, &points, &n, why))
+        return false;
     const struct frontier *f = planned(q, a, order, why);
-    if (!f || !points_make(q, a, &points, &n, why))
+    if (!f)
         return false;
     const unsigned knee = n > 2 ? knee_of(points, n) : n;
     wire_open(o, NULL, '{');

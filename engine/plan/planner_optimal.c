@@ -51,6 +51,9 @@ bool planner_optimal_open(const struct graph *g, const struct graph *others, uin
         return false;
     if (!g->backward)
         return problem_set(why, PROBLEM_UNSUPPORTED, "", "optimal plans are of a forward and a backward");
+    if (g->layers > OPTIMAL_STAGES / 2)
+        return problem_set(why, PROBLEM_LIMIT, "", "has %u layers; optimal plans are found for at most %u", g->layers,
+                           OPTIMAL_STAGES / 2);
     *out = (struct optimal){.graph = g, .others = others, .n_others = n_others};
     out->unit = rates ? unit_of(g, rates) : 0;
     for (uint32_t i = 0; i <= n_others; i++) {
