@@ -9,7 +9,7 @@
 #define OPTIMAL_EFFORT       UINT64_C(1500000) /* of one solve, before exactness is given up: some tens of milliseconds */
 #define OPTIMAL_CURVE_EFFORT UINT64_C(8000000)  /* of a whole curve */
 #define OPTIMAL_STATES       UINT64_C(16000000) /* kept at most: 256 MB */
-#define OPTIMAL_STAGES       2048u
+#define OPTIMAL_STAGES       400u
 
 struct optimal {
     const struct graph *graph, *others; /* as given: the same step, its loss lowered otherwise */
