@@ -227,6 +227,24 @@ bool plan_frontier_pick(const struct plan_query *q, struct arena *a, struct plan
     return certain || named_pick(q, a, cheapest, lightest, why);
 }
 
+/* Of models too deep for optimal plans: the named strategies that none of the others beats, at most as many as asked.
+ */
+static bool named_points(const struct frontier *f, const struct candidate *const *order, struct arena *a,
+                         struct candidate **out, unsigned *n, struct problem *why) {
+    unsigned all = 0;
+    struct candidate *list = arena_new(a, struct candidate, f->n, why);
+    if (!list)
+        return false;
+    for (unsigned i = 0; i < f->n; i++)
+        if (all == 0 || order[i]->peak_bytes < list[all - 1].peak_bytes)
+            list[all++] = *order[i];
+    *n = all < f->q->max_points ? all : (unsigned)f->q->max_points;
+    for (unsigned i = 0; i < *n; i++) /* in place: none is taken from before where it goes */
+        list[i] = list[*n > 1 ? (unsigned)((uint64_t)i * (all - 1) / (*n - 1)) : all - 1];
+    *out = list;
+    return true;
+}
+
 bool plan_query_frontier(const struct plan_query *q, struct arena *a, struct wire_out *o, struct problem *why) {
     const struct candidate *order[PLAN_CANDIDATES_MAX];
     struct candidate *points;
@@ -236,10 +254,12 @@ bool plan_query_frontier(const struct plan_query *q, struct arena *a, struct wir
                            "has no frontier: megatron is closed forms");
     if (q->w.any_attention)
         return problem_set(why, PROBLEM_UNSUPPORTED, "/workload/attention", "has a frontier for each kernel: name one");
-    if (!points_make(q, a, &points, &n, why))
-        return false;
+    struct problem past = {0};
+    const bool solved = points_make(q, a, &points, &n, &past);
+    if (!solved && past.kind != PROBLEM_LIMIT)
+        return problem_set(why, past.kind, past.where, "%s", past.detail);
     const struct frontier *f = planned(q, a, order, why);
-    if (!f)
+    if (!f || (!solved && !named_points(f, order, a, &points, &n, why)))
         return false;
     const unsigned knee = n > 2 ? knee_of(points, n) : n;
     wire_open(o, NULL, '{');
