@@ -209,6 +209,16 @@ static bool rests_find(const struct bounding *b, struct arena *a, struct chain_b
     return true;
 }
 
+/* The slope that says most of the whole. */
+static double best_slope(const struct bounding *b) {
+    const double *g = g_at(b, 0, b->w->chain.n - 1);
+    uint32_t best = 0;
+    for (uint32_t x = 1; x < b->n; x++)
+        if (g[x] - b->slopes[x] * b->bytes > g[best] - b->slopes[best] * b->bytes)
+            best = x;
+    return b->slopes[best];
+}
+
 bool chain_bound_make(const struct chain_windows *w, uint64_t bytes, struct arena *a, struct chain_bound *out,
                       struct problem *why) {
     struct bounding b = {.w = w, .bytes = (double)bytes};
@@ -221,8 +231,13 @@ bool chain_bound_make(const struct chain_windows *w, uint64_t bytes, struct aren
                 g_find(&b, i, i + length - 1);
     for (uint32_t i = w->chain.n; i-- > 0;)
         g_find(&b, i, last);
-    before_find(&b);
+    const struct chain_growth growth = {b.slopes, b.n, b.again_of, b.fast};
     *out = (struct chain_bound){.n_slopes = b.n};
+    if (!chain_peaks_find(w, &growth, bytes, best_slope(&b), a, &out->peaks, why))
+        return false;
+    for (uint32_t i = 0; i <= last; i++)
+        b.least_first[i] = fmax(b.least_first[i], out->peaks.after[i] - out->peaks.later[i] * b.bytes);
+    before_find(&b);
     for (uint32_t x = 0; x < b.n; x++)
         out->total[x] = g_at(&b, 0, last)[x];
     out->slopes = arena_copy(a, b.slopes, b.n * sizeof *b.slopes, why);
@@ -230,7 +245,7 @@ bool chain_bound_make(const struct chain_windows *w, uint64_t bytes, struct aren
 }
 
 double chain_bound_total(const struct chain_bound *b, uint64_t bytes) {
-    double least = 0;
+    double least = fmax(0, b->peaks.total - b->peaks.later[0] * (double)bytes);
     for (uint32_t x = 0; x < b->n_slopes; x++)
         least = fmax(least, b->total[x] - b->slopes[x] * (double)bytes);
     return least;

@@ -6,6 +6,8 @@
  * stretches of a candidate that can lie below what is known are walked: a stretch is skipped where its least cost is no
  * better than what its least bytes already buy, else it is halved. */
 #include <math.h>
+#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/base/units.h"
@@ -28,6 +30,7 @@ struct building {
     struct chain_range range; /* being built, by `bound` */
     struct chain_bound bound;
     const double *rest; /* of the window at hand */
+    struct chain_line peaks;
     uint64_t most_states;
     bool past;                          /* most_states was reached */
     struct gathered now, found, merged; /* of the window at hand; of the candidate at hand; both */
@@ -84,6 +87,8 @@ static uint64_t cost_at(const struct candidate *c, uint32_t a, uint32_t b) {
 static bool is_useful(const struct building *bu, uint64_t bytes, uint64_t cost) {
     const double c = (double)cost, b = (double)bytes, most = (double)bu->range.cost * (1 + 1e-9) + 1;
     if (bytes > bu->range.to || cost > bu->range.cost)
+        return false;
+    if (c + bu->peaks.rest + bu->peaks.slope * b > most)
         return false;
     for (uint32_t x = 0; x < bu->bound.n_slopes; x++)
         if (c + bu->rest[x] + bu->bound.slopes[x] * b > most)
@@ -233,6 +238,7 @@ static bool window_build(struct building *b, uint32_t i, uint32_t j) {
     const uint64_t least = *chain_table_at(b->w, &b->w->least, i, j);
     b->now.n = 0;
     b->rest = chain_bound_rest(b->w, &b->bound, i, j);
+    b->peaks = chain_peaks_line(b->w, &b->bound.peaks, i, j);
     if (i == j && !singles_add(b, i))
         return false;
     if (i < j && is_useful(b, least, 0)) {
@@ -279,7 +285,7 @@ static bool range_solve(struct building *b, uint64_t from, uint64_t to) {
     if (!chain_bound_make(b->w, to, b->s->arena, &b->bound, b->why))
         return false;
     const double bound = chain_bound_total(&b->bound, from);
-    double slack = from <= b->w->least.first[0] ? INFINITY : 0.002 * bound + 1; /* there bounds are far off */
+    double slack = from <= b->w->least.first[0] ? INFINITY : (getenv("SLACK") ? atof(getenv("SLACK")) : 0.00002) * bound + 1; /* there bounds are far off */
     for (;;) {
         const double cost = bound + slack;
         b->range.to = to;
@@ -287,6 +293,10 @@ static bool range_solve(struct building *b, uint64_t from, uint64_t to) {
         if (!windows_build(b))
             return false;
         const struct chain_curve *all = &b->range.first[0];
+        if (getenv("TRACE")) { uint64_t first = 0, again = 0; uint32_t f_max=0;
+            for (uint32_t i = 0; i < b->w->chain.n; i++) { first += b->range.first[i].n; f_max = b->range.first[i].n > f_max ? b->range.first[i].n : f_max;
+                for (uint32_t j = i; b->w->alias[i] == i && j + 1 < b->w->chain.n; j++) again += b->range.again[i][j - i].n; }
+            fprintf(stderr, "bound %.6g slack %.3g (%.5f %%) states %lu points first %lu (max %u) again %lu found %d cost over %.6f %%\n", bound, slack, 100 * slack / bound, b->s->states, first, f_max, again, all->n, all->n ? 100 * ((double)all->points[all->n-1].cost / bound - 1) : 0.); }
         if ((all->n && all->points[0].bytes <= from) || b->range.cost == most)
             return true;
         slack = slack < (double)chain_cost_of_all(&b->w->chain, 1) ? 4 * slack + 1 : INFINITY;

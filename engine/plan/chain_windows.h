@@ -62,6 +62,35 @@ uint64_t chain_option_floor(const struct chain_windows *w, uint32_t i, uint32_t 
 
 #define CHAIN_SLOPES_MAX 24u
 
+/* G of chain_bound.c by window, for each of n slopes: again_of[alias][(length - 1) n + x]; fast[i]: of the first pass, the
+ * fast costs of stages before i. */
+struct chain_growth {
+    const double *slopes;
+    uint32_t n;
+    double **again_of;
+    const double *fast;
+};
+
+/* Prices of peaks, stage by stage, see chain_peaks.c: a plan of at most `bytes` in which stages i to last cost c and need
+ * b bytes costs at least rest[i] + c + later[i] b. */
+struct chain_line {
+    double rest, slope;
+};
+struct chain_peaks {
+    const double *rest, *later;
+    struct chain_line **again; /* [alias][length - 1]: the same for windows that run again */
+    const double *after; /* stages i to last in m bytes cost at least after[i] - later[i] m */
+    double total;        /* after[0] */
+};
+static inline struct chain_line chain_peaks_line(const struct chain_windows *w, const struct chain_peaks *p, uint32_t i,
+                                                 uint32_t j) {
+    return j == w->chain.n - 1 ? (struct chain_line){p->rest[i], p->later[i]} : p->again[w->alias[i]][j - i];
+}
+/* Made for plans of `bytes`; `slope` is the price that is known to be good where all that is kept is there at once. */
+PROBLEM_MUST_CHECK bool chain_peaks_find(const struct chain_windows *w, const struct chain_growth *growth,
+                                         uint64_t bytes, double slope, struct arena *a, struct chain_peaks *out,
+                                         struct problem *why);
+
 /* What every plan of at most `bytes` costs besides the cost c of a window run in b bytes: at least the largest of
  * rest[window][x] + slopes[x] b, which may be negative. See chain_bound.c. */
 struct chain_bound {
@@ -69,6 +98,7 @@ struct chain_bound {
     uint32_t n_slopes;
     double **again_rest, *first_rest; /* n_slopes numbers a window, as in chain_table */
     double total[CHAIN_SLOPES_MAX];   /* by slope: a plan of m bytes costs at least total[x] - slopes[x] m */
+    struct chain_peaks peaks;
 };
 PROBLEM_MUST_CHECK bool chain_bound_make(const struct chain_windows *w, uint64_t bytes, struct arena *a,
                                          struct chain_bound *out, struct problem *why);
