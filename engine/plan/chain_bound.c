@@ -245,7 +245,7 @@ bool chain_bound_make(const struct chain_windows *w, uint64_t bytes, struct aren
 }
 
 double chain_bound_total(const struct chain_bound *b, uint64_t bytes) {
-    double least = fmax(0, b->peaks.total - b->peaks.later[0] * (double)bytes);
+    double least = fmax(0, b->peaks.after[0] - b->peaks.later[0] * (double)bytes);
     for (uint32_t x = 0; x < b->n_slopes; x++)
         least = fmax(least, b->total[x] - b->slopes[x] * (double)bytes);
     return least;

@@ -19,6 +19,9 @@
 
 enum { STEPS = 200, PATIENCE = 5 };
 
+/* Sums of what is not negative are as true as this; so bounds stay below the truth however dear bytes become. */
+#define ROUNDING 1e-12
+
 struct pricing {
     const struct chain_windows *w;
     const struct chain_growth *growth;
@@ -39,6 +42,11 @@ static double stretch_at(const struct pricing *p, uint32_t i, uint32_t l, double
     *bytes = *x + 1 < g->n ? (cost[*x + 1] - cost[*x]) / (g->slopes[*x + 1] - g->slopes[*x])
                            : (double)*chain_table_at(p->w, &p->w->least, i, l - 1);
     return cost[*x] + (w - g->slopes[*x]) * *bytes;
+}
+
+/* The least of plans of `bytes`, where `priced` is the least with what peaks cost. */
+static double unpriced(const struct pricing *p, double priced) {
+    return priced * (1 - ROUNDING) - p->later[0] * p->bytes * (1 + ROUNDING);
 }
 
 static double option_cost(const struct pricing *p, uint32_t i, uint32_t k) {
@@ -134,7 +142,7 @@ static void prices_find(struct pricing *p, double *best_price) {
     double best = -INFINITY, hope = 0;
     for (unsigned step = 0, since = 0; step < STEPS; step++) {
         after_find(p);
-        const double value = p->after[0] - p->later[0] * p->bytes;
+        const double value = unpriced(p, p->after[0]);
         if (value > best) {
             since = value > best + hope / 8 ? 0 : since + 1;
             best = value;
@@ -173,45 +181,49 @@ static double stage_least(const struct chain_stage *s) {
     return least;
 }
 
-/* A window i..j that runs again, at whatever depth, lies in a stretch of the first pass, whose other stages cost no less
- * than stage_least, and whose price is no lower than that of i..j as a stretch. *line[0], *line[1]: the least of any
- * plan with it, where it costs nothing more than that and needs `least` or all bytes; of all windows alike. */
-static bool agains_find(const struct pricing *p, struct arena *a, struct chain_line ***out, struct problem *why) {
+/* A window i..j that runs again, at whatever depth, lies in a stretch of the first pass: `within`, the least of all
+ * plans with such a stretch, whose stages cost no less than stage_least (`sum`: of those before a stage), and whose
+ * price is no lower than that of i..j as a stretch. Gathered in *line, over all windows alike: the least if it needs
+ * its fewest bytes, and if it needs all of them. */
+static void ends_find(const struct pricing *p, const double *sum, double *within, struct chain_line *const *lines) {
     const struct chain *c = &p->w->chain;
-    const uint32_t n = c->n, last = n - 1;
-    double *sum = arena_new(a, double, n, why), *whole = arena_new(a, double, (size_t)n * n, why);
+    const uint32_t last = c->n - 1;
+    for (uint32_t i = 0; i < last; i++)
+        for (uint32_t j = last; j-- > i;) { /* within[j]: so far of stretches that begin before i */
+            const double stages = sum[j + 1] - sum[i], price = p->later[i] - p->later[j + 1];
+            const double stretch = p->before[i] + p->growth->fast[j + 1] - p->growth->fast[i] +
+                                   p->later[j + 1] * (double)c->stages[j + 1].input + p->after[j + 1] + stages;
+            within[j] = fmin(fmin(within[j], unpriced(p, stretch)), within[j + 1]);
+            struct chain_line *line = &lines[p->w->alias[i]][j - i];
+            const double fewest = (double)*chain_table_at(p->w, &p->w->least, i, j);
+            line->rest = fmin(line->rest, within[j] - stages + price * fewest);
+            line->slope = fmin(line->slope, within[j] - stages + price * p->bytes);
+        }
+}
+
+static bool agains_find(const struct pricing *p, struct arena *a, struct chain_line ***out, struct problem *why) {
+    const uint32_t n = p->w->chain.n, last = n - 1;
+    double *sum = arena_new(a, double, n, why), *within = arena_new(a, double, n, why);
     struct chain_line **lines = *out = arena_new(a, struct chain_line *, n, why);
-    if (!sum || !whole || !lines)
+    if (!sum || !within || !lines)
         return false;
+    for (uint32_t i = 0; i < n; i++)
+        within[i] = INFINITY;
     for (uint32_t i = 0; i < last; i++) {
-        sum[i + 1] = sum[i] + stage_least(&c->stages[i]);
+        sum[i + 1] = sum[i] + stage_least(&p->w->chain.stages[i]);
         if (p->w->alias[i] == i && !(lines[i] = arena_new(a, struct chain_line, last - i, why)))
             return false;
         for (uint32_t length = 1; p->w->alias[i] == i && length <= last - i; length++)
             lines[i][length - 1] = (struct chain_line){INFINITY, INFINITY};
     }
-    for (uint32_t i = 0; i < last; i++)
-        for (uint32_t j = last; j-- > i;) {
-            double *here = &whole[(size_t)i * n + j];
-            *here = p->before[i] + p->growth->fast[j + 1] - p->growth->fast[i] +
-                    p->later[j + 1] * (double)c->stages[j + 1].input + p->after[j + 1] - p->later[0] * p->bytes +
-                    sum[j + 1] - sum[i];
-            if (i > 0)
-                *here = fmin(*here, whole[(size_t)(i - 1) * n + j]);
-            if (j + 1 < last)
-                *here = fmin(*here, *(here + 1));
-            const double base = *here - (sum[j + 1] - sum[i]), price = p->later[i] - p->later[j + 1];
-            struct chain_line *line = &lines[p->w->alias[i]][j - i];
-            line->rest = fmin(line->rest, base + price * (double)*chain_table_at(p->w, &p->w->least, i, j));
-            line->slope = fmin(line->slope, base + price * p->bytes);
-        }
-    /* from both ends to a line: below the least of lines, which is concave */
+    ends_find(p, sum, within, lines);
+    /* a line through both ends lies below the least of lines, which is concave */
     for (uint32_t i = 0; i < last; i++)
         for (uint32_t j = i; p->w->alias[i] == i && j < last; j++) {
             struct chain_line *line = &lines[i][j - i];
-            const double least = (double)*chain_table_at(p->w, &p->w->least, i, j), at_least = line->rest;
-            line->slope = least < p->bytes ? fmax(0, (line->slope - at_least) / (p->bytes - least)) : 0;
-            line->rest = at_least - line->slope * least;
+            const double fewest = (double)*chain_table_at(p->w, &p->w->least, i, j), at_fewest = line->rest;
+            line->slope = fewest < p->bytes ? fmax(0, (line->slope - at_fewest) / (p->bytes - fewest)) : 0;
+            line->rest = at_fewest - line->slope * fewest;
         }
     return true;
 }
@@ -250,7 +262,12 @@ bool chain_peaks_find(const struct chain_windows *w, const struct chain_growth *
     prices_find(&p, best);
     before_find(&p);
     for (uint32_t i = 0; i < n; i++)
-        rest[i] = p.before[i] - p.later[0] * p.bytes;
-    *out = (struct chain_peaks){.rest = rest, .later = p.later, .after = p.after, .total = p.after[0]};
-    return agains_find(&p, a, &out->again, why);
+        rest[i] = unpriced(&p, p.before[i]);
+    struct chain_line **again;
+    if (!agains_find(&p, a, &again, why))
+        return false;
+    for (uint32_t i = 0; i < n; i++)
+        p.after[i] -= ROUNDING * (p.after[i] + p.later[0] * p.bytes);
+    *out = (struct chain_peaks){.rest = rest, .later = p.later, .again = again, .after = p.after};
+    return true;
 }

@@ -6,8 +6,6 @@
  * stretches of a candidate that can lie below what is known are walked: a stretch is skipped where its least cost is no
  * better than what its least bytes already buy, else it is halved. */
 #include <math.h>
-#include <stdlib.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "engine/base/units.h"
@@ -29,8 +27,8 @@ struct building {
     const struct chain_windows *w;
     struct chain_range range; /* being built, by `bound` */
     struct chain_bound bound;
-    const double *rest; /* of the window at hand */
-    struct chain_line peaks;
+    const double *rest;      /* of the window at hand */
+    struct chain_line peaks; /* of it */
     uint64_t most_states;
     bool past;                          /* most_states was reached */
     struct gathered now, found, merged; /* of the window at hand; of the candidate at hand; both */
@@ -285,7 +283,8 @@ static bool range_solve(struct building *b, uint64_t from, uint64_t to) {
     if (!chain_bound_make(b->w, to, b->s->arena, &b->bound, b->why))
         return false;
     const double bound = chain_bound_total(&b->bound, from);
-    double slack = from <= b->w->least.first[0] ? INFINITY : (getenv("SLACK") ? atof(getenv("SLACK")) : 0.00002) * bound + 1; /* there bounds are far off */
+    /* there bounds are far off */
+    double slack = from <= b->w->least.first[0] ? INFINITY : 1e-5 * (double)chain_cost_of_all(&b->w->chain, 1) + 1;
     for (;;) {
         const double cost = bound + slack;
         b->range.to = to;
@@ -293,10 +292,6 @@ static bool range_solve(struct building *b, uint64_t from, uint64_t to) {
         if (!windows_build(b))
             return false;
         const struct chain_curve *all = &b->range.first[0];
-        if (getenv("TRACE")) { uint64_t first = 0, again = 0; uint32_t f_max=0;
-            for (uint32_t i = 0; i < b->w->chain.n; i++) { first += b->range.first[i].n; f_max = b->range.first[i].n > f_max ? b->range.first[i].n : f_max;
-                for (uint32_t j = i; b->w->alias[i] == i && j + 1 < b->w->chain.n; j++) again += b->range.again[i][j - i].n; }
-            fprintf(stderr, "bound %.6g slack %.3g (%.5f %%) states %lu points first %lu (max %u) again %lu found %d cost over %.6f %%\n", bound, slack, 100 * slack / bound, b->s->states, first, f_max, again, all->n, all->n ? 100 * ((double)all->points[all->n-1].cost / bound - 1) : 0.); }
         if ((all->n && all->points[0].bytes <= from) || b->range.cost == most)
             return true;
         slack = slack < (double)chain_cost_of_all(&b->w->chain, 1) ? 4 * slack + 1 : INFINITY;
@@ -344,7 +339,7 @@ static uint64_t bytes_of_all(const struct chain_windows *w) {
  * giving up exactness, in larger and larger units of cost: so many to a stage that is run once more, on average. */
 static const struct {
     uint64_t grid, ranges, effort;
-} tries[] = {{0, 1, 1}, {0, RANGES, 1}, {48, RANGES, 2}, {24, RANGES, 6}, {8, RANGES, 6}, {3, RANGES, 0}};
+} tries[] = {{0, 1, 1}, {0, RANGES, 1}, {48, RANGES, 1}, {24, RANGES, 2}, {8, RANGES, 2}, {3, RANGES, 0}};
 #define TRIES (sizeof tries / sizeof tries[0])
 
 /* All ranges, as s->windows has them. *past: more effort than `most_states` would be needed. */

@@ -62,8 +62,8 @@ uint64_t chain_option_floor(const struct chain_windows *w, uint32_t i, uint32_t 
 
 #define CHAIN_SLOPES_MAX 24u
 
-/* G of chain_bound.c by window, for each of n slopes: again_of[alias][(length - 1) n + x]; fast[i]: of the first pass, the
- * fast costs of stages before i. */
+/* G of chain_bound.c by window, for each of n slopes: again_of[alias][(length - 1) n + x]; fast[i]: of the first pass,
+ * the fast costs of stages before i. */
 struct chain_growth {
     const double *slopes;
     uint32_t n;
@@ -71,16 +71,16 @@ struct chain_growth {
     const double *fast;
 };
 
-/* Prices of peaks, stage by stage, see chain_peaks.c: a plan of at most `bytes` in which stages i to last cost c and need
- * b bytes costs at least rest[i] + c + later[i] b. */
+/* Prices of peaks, stage by stage, see chain_peaks.c: a plan of at most `bytes` in which stages i to last cost c and
+ * need b bytes costs at least rest[i] + c + later[i] b. */
 struct chain_line {
     double rest, slope;
 };
 struct chain_peaks {
     const double *rest, *later;
     struct chain_line **again; /* [alias][length - 1]: the same for windows that run again */
-    const double *after; /* stages i to last in m bytes cost at least after[i] - later[i] m */
-    double total;        /* after[0] */
+    const double *after;       /* stages i to last in m bytes cost at least after[i] - later[i] m */
+    double total;              /* after[0] */
 };
 static inline struct chain_line chain_peaks_line(const struct chain_windows *w, const struct chain_peaks *p, uint32_t i,
                                                  uint32_t j) {

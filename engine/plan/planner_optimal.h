@@ -6,7 +6,7 @@
 #include "engine/plan/chain_graph.h"
 #include "engine/plan/planner.h"
 
-#define OPTIMAL_EFFORT       UINT64_C(1500000) /* of one solve, before exactness is given up: some tens of milliseconds */
+#define OPTIMAL_EFFORT       UINT64_C(5000000) /* of one solve, before exactness is given up: some tens of milliseconds */
 #define OPTIMAL_CURVE_EFFORT UINT64_C(8000000)  /* of a whole curve */
 #define OPTIMAL_STATES       UINT64_C(16000000) /* kept at most: 256 MB */
 #define OPTIMAL_STAGES       400u
