@@ -111,14 +111,11 @@ static void same_bits(const struct attn_case *c, const struct attn_result *a, co
 }
 
 /* Every kernel on one case: against the truth once, then other orders and thread counts bit for bit. */
-static void case_check(struct attn_case *c, unsigned mask) {
-    double *truth[OUTPUTS];
-    mask_set(c, mask);
-    attn_truth(c, truth);
+static void kernels_check(const struct attn_case *c, unsigned mask, double *const truth[OUTPUTS], const char *set) {
     for (unsigned row = 0; row < attn_table_length; row++) {
         const struct attn_kernel *kernel = &attn_table[row];
         char what[96];
-        snprintf(what, sizeof what, "%s, %s", kernel->name, mask_names[mask]);
+        snprintf(what, sizeof what, "%s (%s), %s", kernel->name, set, mask_names[mask]);
         struct attn_result first = attn_run(c, &(struct attn_how){kernel, pools[1], 1, HEADS_FIRST, 0});
         judge(c, &first, truth, BUDGET, what);
         for (unsigned threads = 2; threads <= 3; threads++) {
@@ -129,6 +126,20 @@ static void case_check(struct attn_case *c, unsigned mask) {
         }
         attn_result_free(&first);
     }
+}
+
+/* The same for every instruction set that this processor runs. */
+static void case_check(struct attn_case *c, unsigned mask) {
+    double *truth[OUTPUTS];
+    mask_set(c, mask);
+    attn_truth(c, truth);
+    for (unsigned i = 0; i < tile_table_length; i++) {
+        if (!tile_runs(tile_table[i]))
+            continue;
+        cr_assert(setenv(TILE_VARIABLE, tile_table[i]->name, 1) == 0 && tile_best() == tile_table[i]);
+        kernels_check(c, mask, truth, tile_table[i]->name);
+    }
+    unsetenv(TILE_VARIABLE);
     for (unsigned i = 0; i < OUTPUTS; i++)
         free(truth[i]);
     attn_case_free(c);
@@ -527,6 +538,22 @@ Test(kernels, table_finds_its_rows) {
     for (unsigned row = 0; row < attn_table_length; row++)
         cr_assert(attn_find(attn_table[row].name) == &attn_table[row]);
     cr_assert_null(attn_find("fast"));
+}
+
+Test(kernels, an_instruction_set_is_asked_for_by_name) {
+    struct problem why = {0};
+    for (unsigned i = 0; i < tile_table_length; i++) {
+        const bool runs = tile_runs(tile_table[i]);
+        setenv(TILE_VARIABLE, tile_table[i]->name, 1);
+        cr_assert(tile_check(&why) == runs && (why.kind == PROBLEM_UNSUPPORTED) == !runs);
+        cr_assert((tile_best() == tile_table[i]) == runs);
+        why = (struct problem){0};
+    }
+    setenv(TILE_VARIABLE, "sse9", 1);
+    const struct tile *ignored = tile_best();
+    cr_assert(!tile_check(&why) && why.kind == PROBLEM_MALFORMED);
+    unsetenv(TILE_VARIABLE);
+    cr_assert(tile_best() == ignored && tile_runs(ignored));
 }
 
 /* Every instruction set this processor has makes the same tiles, to rounding. */

@@ -15,7 +15,7 @@
 #include "engine/kernels/attn_flash.h"
 #include "engine/kernels/attn_kernels.h"
 
-enum { SUBTILE = 96, BLOCK_MAX = 384, TASKS_WANTED = 16 };
+enum { SUBTILE = 96, GRAIN = 24, BLOCK_MAX = 384, BLOCK_FLOATS = BLOCK_MAX * 128, TASKS_WANTED = 8 };
 
 /* Workspace: progress of every task (uint64_t), then the slots. Offsets in floats within a slot; whole cache lines; the
  * last one is written in full by every task. */
@@ -31,11 +31,11 @@ static uint64_t line(uint64_t floats) {
 
 static struct room room_of(const struct attn_shape *s) {
     const uint64_t width = flash_widest(s), chains = s->batch * s->kv_heads, d_v = attn_value_dim(s);
-    struct room r = {.block = BLOCK_MAX};
-    /* d_k and d_v of a block stay in the second-level cache; enough tasks for several threads */
-    while (r.block > SUBTILE &&
-           (r.block * width > BLOCK_MAX * 64 || chains * units_ceil_div(s->n_k, r.block) < TASKS_WANTED))
-        r.block -= SUBTILE;
+    /* d_k and d_v of a block stay in the second-level cache; enough tasks for several threads; blocks of one size */
+    const uint64_t most = units_max(SUBTILE, units_min(BLOCK_MAX, BLOCK_FLOATS / width));
+    const uint64_t wanted = units_min(units_ceil_div(TASKS_WANTED, chains), units_ceil_div(s->n_k, SUBTILE / 2));
+    const uint64_t blocks = units_max(units_ceil_div(s->n_k, most), wanted);
+    struct room r = {.block = units_ceil_div(units_ceil_div(s->n_k, blocks), GRAIN) * GRAIN};
     r.block = units_min(r.block, s->n_k);
     r.blocks = units_ceil_div(s->n_k, r.block);
     r.tasks = chains * r.blocks;
@@ -175,6 +175,27 @@ static void panel_prepare(const struct block *k, const struct flash_panel *p) {
     rows_prepare(k, p, c->o + o_at, d_x);
 }
 
+/* Into the second-level cache, while there is something else to do: rows come from far away, and are turned at once. */
+static void rows_expect(const float *from, uint64_t row, uint64_t rows, uint64_t d) {
+    enum { LINE = 16 };
+    for (uint64_t r = 0; r < rows; r++)
+        for (uint64_t c = 0; c < d; c += LINE)
+            __builtin_prefetch(from + r * row + c, 0, 2);
+}
+
+/* The panel before this one is the next to come. */
+static void panel_expect(const struct block *k, const struct flash_panel *p) {
+    const struct attn_call *c = k->f->c;
+    const struct attn_shape *s = &c->shape;
+    const uint64_t step = flash_step(s), d_v = attn_value_dim(s);
+    if (p->i < step)
+        return;
+    const uint64_t o_at = p->b * s->o.batch + p->h * s->o.head + (p->i - step) * s->o.row;
+    rows_expect(c->q + p->b * s->q.batch + p->h * s->q.head + (p->i - step) * s->q.row, s->q.row, step, s->d);
+    rows_expect(c->o + o_at, s->o.row, step, d_v);
+    rows_expect(c->d_o + o_at, s->o.row, step, d_v);
+}
+
 static void panel_task(const struct block *k, uint64_t h, uint64_t panel, uint64_t step) {
     const struct attn_call *c = k->f->c;
     const struct attn_shape *s = &c->shape;
@@ -186,6 +207,7 @@ static void panel_task(const struct block *k, uint64_t h, uint64_t panel, uint64
     float *y = k->work + room->y;
 
     panel_prepare(k, &p);
+    panel_expect(k, &p);
     const float *q = flash_rows(c->q + q_at, &q_row, p.rows, s->d, width, k->work + room->q);
     const float *d_o = flash_rows(c->d_o + o_at, &o_row, p.rows, d_v, width_v, k->work + room->d_o);
     memset(y, 0, TILE_PANEL * width * sizeof *y);

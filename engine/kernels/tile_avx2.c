@@ -22,6 +22,7 @@
 
 #define TILE_WORDS          4
 #define TILE_MUL(a, b)      ((wide)_mm256_mul_epu32((__m256i)(a), (__m256i)(b)))
+#define TILE_XOR(a, b, c)   ((a) ^ (b) ^ (c))
 #define TILE_KEPT(x, least) (~(uint32_t)_mm256_movemask_pd((__m256d)(((x)&0xFFFFFFFFu) - (uint64_t)(least))) & 15u)
 
 #include "engine/kernels/tile_body.h"

@@ -24,6 +24,7 @@
 
 #define TILE_WORDS          8
 #define TILE_MUL(a, b)      ((wide)_mm512_mul_epu32((__m512i)(a), (__m512i)(b)))
+#define TILE_XOR(a, b, c)   ((wide)_mm512_ternarylogic_epi64((__m512i)(a), (__m512i)(b), (__m512i)(c), 0x96))
 #define TILE_KEPT(x, least) _mm512_cmpge_epu64_mask((__m512i)((x)&0xFFFFFFFFu), _mm512_set1_epi64((long long)(least)))
 
 #include "engine/kernels/tile_body.h"

@@ -3,8 +3,8 @@
  *
  *   TILE_FMA(a, b, c)  a b + c        TILE_MAX(a, b)  a > b ? a : b        TILE_FLUSH(y, x, least)  x < least ? 0 : y
  *
- * and two on vectors of TILE_WORDS 64-bit lanes: TILE_MUL(a, b), the product of their low halves, and TILE_KEPT(x,
- * least), bit by bit, whether the low half of a lane is at least so much.
+ * and three on vectors of TILE_WORDS 64-bit lanes: TILE_MUL(a, b), the product of their low halves, TILE_XOR(a, b, c),
+ * and TILE_KEPT(x, least), bit by bit, whether the low half of a lane is at least so much.
  *
  * Vectors are the compiler's vector extension. Here are vectors and rows; tile_scores.h has the tiles of attention. */
 #include "engine/base/rng.h"

@@ -279,8 +279,8 @@ static void draw(uint64_t seed, uint32_t head, uint32_t i, unsigned rows, uint32
             for (unsigned round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u)
                 UNROLL for (unsigned v = 0; v < 2; v++) {
                     wide p0 = TILE_MUL(c0[v], m0), p1 = TILE_MUL(c2[v], m1);
-                    c0[v] = (p1 >> 32) ^ c1[v] ^ k0;
-                    c2[v] = (p0 >> 32) ^ c3[v] ^ k1;
+                    c0[v] = TILE_XOR(p1 >> 32, c1[v], zero + k0);
+                    c2[v] = TILE_XOR(p0 >> 32, c3[v], zero + k1);
                     c1[v] = p1;
                     c3[v] = p0;
                 }
