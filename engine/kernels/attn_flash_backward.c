@@ -15,7 +15,7 @@
 #include "engine/kernels/attn_flash.h"
 #include "engine/kernels/attn_kernels.h"
 
-enum { SUBTILE = 96, GRAIN = 24, BLOCK_MAX = 384, BLOCK_FLOATS = BLOCK_MAX * 128, TASKS_WANTED = 8 };
+enum { SUBTILE = 96, GRAIN = 24, BLOCK_MAX = 384, BLOCK_FLOATS = BLOCK_MAX * 256, TASKS_WANTED = 8 };
 
 /* Workspace: progress of every task (uint64_t), then the slots. Offsets in floats within a slot; whole cache lines; the
  * last one is written in full by every task. */
@@ -31,7 +31,8 @@ static uint64_t line(uint64_t floats) {
 
 static struct room room_of(const struct attn_shape *s) {
     const uint64_t width = flash_widest(s), chains = s->batch * s->kv_heads, d_v = attn_value_dim(s);
-    /* d_k and d_v of a block stay in the second-level cache; enough tasks for several threads; blocks of one size */
+    /* what a panel costs is shared by many keys, d_k and d_v stay near; enough tasks for several threads; blocks of one
+     * size */
     const uint64_t most = units_max(SUBTILE, units_min(BLOCK_MAX, BLOCK_FLOATS / width));
     const uint64_t wanted = units_min(units_ceil_div(TASKS_WANTED, chains), units_ceil_div(s->n_k, SUBTILE / 2));
     const uint64_t blocks = units_max(units_ceil_div(s->n_k, most), wanted);

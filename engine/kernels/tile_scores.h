@@ -114,20 +114,20 @@ static void dots(const struct tile_band *b, uint64_t n, uint64_t d, const float 
 
 /* ---- rows, transposed ---- */
 
-typedef float quad __attribute__((vector_size(16)));
-typedef float quad_at __attribute__((vector_size(16), aligned(4), may_alias));
+typedef float four __attribute__((vector_size(16)));
+typedef float four_at __attribute__((vector_size(16), aligned(4), may_alias));
 
 /* x[4][4 of PANEL] = factor (4 x 4 of from)^T */
 INLINE void turn_quad(const float *from, uint64_t row, float factor, float *x) {
-    const quad f = {factor, factor, factor, factor};
-    const quad a = *(const quad_at *)from, b = *(const quad_at *)(from + row);
-    const quad c = *(const quad_at *)(from + 2 * row), d = *(const quad_at *)(from + 3 * row);
-    const quad ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab2 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-    const quad cd = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd2 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-    *(quad_at *)x = f * __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
-    *(quad_at *)(x + TILE_PANEL) = f * __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
-    *(quad_at *)(x + 2 * TILE_PANEL) = f * __builtin_shufflevector(ab2, cd2, 0, 1, 4, 5);
-    *(quad_at *)(x + 3 * TILE_PANEL) = f * __builtin_shufflevector(ab2, cd2, 2, 3, 6, 7);
+    const four f = {factor, factor, factor, factor};
+    const four a = *(const four_at *)from, b = *(const four_at *)(from + row);
+    const four c = *(const four_at *)(from + 2 * row), d = *(const four_at *)(from + 3 * row);
+    const four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab2 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const four cd = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd2 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    *(four_at *)x = f * __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+    *(four_at *)(x + TILE_PANEL) = f * __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+    *(four_at *)(x + 2 * TILE_PANEL) = f * __builtin_shufflevector(ab2, cd2, 0, 1, 4, 5);
+    *(four_at *)(x + 3 * TILE_PANEL) = f * __builtin_shufflevector(ab2, cd2, 2, 3, 6, 7);
 }
 
 static void turn(unsigned rows, uint64_t d, const float *from, uint64_t row, float factor, float *x) {
@@ -192,16 +192,11 @@ INLINE void finite_top(vec *top) {
 
 INLINE void soft_lanes(uint64_t n, float *t, float *m, float *l, float *alpha) {
     vec before = LOAD(m), top = before, sum = SPLAT(0.0f);
-    uint64_t j = 0;
-    for (vec other = top; j + 2 <= n || (top = TILE_MAX(other, top), 0); j += 2) {
-        top = TILE_MAX(LOAD(t + j * TILE_PANEL), top);
-        other = TILE_MAX(LOAD(t + (j + 1) * TILE_PANEL), other);
-    }
-    if (j < n)
+    for (uint64_t j = 0; j < n; j++)
         top = TILE_MAX(LOAD(t + j * TILE_PANEL), top);
     STORE(m, top);
     finite_top(&top);
-    for (j = 0; j < n; j++) {
+    for (uint64_t j = 0; j < n; j++) {
         vec p = LOAD(t + j * TILE_PANEL) - top;
         exp2_in_place(&p);
         STORE(t + j * TILE_PANEL, p);
@@ -262,7 +257,7 @@ static void drop(const struct tile_band *b, uint64_t n, const uint64_t *kept, fl
 
 /* Philox4x32-10 (rng.c) for two vectors of rows side by side: only low halves count, so what the products leave above
  * them does no harm. */
-static void draw(uint64_t seed, uint32_t head, uint32_t i, unsigned rows, uint32_t quads_from, uint32_t quads,
+static void draw(uint64_t seed, uint32_t head, uint32_t i, unsigned rows, uint32_t quad, uint32_t quads,
                  uint32_t threshold, uint64_t *kept) {
     const wide zero = {0}, m0 = zero + 0xD2511F53u, m1 = zero + 0xCD9E8D57u;
     wide lane;
@@ -273,7 +268,7 @@ static void draw(uint64_t seed, uint32_t head, uint32_t i, unsigned rows, uint32
         for (unsigned r = 0; r < rows; r += 2 * TILE_WORDS) {
             /* rows count modulo 2^32, like every counter */
             wide c1[2] = {lane + (uint32_t)(i + r), lane + (uint32_t)(i + r + TILE_WORDS)};
-            wide c0[2] = {zero + (quads_from + t), zero + (quads_from + t)}, c2[2] = {zero + head, zero + head};
+            wide c0[2] = {zero + (quad + t), zero + (quad + t)}, c2[2] = {zero + head, zero + head};
             wide c3[2] = {zero + RNG_ATTENTION_DROPOUT, zero + RNG_ATTENTION_DROPOUT};
             uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
             for (unsigned round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u)
