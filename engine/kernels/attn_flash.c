@@ -69,6 +69,13 @@ const float *flash_rows(const float *from, uint64_t *row, uint64_t n, uint64_t d
     return pad;
 }
 
+void flash_expect(const float *from, uint64_t row, uint64_t rows, uint64_t d) {
+    enum { LINE = 16 };
+    for (uint64_t r = 0; r < rows; r++)
+        for (uint64_t c = 0; c < d; c += LINE)
+            __builtin_prefetch(from + r * row + c, 0, 2);
+}
+
 static void bias_add(const struct flash_panel *p, uint64_t j, uint64_t n, float *t) {
     const struct attn_mask *m = &p->c->mask;
     const float *bias = m->bias + p->b * m->bias_stride[0] + p->h * m->bias_stride[1] + j * m->bias_stride[3];
@@ -170,6 +177,19 @@ static void panel_finish(const struct flash_panel *p, const float *m, const floa
     }
 }
 
+/* The keys and values of the next tile, where those of a head are more than caches hold; elsewhere asking costs more
+ * than waiting. */
+static void tile_expect(const struct flash_panel *p, uint64_t j, uint64_t n) {
+    enum { FAR_FLOATS = 1 << 21 };
+    const struct attn_call *c = p->c;
+    const struct attn_shape *s = &c->shape;
+    const uint64_t d_v = attn_value_dim(s);
+    if (n == 0 || s->n_k < FAR_FLOATS / units_min(FAR_FLOATS, s->d + d_v))
+        return;
+    flash_expect(c->k + p->b * s->k.batch + p->h_k * s->k.head + j * s->k.row, s->k.row, n, s->d);
+    flash_expect(c->v + p->b * s->v.batch + p->h_k * s->v.head + j * s->v.row, s->v.row, n, d_v);
+}
+
 static void forward_task(void *arg, uint64_t index, unsigned slot) {
     const struct forward *f = arg;
     const struct attn_call *c = f->c;
@@ -194,6 +214,7 @@ static void forward_task(void *arg, uint64_t index, unsigned slot) {
         uint64_t n = units_min(f->room.tile, p.hi - j), v_row = s->v.row;
         const struct tile_band band = flash_band(&p, j);
         const float *v = c->v + p.b * s->v.batch + p.h_k * s->v.head + j * s->v.row;
+        tile_expect(&p, j + n, units_min(f->room.tile, p.hi - j - n));
         v = flash_rows(v, &v_row, n, d_v, width, pad);
         flash_scores(&p, f->tile, &band, j, n, x, t);
         f->tile->soft(&band, n, t, m, l, alpha);

@@ -38,6 +38,9 @@ uint64_t flash_widest(const struct attn_shape *s);
  * the distance between rows. */
 const float *flash_rows(const float *from, uint64_t *row, uint64_t n, uint64_t d, uint64_t width, float *pad);
 
+/* Brings rows into the second-level cache while there is something else to do. */
+void flash_expect(const float *from, uint64_t row, uint64_t rows, uint64_t d);
+
 /* t[n][PANEL] = base-2 scores of keys j .. j + n: the products, capped, slope and bias, -inf where the mask forbids. x
  * as tile->turn of q made it, with scale log2 e for a factor; band as flash_band says. */
 void flash_scores(const struct flash_panel *p, const struct tile *tile, const struct tile_band *band, uint64_t j,

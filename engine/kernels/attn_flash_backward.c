@@ -176,14 +176,6 @@ static void panel_prepare(const struct block *k, const struct flash_panel *p) {
     rows_prepare(k, p, c->o + o_at, d_x);
 }
 
-/* Into the second-level cache, while there is something else to do: rows come from far away, and are turned at once. */
-static void rows_expect(const float *from, uint64_t row, uint64_t rows, uint64_t d) {
-    enum { LINE = 16 };
-    for (uint64_t r = 0; r < rows; r++)
-        for (uint64_t c = 0; c < d; c += LINE)
-            __builtin_prefetch(from + r * row + c, 0, 2);
-}
-
 /* The panel before this one is the next to come. */
 static void panel_expect(const struct block *k, const struct flash_panel *p) {
     const struct attn_call *c = k->f->c;
@@ -192,9 +184,9 @@ static void panel_expect(const struct block *k, const struct flash_panel *p) {
     if (p->i < step)
         return;
     const uint64_t o_at = p->b * s->o.batch + p->h * s->o.head + (p->i - step) * s->o.row;
-    rows_expect(c->q + p->b * s->q.batch + p->h * s->q.head + (p->i - step) * s->q.row, s->q.row, step, s->d);
-    rows_expect(c->o + o_at, s->o.row, step, d_v);
-    rows_expect(c->d_o + o_at, s->o.row, step, d_v);
+    flash_expect(c->q + p->b * s->q.batch + p->h * s->q.head + (p->i - step) * s->q.row, s->q.row, step, s->d);
+    flash_expect(c->o + o_at, s->o.row, step, d_v);
+    flash_expect(c->d_o + o_at, s->o.row, step, d_v);
 }
 
 static void panel_task(const struct block *k, uint64_t h, uint64_t panel, uint64_t step) {

@@ -192,8 +192,15 @@ INLINE void finite_top(vec *top) {
 
 INLINE void soft_lanes(uint64_t n, float *t, float *m, float *l, float *alpha) {
     vec before = LOAD(m), top = before, sum = SPLAT(0.0f);
-    for (uint64_t j = 0; j < n; j++)
+    const uint64_t half = n / 2; /* two maxima side by side: one would wait for itself */
+    vec second = top;
+    for (uint64_t j = 0; j < half; j++) {
         top = TILE_MAX(LOAD(t + j * TILE_PANEL), top);
+        second = TILE_MAX(LOAD(t + (half + j) * TILE_PANEL), second);
+    }
+    if (n % 2)
+        second = TILE_MAX(LOAD(t + (n - 1) * TILE_PANEL), second);
+    top = TILE_MAX(second, top);
     STORE(m, top);
     finite_top(&top);
     for (uint64_t j = 0; j < n; j++) {
