@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "engine/base/units.h"
+#include "engine/kernels/tile.h"
 #include "server/blob.h"
 #include "server/config.h"
 #include "server/http.h"
@@ -261,7 +262,7 @@ int main(int n_args, char *args[]) {
     for (size_t i = 0; i < COMMANDS; i++) {
         if (strcmp(commands[i].name, args[1]) != 0)
             continue;
-        if (!config_read(&config, commands[i].command, n_args - 2, args + 2, environ, &why)) {
+        if (!config_read(&config, commands[i].command, n_args - 2, args + 2, environ, &why) || !tile_check(&why)) {
             fprintf(stderr, "rematd %s: %s\n", args[1], why.detail);
             return EXIT_USAGE;
         }

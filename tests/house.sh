@@ -61,9 +61,9 @@ for f in $files; do
   head -n 1 "$f" | grep -qE "^/\* $(basename "$f") - " || say "$f does not open with its name and what it is"
 done
 
-# The engine keeps out of the world: no files, sockets, JSON, clocks; no mutable statics.
+# The engine keeps out of the world: no files, sockets, JSON, clocks; no mutable statics. One exception: TILE_VARIABLE.
 for f in $(git ls-files 'engine/*.[ch]'); do
-  grep -nE '\b(fopen|open|socket|clock_gettime|time|getenv|printf)\(' "$f" | grep -vE 'snprintf|vsnprintf|arena_printf|now_ns|printf, |format\(|extents?_open|exec_open' | sed "s|^|house: $f: the world: |" | grep . && bad=1
+  grep -nE '\b(fopen|open|socket|clock_gettime|time|getenv|printf)\(' "$f" | grep -vE 'snprintf|vsnprintf|arena_printf|now_ns|printf, |format\(|extents?_open|exec_open|getenv\(TILE_VARIABLE\)' | sed "s|^|house: $f: the world: |" | grep . && bad=1
   grep -nE '^static [^(=]*(=[^(]*)?;' "$f" | grep -v const | sed "s|^|house: $f: mutable static: |" | grep . && bad=1
 done
 

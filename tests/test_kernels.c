@@ -111,14 +111,11 @@ static void same_bits(const struct attn_case *c, const struct attn_result *a, co
 }
 
 /* Every kernel on one case: against the truth once, then other orders and thread counts bit for bit. */
-static void case_check(struct attn_case *c, unsigned mask) {
-    double *truth[OUTPUTS];
-    mask_set(c, mask);
-    attn_truth(c, truth);
+static void kernels_check(const struct attn_case *c, unsigned mask, double *const truth[OUTPUTS], const char *set) {
     for (unsigned row = 0; row < attn_table_length; row++) {
         const struct attn_kernel *kernel = &attn_table[row];
         char what[96];
-        snprintf(what, sizeof what, "%s, %s", kernel->name, mask_names[mask]);
+        snprintf(what, sizeof what, "%s (%s), %s", kernel->name, set, mask_names[mask]);
         struct attn_result first = attn_run(c, &(struct attn_how){kernel, pools[1], 1, HEADS_FIRST, 0});
         judge(c, &first, truth, BUDGET, what);
         for (unsigned threads = 2; threads <= 3; threads++) {
@@ -129,6 +126,20 @@ static void case_check(struct attn_case *c, unsigned mask) {
         }
         attn_result_free(&first);
     }
+}
+
+/* The same for every instruction set that this processor runs. */
+static void case_check(struct attn_case *c, unsigned mask) {
+    double *truth[OUTPUTS];
+    mask_set(c, mask);
+    attn_truth(c, truth);
+    for (unsigned i = 0; i < tile_table_length; i++) {
+        if (!tile_runs(tile_table[i]))
+            continue;
+        cr_assert(setenv(TILE_VARIABLE, tile_table[i]->name, 1) == 0 && tile_best() == tile_table[i]);
+        kernels_check(c, mask, truth, tile_table[i]->name);
+    }
+    unsetenv(TILE_VARIABLE);
     for (unsigned i = 0; i < OUTPUTS; i++)
         free(truth[i]);
     attn_case_free(c);
@@ -393,11 +404,11 @@ Test(kernels, dropout_is_the_same_everywhere_and_fair) {
     enum { ROWS = 24, KEYS = 1000 };
     static float ones[ROWS * KEYS], rows[ROWS * KEYS];
     uint64_t kept = 0;
-    uint32_t bits[KEYS];
+    uint64_t bits[KEYS];
     for (unsigned j = 0; j < ROWS * KEYS; j++)
         ones[j] = 1;
     for (uint64_t from = 0; from < 7; from++) {
-        attn_drop_bits(&d, 5, 100, ROWS, from, KEYS - from, bits);
+        attn_drop_bits(tile_best(), &d, 5, 100, ROWS, from, KEYS - from, bits);
         attn_drop_rows(&d, 5, 100, ROWS, from, KEYS - from, ones, KEYS, rows, KEYS);
         for (unsigned r = 0; r < ROWS; r++)
             for (uint64_t j = 0; j < KEYS - from; j++) {
@@ -529,32 +540,50 @@ Test(kernels, table_finds_its_rows) {
     cr_assert_null(attn_find("fast"));
 }
 
+Test(kernels, an_instruction_set_is_asked_for_by_name) {
+    struct problem why = {0};
+    for (unsigned i = 0; i < tile_table_length; i++) {
+        const bool runs = tile_runs(tile_table[i]);
+        setenv(TILE_VARIABLE, tile_table[i]->name, 1);
+        cr_assert(tile_check(&why) == runs && (why.kind == PROBLEM_UNSUPPORTED) == !runs);
+        cr_assert((tile_best() == tile_table[i]) == runs);
+        why = (struct problem){0};
+    }
+    setenv(TILE_VARIABLE, "sse9", 1);
+    const struct tile *ignored = tile_best();
+    cr_assert(!tile_check(&why) && why.kind == PROBLEM_MALFORMED);
+    unsetenv(TILE_VARIABLE);
+    cr_assert(tile_best() == ignored && tile_runs(ignored));
+}
+
 /* Every instruction set this processor has makes the same tiles, to rounding. */
 Test(kernels, tiles_agree) {
-    const struct tile *best = tile_best(), *plain = &tile_portable;
-    enum { KEYS = 13, D = 20, WIDTH = 32 };
-    uint32_t kept[2][16];
-    float *a = attn_random(KEYS * WIDTH, 1, 1), *x = attn_random(D * TILE_PANEL, 2, 1), *y[2], *t[2];
-    for (unsigned i = 0; i < 2; i++) {
-        const struct tile *tile = i ? plain : best;
+    enum { KEYS = 13, D = 20, WIDTH = 32, SETS = 8 };
+    const struct tile_band whole = {TILE_PANEL, -TILE_FAR, TILE_FAR};
+    uint64_t kept[SETS][16];
+    float *a = attn_random(KEYS * WIDTH, 1, 1), *x = attn_random(D * TILE_PANEL, 2, 1), *y[SETS], *t[SETS];
+    cr_assert(tile_table_length <= SETS && tile_table[tile_table_length - 1] == &tile_portable);
+    for (unsigned i = tile_table_length; i-- > 0;) {
+        const struct tile *tile = tile_runs(tile_table[i]) ? tile_table[i] : &tile_portable;
         float m[TILE_PANEL], l[TILE_PANEL] = {0}, alpha[TILE_PANEL];
         for (unsigned r = 0; r < TILE_PANEL; r++)
             m[r] = -INFINITY;
         t[i] = attn_random(KEYS * TILE_PANEL, 3, 1);
         y[i] = attn_random((KEYS + TILE_PANEL) * WIDTH, 4, 1);
-        tile->dots(KEYS, D, a, WIDTH, x, t[i]);
-        tile->soft(KEYS, t[i], m, l, alpha);
-        tile->gather(KEYS, WIDTH, t[i], a, WIDTH, alpha, y[i]);
-        tile->spread(KEYS, WIDTH, t[i], y[i], WIDTH, y[i] + TILE_PANEL * WIDTH);
-        tile->draw(0xfedcba987654321, 7, UINT32_MAX - 3, 32, 5, 4, 1u << 31, kept[i]);
+        tile->dots(&whole, KEYS, D, a, WIDTH, x, t[i]);
+        tile->soft(&whole, KEYS, t[i], m, l, alpha);
+        tile->gather(&whole, KEYS, WIDTH, t[i], a, WIDTH, alpha, y[i]);
+        tile->spread(&whole, KEYS, WIDTH, t[i], y[i], WIDTH, y[i] + TILE_PANEL * WIDTH);
+        tile->draw(0xfedcba987654321, 7, UINT32_MAX - 3, 64, 5, 4, 1u << 31, kept[i]);
         cr_assert(alpha[0] == 0 && m[0] > -INFINITY && l[0] >= 1);
+        const unsigned plain = tile_table_length - 1;
+        cr_assert(memcmp(kept[i], kept[plain], sizeof kept[i]) == 0, "%s", tile->name);
+        for (unsigned e = 0; e < KEYS * TILE_PANEL; e++)
+            cr_assert_float_eq(t[i][e], t[plain][e], 1e-5, "%s", tile->name);
+        for (unsigned e = 0; e < (KEYS + TILE_PANEL) * WIDTH; e++)
+            cr_assert_float_eq(y[i][e], y[plain][e], 1e-4, "%s", tile->name);
     }
-    cr_assert(memcmp(kept[0], kept[1], sizeof kept[0]) == 0);
-    for (unsigned e = 0; e < KEYS * TILE_PANEL; e++)
-        cr_assert_float_eq(t[0][e], t[1][e], 1e-5);
-    for (unsigned e = 0; e < (KEYS + TILE_PANEL) * WIDTH; e++)
-        cr_assert_float_eq(y[0][e], y[1][e], 1e-4);
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < tile_table_length; i++) {
         free(t[i]);
         free(y[i]);
     }
@@ -564,15 +593,15 @@ Test(kernels, tiles_agree) {
 
 /* exp2 of the tiles against libm, over all it is asked for; -inf is exactly 0, NaN stays. */
 Test(kernels, powers_of_two) {
-    const struct tile *tiles[] = {tile_best(), &tile_portable};
-    for (unsigned i = 0; i < 2; i++)
-        for (float from = -126; from < 20; from += 0.0371f) {
+    const struct tile_band whole = {TILE_PANEL, -TILE_FAR, TILE_FAR};
+    for (unsigned i = 0; i < tile_table_length; i++)
+        for (float from = -126; tile_runs(tile_table[i]) && from < 20; from += 0.0371f) {
             float t[TILE_PANEL], top[TILE_PANEL] = {0};
             for (unsigned r = 0; r < TILE_PANEL; r++)
                 t[r] = from + (float)r * 0.0013f;
             t[3] = -INFINITY;
             t[4] = NAN;
-            tiles[i]->powers(1, t, top);
+            tile_table[i]->powers(&whole, 1, t, top);
             for (unsigned r = 0; r < TILE_PANEL; r++) {
                 double true_power = exp2((double)(from + (float)r * 0.0013f));
                 if (r != 3 && r != 4)
@@ -584,15 +613,14 @@ Test(kernels, powers_of_two) {
 
 /* Sigmoid and normal distribution against libm, over all floats that matter; beyond, the limits. */
 Test(kernels, sigmoid_and_normal) {
-    const struct tile *tiles[] = {tile_best(), &tile_portable};
     enum { N = 13 };
-    for (unsigned i = 0; i < 2; i++)
-        for (float from = -40; from < 40; from += 0.0173f) {
+    for (unsigned i = 0; i < tile_table_length; i++)
+        for (float from = -40; tile_runs(tile_table[i]) && from < 40; from += 0.0173f) {
             float x[N], y[N], rest[N], below[N], density[N];
             for (unsigned e = 0; e < N; e++)
                 x[e] = from + 0.001f * (float)e;
-            tiles[i]->sigmoid(N, x, y, rest);
-            tiles[i]->normal(N, x, below, density);
+            tile_table[i]->sigmoid(N, x, y, rest);
+            tile_table[i]->normal(N, x, below, density);
             for (unsigned e = 0; e < N; e++) {
                 const double at = (double)x[e];
                 cr_assert_float_eq(y[e], 1 / (1 + exp(-at)), 1.5e-7, "sigmoid %g", at);
@@ -601,10 +629,12 @@ Test(kernels, sigmoid_and_normal) {
                 cr_assert_float_eq(density[e], exp(-at * at / 2) / sqrt(2 * M_PI), 1.5e-7, "density %g", at);
             }
         }
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < tile_table_length; i++) {
         float x[4] = {-3e38f, 3e38f, NAN, 1000}, y[4], rest[4], below[4], density[4];
-        tiles[i]->sigmoid(4, x, y, rest);
-        tiles[i]->normal(4, x, below, density);
+        if (!tile_runs(tile_table[i]))
+            continue;
+        tile_table[i]->sigmoid(4, x, y, rest);
+        tile_table[i]->normal(4, x, below, density);
         cr_assert(y[0] == 0 && y[1] == 1 && isnan(y[2]) && y[3] == 1 && rest[1] < 1e-37f && rest[0] == 1);
         cr_assert(below[0] == 0 && below[1] == 1 && isnan(below[2]) && density[0] == 0 && density[3] == 0);
     }

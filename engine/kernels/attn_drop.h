@@ -6,6 +6,8 @@
 
 #include "engine/kernels/attn.h"
 
+struct tile;
+
 /* 1 / (1 - p) */
 float attn_drop_factor(const struct attn_dropout *d);
 
@@ -17,9 +19,9 @@ bool attn_drop_keeps(const struct attn_dropout *d, uint64_t head, uint64_t i, ui
 void attn_drop_rows(const struct attn_dropout *d, uint64_t head, uint64_t i, uint64_t rows, uint64_t from, uint64_t n,
                     const float *x, uint64_t x_row, float *y, uint64_t y_row);
 
-/* bits[c] bit r: entry (i + r, from + c) is kept; rows <= 32, bits[n] is overwritten, and bits from `rows` on mean
+/* bits[c] bit r: entry (i + r, from + c) is kept; rows <= 64, bits[n] is overwritten, and bits from `rows` on mean
  * nothing. */
-void attn_drop_bits(const struct attn_dropout *d, uint64_t head, uint64_t i, unsigned rows, uint64_t from, uint64_t n,
-                    uint32_t *bits);
+void attn_drop_bits(const struct tile *tile, const struct attn_dropout *d, uint64_t head, uint64_t i, unsigned rows,
+                    uint64_t from, uint64_t n, uint64_t *bits);
 
 #endif

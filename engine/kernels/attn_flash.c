@@ -13,7 +13,15 @@
 #include "engine/kernels/attn_kernels.h"
 
 uint64_t flash_panels(const struct attn_shape *s) {
-    return units_ceil_div(s->n_q, TILE_PANEL);
+    return units_ceil_div(s->n_q, flash_step(s));
+}
+
+uint64_t flash_step(const struct attn_shape *s) {
+    enum { GRAIN = 16, TASKS_WANTED = 8 };
+    uint64_t step = TILE_PANEL;
+    while (step > GRAIN && s->batch * s->heads * units_ceil_div(s->n_q, step) < TASKS_WANTED)
+        step -= GRAIN;
+    return step;
 }
 
 uint64_t flash_width(uint64_t d) {
@@ -26,7 +34,7 @@ uint64_t flash_widest(const struct attn_shape *s) {
 
 struct flash_panel flash_panel(const struct attn_call *c, uint64_t b, uint64_t h, uint64_t i) {
     const struct attn_shape *s = &c->shape;
-    unsigned rows = (unsigned)units_min(TILE_PANEL, s->n_q - i);
+    unsigned rows = (unsigned)units_min(flash_step(s), s->n_q - i);
     struct flash_panel p = {.c = c, .b = b, .h = h, .h_k = h / (s->heads / s->kv_heads), .i = i, .rows = rows};
     /* both ends of a query's keys only move up with the query */
     attn_key_range(s, &c->mask, i, &p.lo, &p.all_hi);
@@ -34,23 +42,38 @@ struct flash_panel flash_panel(const struct attn_call *c, uint64_t b, uint64_t h
     return p;
 }
 
-void flash_transpose(const float *from, uint64_t row, unsigned rows, uint64_t d, float factor, float *x) {
-    if (rows < TILE_PANEL)
-        memset(x, 0, d * TILE_PANEL * sizeof *x);
-    for (unsigned r = 0; r < rows; r++)
-        for (uint64_t c = 0; c < d; c++)
-            x[c * TILE_PANEL + r] = factor * from[r * row + c];
+/* key - position < ahead and position - key < behind, where key = j + row and position = i + column + n_k - n_q */
+struct tile_band flash_band(const struct flash_panel *p, uint64_t j) {
+    const struct attn_shape *s = &p->c->shape;
+    const struct attn_mask *m = &p->c->mask;
+    const int64_t shift = (int64_t)(p->i + s->n_k) - (int64_t)(s->n_q + j), most = TILE_FAR, far = (int64_t)1 << 61;
+    const int64_t lo = shift - (int64_t)units_min(m->behind, (uint64_t)far) + 1;
+    const int64_t hi = shift + (int64_t)units_min(m->ahead, (uint64_t)far);
+    return (struct tile_band){p->rows,
+                              lo < -most  ? -most
+                              : lo > most ? most
+                                          : lo,
+                              hi < -most  ? -most
+                              : hi > most ? most
+                                          : hi};
 }
 
-const float *flash_rows(const float *from, uint64_t *row, uint64_t present, uint64_t n, uint64_t d, uint64_t width,
-                        float *pad) {
-    if (d == width && present == n)
+const float *flash_rows(const float *from, uint64_t *row, uint64_t n, uint64_t d, uint64_t width, float *pad) {
+    if (d == width)
         return from;
-    memset(pad, 0, n * width * sizeof *pad);
-    for (uint64_t r = 0; r < present; r++)
+    for (uint64_t r = 0; r < n; r++) {
         memcpy(pad + r * width, from + r * *row, d * sizeof *pad);
+        memset(pad + r * width + d, 0, (width - d) * sizeof *pad);
+    }
     *row = width;
     return pad;
+}
+
+void flash_expect(const float *from, uint64_t row, uint64_t rows, uint64_t d) {
+    enum { LINE = 16 };
+    for (uint64_t r = 0; r < rows; r++)
+        for (uint64_t c = 0; c < d; c += LINE)
+            __builtin_prefetch(from + r * row + c, 0, 2);
 }
 
 static void bias_add(const struct flash_panel *p, uint64_t j, uint64_t n, float *t) {
@@ -76,26 +99,12 @@ static void cap(uint64_t n, float softcap, float *t) {
         t[e] = out * tanhf(t[e] * in);
 }
 
-/* -inf outside each row's keys, counted from j. */
-static void forbid(const struct flash_panel *p, uint64_t j, uint64_t n, float *t) {
-    int lo[TILE_PANEL] = {0}, hi[TILE_PANEL] = {0};
-    for (unsigned r = 0; r < p->rows; r++) {
-        uint64_t row_lo, row_hi;
-        attn_key_range(&p->c->shape, &p->c->mask, p->i + r, &row_lo, &row_hi);
-        lo[r] = row_lo < j ? 0 : (int)units_min(row_lo - j, n);
-        hi[r] = row_hi < j ? 0 : (int)units_min(row_hi - j, n);
-    }
-    for (int key = 0; key < (int)n; key++, t += TILE_PANEL)
-        for (unsigned r = 0; r < TILE_PANEL; r++)
-            t[r] = (key >= lo[r] && key < hi[r]) ? t[r] : -INFINITY;
-}
-
-void flash_scores(const struct flash_panel *p, const struct tile *tile, uint64_t j, uint64_t n, const float *x,
-                  float *t) {
+void flash_scores(const struct flash_panel *p, const struct tile *tile, const struct tile_band *band, uint64_t j,
+                  uint64_t n, const float *x, float *t) {
     const struct attn_shape *s = &p->c->shape;
     const float *k = p->c->k + p->b * s->k.batch + p->h_k * s->k.head + j * s->k.row;
     const float slope = attn_slope(s, &p->c->mask, p->b, p->h);
-    tile->dots(n, s->d, k, s->k.row, x, t);
+    tile->dots(band, n, s->d, k, s->k.row, x, t);
     if (p->c->mask.softcap != 0)
         cap(n, p->c->mask.softcap, t);
     if (slope != 0)
@@ -103,7 +112,7 @@ void flash_scores(const struct flash_panel *p, const struct tile *tile, uint64_t
     if (p->c->mask.bias)
         bias_add(p, j, n, t);
     if (j < p->all_lo || j + n > p->all_hi)
-        forbid(p, j, n, t);
+        tile->forbid(band, n, t);
 }
 
 /* One slot's workspace, in floats; each part is whole cache lines. The last one is written in full by every task. */
@@ -168,21 +177,34 @@ static void panel_finish(const struct flash_panel *p, const float *m, const floa
     }
 }
 
+/* The keys and values of the next tile, where those of a head are more than caches hold; elsewhere asking costs more
+ * than waiting. */
+static void tile_expect(const struct flash_panel *p, uint64_t j, uint64_t n) {
+    enum { FAR_FLOATS = 1 << 21 };
+    const struct attn_call *c = p->c;
+    const struct attn_shape *s = &c->shape;
+    const uint64_t d_v = attn_value_dim(s);
+    if (n == 0 || s->n_k < FAR_FLOATS / units_min(FAR_FLOATS, s->d + d_v))
+        return;
+    flash_expect(c->k + p->b * s->k.batch + p->h_k * s->k.head + j * s->k.row, s->k.row, n, s->d);
+    flash_expect(c->v + p->b * s->v.batch + p->h_k * s->v.head + j * s->v.row, s->v.row, n, d_v);
+}
+
 static void forward_task(void *arg, uint64_t index, unsigned slot) {
     const struct forward *f = arg;
     const struct attn_call *c = f->c;
     const struct attn_shape *s = &c->shape;
     /* the longest panels of a causal mask first */
-    uint64_t head = index / f->panels, i = (f->panels - 1 - index % f->panels) * TILE_PANEL;
+    uint64_t head = index / f->panels, i = (f->panels - 1 - index % f->panels) * flash_step(s);
     struct flash_panel p = flash_panel(c, head / s->heads, head % s->heads, i);
     float *work = (float *)c->work + slot * f->room.floats;
     float *x = work, *t = work + f->room.t, *pad = work + f->room.v, *y = work + f->room.y;
     float *m = work + f->room.rows, *l = m + TILE_PANEL, *alpha = l + TILE_PANEL;
     const uint64_t d_v = attn_value_dim(s), width = flash_width(d_v);
-    uint32_t kept[FLASH_TILE_MAX];
+    uint64_t kept[FLASH_TILE_MAX];
 
-    flash_transpose(c->q + p.b * s->q.batch + p.h * s->q.head + p.i * s->q.row, s->q.row, p.rows, s->d,
-                    (float)(c->scale * FLASH_LOG2_E), x);
+    f->tile->turn(p.rows, s->d, c->q + p.b * s->q.batch + p.h * s->q.head + p.i * s->q.row, s->q.row,
+                  (float)(c->scale * FLASH_LOG2_E), x);
     memset(y, 0, TILE_PANEL * flash_widest(s) * sizeof *y);
     for (unsigned r = 0; r < TILE_PANEL; r++) {
         m[r] = -INFINITY;
@@ -190,15 +212,17 @@ static void forward_task(void *arg, uint64_t index, unsigned slot) {
     }
     for (uint64_t j = p.lo; j < p.hi; j += f->room.tile) {
         uint64_t n = units_min(f->room.tile, p.hi - j), v_row = s->v.row;
+        const struct tile_band band = flash_band(&p, j);
         const float *v = c->v + p.b * s->v.batch + p.h_k * s->v.head + j * s->v.row;
-        v = flash_rows(v, &v_row, n, n, d_v, width, pad);
-        flash_scores(&p, f->tile, j, n, x, t);
-        f->tile->soft(n, t, m, l, alpha);
+        tile_expect(&p, j + n, units_min(f->room.tile, p.hi - j - n));
+        v = flash_rows(v, &v_row, n, d_v, width, pad);
+        flash_scores(&p, f->tile, &band, j, n, x, t);
+        f->tile->soft(&band, n, t, m, l, alpha);
         if (c->dropout.p > 0) {
-            attn_drop_bits(&c->dropout, attn_head_number(s, p.b, p.h), i, p.rows, j, n, kept);
-            f->tile->drop(n, kept, attn_drop_factor(&c->dropout), t);
+            attn_drop_bits(f->tile, &c->dropout, attn_head_number(s, p.b, p.h), i, p.rows, j, n, kept);
+            f->tile->drop(&band, n, kept, attn_drop_factor(&c->dropout), t);
         }
-        f->tile->gather(n, width, t, v, v_row, alpha, y);
+        f->tile->gather(&band, n, width, t, v, v_row, alpha, y);
     }
     if (c->mask.sinks)
         sink_join(c->mask.sinks[p.h], width, m, l, y);

@@ -15,7 +15,7 @@
 #include "engine/kernels/attn_flash.h"
 #include "engine/kernels/attn_kernels.h"
 
-enum { SUBTILE = 96, BLOCK_MAX = 384, TASKS_WANTED = 16 };
+enum { SUBTILE = 96, GRAIN = 24, BLOCK_MAX = 384, BLOCK_FLOATS = BLOCK_MAX * 256, TASKS_WANTED = 8 };
 
 /* Workspace: progress of every task (uint64_t), then the slots. Offsets in floats within a slot; whole cache lines; the
  * last one is written in full by every task. */
@@ -31,11 +31,12 @@ static uint64_t line(uint64_t floats) {
 
 static struct room room_of(const struct attn_shape *s) {
     const uint64_t width = flash_widest(s), chains = s->batch * s->kv_heads, d_v = attn_value_dim(s);
-    struct room r = {.block = BLOCK_MAX};
-    /* d_k and d_v of a block stay in the second-level cache; enough tasks for several threads */
-    while (r.block > SUBTILE &&
-           (r.block * width > BLOCK_MAX * 64 || chains * units_ceil_div(s->n_k, r.block) < TASKS_WANTED))
-        r.block -= SUBTILE;
+    /* what a panel costs is shared by many keys, d_k and d_v stay near; enough tasks for several threads; blocks of one
+     * size */
+    const uint64_t most = units_max(SUBTILE, units_min(BLOCK_MAX, BLOCK_FLOATS / width));
+    const uint64_t wanted = units_min(units_ceil_div(TASKS_WANTED, chains), units_ceil_div(s->n_k, SUBTILE / 2));
+    const uint64_t blocks = units_max(units_ceil_div(s->n_k, most), wanted);
+    struct room r = {.block = units_ceil_div(units_ceil_div(s->n_k, blocks), GRAIN) * GRAIN};
     r.block = units_min(r.block, s->n_k);
     r.blocks = units_ceil_div(s->n_k, r.block);
     r.tasks = chains * r.blocks;
@@ -47,8 +48,8 @@ static struct room room_of(const struct attn_shape *s) {
     r.d_t = r.t + line(keys * TILE_PANEL);
     r.rows = r.d_t + line(keys * TILE_PANEL);
     r.q = r.rows + line(2 * TILE_PANEL);
-    r.d_o = r.q + (whole_k && s->n_q % TILE_PANEL == 0 ? 0 : panel);
-    r.k = r.d_o + (whole_v && s->n_q % TILE_PANEL == 0 ? 0 : panel);
+    r.d_o = r.q + (whole_k ? 0 : panel);
+    r.k = r.d_o + (whole_v ? 0 : panel);
     r.y = r.k + (whole_k ? 0 : keys * width);
     r.d_k = r.y + panel;
     r.d_v = r.d_k + r.block * width;
@@ -101,21 +102,22 @@ static void rows_prepare(const struct block *k, const struct flash_panel *p, con
 
 /* t = P, d_t = factor P (D dP - delta) of n keys from j; kept is filled where there is dropout. */
 static void scores_gradient(const struct block *k, const struct flash_panel *p, uint64_t j, uint64_t n, float factor,
-                            uint32_t *kept) {
+                            uint64_t *kept) {
     const struct attn_call *c = k->f->c;
     const struct attn_shape *s = &c->shape;
     const struct tile *tile = k->f->tile;
     const struct room *room = &k->f->room;
     float *t = k->work + room->t, *d_t = k->work + room->d_t, *top = k->work + room->rows, *delta = top + TILE_PANEL;
-    flash_scores(p, tile, j, n, k->work, t);
-    tile->powers(n, t, top); /* P = exp(S - LSE) */
-    tile->dots(n, attn_value_dim(s), c->v + k->b * s->v.batch + k->h_k * s->v.head + j * s->v.row, s->v.row,
+    const struct tile_band band = flash_band(p, j);
+    flash_scores(p, tile, &band, j, n, k->work, t);
+    tile->powers(&band, n, t, top); /* P = exp(S - LSE) */
+    tile->dots(&band, n, attn_value_dim(s), c->v + k->b * s->v.batch + k->h_k * s->v.head + j * s->v.row, s->v.row,
                k->work + room->d_x, d_t);
     if (c->dropout.p > 0) {
-        attn_drop_bits(&c->dropout, attn_head_number(s, k->b, p->h), p->i, p->rows, j, n, kept);
-        tile->drop(n, kept, attn_drop_factor(&c->dropout), d_t);
+        attn_drop_bits(tile, &c->dropout, attn_head_number(s, k->b, p->h), p->i, p->rows, j, n, kept);
+        tile->drop(&band, n, kept, attn_drop_factor(&c->dropout), d_t);
     }
-    tile->slopes(n, t, delta, factor, d_t);
+    tile->slopes(&band, n, t, delta, factor, d_t);
 }
 
 /* d_t *= the slope of the cap, 1 - tanh^2 of the products, which are made again in t. */
@@ -123,8 +125,10 @@ static void uncap(const struct block *k, const struct flash_panel *p, uint64_t j
     const struct attn_call *c = k->f->c;
     const struct attn_shape *s = &c->shape;
     const float in = (float)(FLASH_LN_2 / c->mask.softcap);
+    const struct tile_band band = flash_band(p, j);
     float *t = k->work + k->f->room.t, *d_t = k->work + k->f->room.d_t;
-    k->f->tile->dots(n, s->d, c->k + k->b * s->k.batch + p->h_k * s->k.head + j * s->k.row, s->k.row, k->work, t);
+    k->f->tile->dots(&band, n, s->d, c->k + k->b * s->k.batch + p->h_k * s->k.head + j * s->k.row, s->k.row, k->work,
+                     t);
     for (uint64_t e = 0; e < n * TILE_PANEL; e++) {
         const float y = tanhf(t[e] * in);
         d_t[e] *= 1 - y * y;
@@ -140,22 +144,23 @@ static void subtile(const struct block *k, const struct flash_panel *p, uint64_t
     const struct room *room = &k->f->room;
     const uint64_t d_v = attn_value_dim(s), width = flash_width(s->d), width_v = flash_width(d_v);
     float *t = k->work + room->t, *d_t = k->work + room->d_t;
-    uint32_t kept[SUBTILE];
+    const struct tile_band band = flash_band(p, j);
+    uint64_t kept[SUBTILE];
 
     scores_gradient(k, p, j, n, c->scale, kept);
     if (c->dropout.p > 0)
-        tile->drop(n, kept, attn_drop_factor(&c->dropout), t);
+        tile->drop(&band, n, kept, attn_drop_factor(&c->dropout), t);
     if (c->d_v) /* dV += (D P)^T dO */
-        tile->spread(n, width_v, t, d_o, o_row, k->work + room->d_v + (j - k->j) * width_v);
+        tile->spread(&band, n, width_v, t, d_o, o_row, k->work + room->d_v + (j - k->j) * width_v);
     if (c->mask.softcap != 0)
         uncap(k, p, j, n);
     if (c->d_k) /* dK += dS^T Q */
-        tile->spread(n, width, d_t, q, q_row, k->work + room->d_k + (j - k->j) * width);
+        tile->spread(&band, n, width, d_t, q, q_row, k->work + room->d_k + (j - k->j) * width);
     if (c->d_q) {
         uint64_t k_row = s->k.row;
         const float *keys = c->k + k->b * s->k.batch + k->h_k * s->k.head + j * s->k.row;
-        keys = flash_rows(keys, &k_row, n, n, s->d, width, k->work + room->k);
-        tile->gather(n, width, d_t, keys, k_row, NULL, k->work + room->y); /* dQ += dS K */
+        keys = flash_rows(keys, &k_row, n, s->d, width, k->work + room->k);
+        tile->gather(&band, n, width, d_t, keys, k_row, NULL, k->work + room->y); /* dQ += dS K */
     }
 }
 
@@ -166,9 +171,22 @@ static void panel_prepare(const struct block *k, const struct flash_panel *p) {
     const uint64_t q_at = p->b * s->q.batch + p->h * s->q.head + p->i * s->q.row;
     const uint64_t o_at = p->b * s->o.batch + p->h * s->o.head + p->i * s->o.row;
     float *d_x = k->work + k->f->room.d_x;
-    flash_transpose(c->q + q_at, s->q.row, p->rows, s->d, (float)(c->scale * FLASH_LOG2_E), k->work);
-    flash_transpose(c->d_o + o_at, s->o.row, p->rows, attn_value_dim(s), 1, d_x);
+    k->f->tile->turn(p->rows, s->d, c->q + q_at, s->q.row, (float)(c->scale * FLASH_LOG2_E), k->work);
+    k->f->tile->turn(p->rows, attn_value_dim(s), c->d_o + o_at, s->o.row, 1, d_x);
     rows_prepare(k, p, c->o + o_at, d_x);
+}
+
+/* The panel before this one is the next to come. */
+static void panel_expect(const struct block *k, const struct flash_panel *p) {
+    const struct attn_call *c = k->f->c;
+    const struct attn_shape *s = &c->shape;
+    const uint64_t step = flash_step(s), d_v = attn_value_dim(s);
+    if (p->i < step)
+        return;
+    const uint64_t o_at = p->b * s->o.batch + p->h * s->o.head + (p->i - step) * s->o.row;
+    flash_expect(c->q + p->b * s->q.batch + p->h * s->q.head + (p->i - step) * s->q.row, s->q.row, step, s->d);
+    flash_expect(c->o + o_at, s->o.row, step, d_v);
+    flash_expect(c->d_o + o_at, s->o.row, step, d_v);
 }
 
 static void panel_task(const struct block *k, uint64_t h, uint64_t panel, uint64_t step) {
@@ -176,14 +194,15 @@ static void panel_task(const struct block *k, uint64_t h, uint64_t panel, uint64
     const struct attn_shape *s = &c->shape;
     const struct room *room = &k->f->room;
     const uint64_t d_v = attn_value_dim(s), width = flash_width(s->d), width_v = flash_width(d_v);
-    struct flash_panel p = flash_panel(c, k->b, h, panel * TILE_PANEL);
+    struct flash_panel p = flash_panel(c, k->b, h, panel * flash_step(s));
     uint64_t q_at = k->b * s->q.batch + h * s->q.head + p.i * s->q.row, q_row = s->q.row;
     uint64_t o_at = k->b * s->o.batch + h * s->o.head + p.i * s->o.row, o_row = s->o.row;
     float *y = k->work + room->y;
 
     panel_prepare(k, &p);
-    const float *q = flash_rows(c->q + q_at, &q_row, p.rows, TILE_PANEL, s->d, width, k->work + room->q);
-    const float *d_o = flash_rows(c->d_o + o_at, &o_row, p.rows, TILE_PANEL, d_v, width_v, k->work + room->d_o);
+    panel_expect(k, &p);
+    const float *q = flash_rows(c->q + q_at, &q_row, p.rows, s->d, width, k->work + room->q);
+    const float *d_o = flash_rows(c->d_o + o_at, &o_row, p.rows, d_v, width_v, k->work + room->d_o);
     memset(y, 0, TILE_PANEL * width * sizeof *y);
     uint64_t end = units_min(p.hi, k->j + k->n);
     for (uint64_t j = units_max(p.lo, k->j); j < end; j += SUBTILE)
@@ -198,10 +217,11 @@ static void panel_task(const struct block *k, uint64_t h, uint64_t panel, uint64
 /* The panels that may see keys of the block: [*lo, *hi). */
 static void panels_range(const struct block *k, uint64_t *lo, uint64_t *hi) {
     const struct attn_call *c = k->f->c;
+    const uint64_t step = flash_step(&c->shape);
     uint64_t first = 0, last = k->f->panels;
     while (first < last) { /* the first panel whose keys reach the block */
         uint64_t middle = first + (last - first) / 2;
-        if (flash_panel(c, 0, 0, middle * TILE_PANEL).hi > k->j)
+        if (flash_panel(c, 0, 0, middle * step).hi > k->j)
             last = middle;
         else
             first = middle + 1;
@@ -210,7 +230,7 @@ static void panels_range(const struct block *k, uint64_t *lo, uint64_t *hi) {
     last = k->f->panels;
     while (first < last) { /* the first panel whose keys begin beyond it */
         uint64_t middle = first + (last - first) / 2;
-        if (flash_panel(c, 0, 0, middle * TILE_PANEL).lo >= k->j + k->n)
+        if (flash_panel(c, 0, 0, middle * step).lo >= k->j + k->n)
             last = middle;
         else
             first = middle + 1;
@@ -265,8 +285,10 @@ static void bias_tile_add(const struct flash_panel *p, uint64_t j, uint64_t n, c
     const uint64_t *stride = p->c->mask.bias_stride;
     float *bias = p->c->d_bias + p->b * stride[0] + p->h * stride[1] + p->i * stride[2] + j * stride[3];
     for (unsigned r = 0; r < p->rows; r++, bias += stride[2]) {
+        uint64_t lo, hi;
+        attn_key_range(&p->c->shape, &p->c->mask, p->i + r, &lo, &hi);
         double sum = 0;
-        for (uint64_t key = 0; key < n; key++)
+        for (uint64_t key = units_max(lo, j) - j; key < n && j + key < hi; key++)
             if (stride[3])
                 bias[key * stride[3]] += d_t[key * TILE_PANEL + r];
             else
@@ -277,9 +299,9 @@ static void bias_tile_add(const struct flash_panel *p, uint64_t j, uint64_t n, c
 }
 
 static void bias_panel_add(const struct block *k, uint64_t h, uint64_t panel) {
-    const struct flash_panel p = flash_panel(k->f->c, k->b, h, panel * TILE_PANEL);
+    const struct flash_panel p = flash_panel(k->f->c, k->b, h, panel * flash_step(&k->f->c->shape));
     const uint64_t step = units_min(SUBTILE, k->f->room.block);
-    uint32_t kept[SUBTILE];
+    uint64_t kept[SUBTILE];
     panel_prepare(k, &p);
     for (uint64_t j = p.lo; j < p.hi; j += step) {
         const uint64_t n = units_min(step, p.hi - j);

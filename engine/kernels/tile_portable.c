@@ -3,23 +3,18 @@
 #pragma GCC diagnostic ignored "-Wpsabi"
 #endif
 
-#define TILE_LANES        4
-#define TILE_ROW          tile_portable
-#define TILE_NAME         "portable"
-#define TILE_FMA(a, b, c) ((a) * (b) + (c))
-#define TILE_MAX(a, b)    ((vec)(((bits)(a) & (bits)((a) > (b))) | ((bits)(b) & ~(bits)((a) > (b)))))
+#define TILE_LANES              4
+#define TILE_ROW                tile_portable
+#define TILE_NAME               "portable"
+#define TILE_FMA(a, b, c)       ((a) * (b) + (c))
+#define TILE_MAX(a, b)          ((vec)(((bits)(a) & (bits)((a) > (b))) | ((bits)(b) & ~(bits)((a) > (b)))))
+#define TILE_FLUSH(y, x, least) ((vec)((bits)(y) & ~(bits)((x) < (least))))
 
-#define TILE_MUL(a, b) (((a)&0xFFFFFFFFu) * ((b)&0xFFFFFFFFu))
-#define TILE_SIGNS(x)                                                                                                  \
-    ((uint32_t)((x)[0] >> 63) | (uint32_t)((x)[1] >> 63) << 1 | (uint32_t)((x)[2] >> 63) << 2 |                        \
-     (uint32_t)((x)[3] >> 63) << 3)
+#define TILE_WORDS        4
+#define TILE_MUL(a, b)    (((a)&0xFFFFFFFFu) * ((b)&0xFFFFFFFFu))
+#define TILE_XOR(a, b, c) ((a) ^ (b) ^ (c))
+#define TILE_KEPT(x, least)                                                                                            \
+    ((uint32_t)((uint32_t)(x)[0] >= (least)) | (uint32_t)((uint32_t)(x)[1] >= (least)) << 1 |                          \
+     (uint32_t)((uint32_t)(x)[2] >= (least)) << 2 | (uint32_t)((uint32_t)(x)[3] >= (least)) << 3)
 
 #include "engine/kernels/tile_body.h"
-
-const struct tile *tile_best(void) {
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return &tile_avx2;
-#endif
-    return &tile_portable;
-}
