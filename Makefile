@@ -108,7 +108,8 @@ house:
 	@tests/house.sh
 
 BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/bench_*.c))
-$(B)/bench/%: $(B)/tests/bench/%.o $(call obj,$(LAWS)) $(B)/libremat.a
+BENCH_PARTS := $(filter-out tests/bench/bench_%,$(filter-out tests/bench/idle_http.c,$(wildcard tests/bench/*.c)))
+$(B)/bench/%: $(B)/tests/bench/%.o $(call obj,$(BENCH_PARTS) $(LAWS)) $(B)/libremat.a
 	@mkdir -p $(dir $@)
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(ENGINE_L)
 bench: $(BENCHES)
