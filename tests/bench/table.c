@@ -10,6 +10,7 @@ enum { ROUNDS_MAX = 256 };
 #define RUN_SECONDS 0.01 /* shorter work is repeated */
 
 static unsigned missed;
+static char head[512]; /* of lines that are still to come */
 
 unsigned table_missed(void) {
     return missed;
@@ -24,11 +25,14 @@ bool table_wants(const struct table_options *o, const char *name) {
     return wanted;
 }
 
-void table_head(const struct table_options *o, const char *title, const char *unit, const char *yardstick) {
-    if (o->ratios)
-        return;
-    printf("\n%s: %s, and over those of %s\n%-40s %8s %6s %8s %6s %6s %6s %10s %10s\n", title, unit, yardstick, "",
-           "1 thread", "ratio", "2", "ratio", "2 / 1", "rounds", "ratio must", "2/1 must");
+void table_head(const char *title, const char *unit, const char *yardstick) {
+    snprintf(head, sizeof head, "\n%s: %s, and over those of %s\n%-49s %8s %-6s %8s %-6s %6s %6s  %-11s %s\n", title, unit,
+             yardstick, "", "1 thread", " ratio", "2", " ratio", " 2 / 1", "rounds", "ratio must", "2 / 1 must");
+}
+
+static void print_name(const char *name) {
+    printf("%s%-49s", head, name);
+    head[0] = 0;
 }
 
 /* ---- one column: work beside its yardstick ---- */
@@ -121,7 +125,7 @@ void table_line(const struct table_options *o, const struct line *l) {
         if (both && l->speedup.must > 0)
             print_ratio(l->name, ", 2 threads over 1", gain, "least");
     } else {
-        printf("%-40s", l->name);
+        print_name(l->name);
         for (unsigned t = 0; t < CASE_THREADS; t++) {
             print_rate(&column[t], rounds, l->unit);
             print_value(l->work[t].run ? bench_median(column[t].ratio, rounds) : 0, l->work[t].run, l->ratio.must,
@@ -155,11 +159,10 @@ void table_overhead(const struct table_options *o, const char *name, const struc
     if (o->ratios) {
         print_ratio(name, "", times, "most");
     } else {
-        printf("%-71s", name);
+        print_name(name);
+        printf(" %8s %5s  %8s", "", "", "");
         print_value(times, true, most.must, true);
-        printf(" %6u ", rounds);
-        print_target(most);
-        printf("at most\n");
+        printf(" %5s  %6u  at most %.2f (%.2f)\n", "", rounds, most.must, most.stretch);
     }
     fflush(stdout);
 }

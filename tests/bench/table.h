@@ -32,7 +32,8 @@ struct line {
     double unit;                  /* the printed rate is the rate times this */
     const char *note;             /* printed at the end; may be NULL */
 };
-void table_head(const struct table_options *o, const char *title, const char *unit, const char *yardstick);
+/* Stands above the next line, if there is one. */
+void table_head(const char *title, const char *unit, const char *yardstick);
 void table_line(const struct table_options *o, const struct line *l);
 
 /* How much longer one work takes than another, at most `most`. */
