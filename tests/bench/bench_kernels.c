@@ -38,59 +38,59 @@ struct attention_row {
     unsigned full;
 };
 
-#define WIDE_64  {0.94, 1.00}, {0.96, 1.02}, {1.80, 1.95}
-#define WIDE_128 {0.97, 1.02}, {0.96, 1.02}, {1.80, 1.95}
-#define TRIANGLE {0.90, 0.95}, {0.90, 0.95}, {1.80, 1.95}
-#define SMALL    {0.82, 0.90}, {0.82, 0.90}, {0, 0}
-#define NO_GOAL  {0, 0}, {0, 0}, {0, 0}
+#define WIDE_64                                                                                                        \
+    {0.94, 1.00}, {0.96, 1.02}, {                                                                                      \
+        1.80, 1.95                                                                                                     \
+    }
+#define WIDE_128                                                                                                       \
+    {0.97, 1.02}, {0.96, 1.02}, {                                                                                      \
+        1.80, 1.95                                                                                                     \
+    }
+#define TRIANGLE                                                                                                       \
+    {0.90, 0.95}, {0.90, 0.95}, {                                                                                      \
+        1.80, 1.95                                                                                                     \
+    }
+#define SMALL                                                                                                          \
+    {0.82, 0.90}, {0.82, 0.90}, {                                                                                      \
+        0, 0                                                                                                           \
+    }
+#define NO_GOAL                                                                                                        \
+    {0, 0}, {0, 0}, {                                                                                                  \
+        0, 0                                                                                                           \
+    }
 
 static const struct attention_row attention_rows[] = {
-    {ATTN_FLASH, 8, 8, 1024, 64, PLAIN, 0, WIDE_64, 0},
-    {ATTN_FLASH, 8, 8, 2048, 64, PLAIN, 0, WIDE_64, 0},
-    {ATTN_FLASH, 8, 8, 4096, 64, PLAIN, 0, WIDE_64, FULL},
-    {ATTN_FLASH, 8, 8, 8192, 64, PLAIN, 0, WIDE_64, FULL},
-    {ATTN_FLASH, 8, 8, 1024, 128, PLAIN, 0, WIDE_128, 0},
-    {ATTN_FLASH, 8, 8, 2048, 128, PLAIN, 0, WIDE_128, FULL},
-    {ATTN_FLASH, 8, 8, 4096, 128, PLAIN, 0, WIDE_128, FULL},
-    {ATTN_FLASH, 8, 8, 512, 64, CAUSAL, 0, SMALL, 0},
-    {ATTN_FLASH, 8, 8, 1024, 64, CAUSAL, 0, TRIANGLE, 0},
-    {ATTN_FLASH, 8, 8, 2048, 64, CAUSAL, 0, TRIANGLE, FULL},
-    {ATTN_FLASH, 8, 8, 4096, 64, CAUSAL, 0, TRIANGLE, FULL},
-    {ATTN_FLASH, 8, 8, 512, 128, CAUSAL, 0, SMALL, FULL},
-    {ATTN_FLASH, 8, 8, 1024, 128, CAUSAL, 0, TRIANGLE, 0},
-    {ATTN_FLASH, 1, 1, 1024, 64, PLAIN, 0, WIDE_64, 0},
-    {ATTN_FLASH, 1, 1, 4096, 64, PLAIN, 0, WIDE_64, 0},
-    {ATTN_FLASH, 1, 1, 4096, 64, CAUSAL, 0, TRIANGLE, 0},
-    {ATTN_FLASH, 8, 2, 1024, 64, PLAIN, 0, NO_GOAL, FULL},
-    {ATTN_FLASH, 8, 8, 1024, 80, PLAIN, 0, NO_GOAL, FULL},
-    {ATTN_FLASH, 12, 12, 128, 32, PLAIN, 0, NO_GOAL, FULL},
-    {ATTN_FLASH, 1, 1, 2048, 512, PLAIN, 0, NO_GOAL, FULL},
-    {ATTN_FLASH, 8, 8, 2048, 64, WINDOW, 0, NO_GOAL, FULL},
-    {ATTN_FLASH, 8, 8, 1024, 64, PLAIN, 0.1, NO_GOAL, 0},
-    {ATTN_STANDARD, 8, 8, 1024, 64, PLAIN, 0, NO_GOAL, 0},
-    {ATTN_STANDARD, 8, 8, 1024, 64, CAUSAL, 0, NO_GOAL, 0},
+    {ATTN_FLASH, 8, 8, 1024, 64, PLAIN, 0, WIDE_64, 0},      {ATTN_FLASH, 8, 8, 2048, 64, PLAIN, 0, WIDE_64, 0},
+    {ATTN_FLASH, 8, 8, 4096, 64, PLAIN, 0, WIDE_64, FULL},   {ATTN_FLASH, 8, 8, 8192, 64, PLAIN, 0, WIDE_64, FULL},
+    {ATTN_FLASH, 8, 8, 1024, 128, PLAIN, 0, WIDE_128, 0},    {ATTN_FLASH, 8, 8, 2048, 128, PLAIN, 0, WIDE_128, FULL},
+    {ATTN_FLASH, 8, 8, 4096, 128, PLAIN, 0, WIDE_128, FULL}, {ATTN_FLASH, 8, 8, 512, 64, CAUSAL, 0, SMALL, 0},
+    {ATTN_FLASH, 8, 8, 1024, 64, CAUSAL, 0, TRIANGLE, 0},    {ATTN_FLASH, 8, 8, 2048, 64, CAUSAL, 0, TRIANGLE, FULL},
+    {ATTN_FLASH, 8, 8, 4096, 64, CAUSAL, 0, TRIANGLE, FULL}, {ATTN_FLASH, 8, 8, 512, 128, CAUSAL, 0, SMALL, FULL},
+    {ATTN_FLASH, 8, 8, 1024, 128, CAUSAL, 0, TRIANGLE, 0},   {ATTN_FLASH, 1, 1, 1024, 64, PLAIN, 0, WIDE_64, 0},
+    {ATTN_FLASH, 1, 1, 4096, 64, PLAIN, 0, WIDE_64, 0},      {ATTN_FLASH, 1, 1, 4096, 64, CAUSAL, 0, TRIANGLE, 0},
+    {ATTN_FLASH, 8, 2, 1024, 64, PLAIN, 0, NO_GOAL, FULL},   {ATTN_FLASH, 8, 8, 1024, 80, PLAIN, 0, NO_GOAL, FULL},
+    {ATTN_FLASH, 12, 12, 128, 32, PLAIN, 0, NO_GOAL, FULL},  {ATTN_FLASH, 1, 1, 2048, 512, PLAIN, 0, NO_GOAL, FULL},
+    {ATTN_FLASH, 8, 8, 2048, 64, WINDOW, 0, NO_GOAL, FULL},  {ATTN_FLASH, 8, 8, 1024, 64, PLAIN, 0.1, NO_GOAL, 0},
+    {ATTN_STANDARD, 8, 8, 1024, 64, PLAIN, 0, NO_GOAL, 0},   {ATTN_STANDARD, 8, 8, 1024, 64, CAUSAL, 0, NO_GOAL, 0},
 };
 
 static void attention_name(const struct attention_row *row, bool backward, char *name, size_t room) {
     char heads[24] = "";
     if (row->kv_heads != row->heads)
         snprintf(heads, sizeof heads, "/%u", (unsigned)row->kv_heads);
-    snprintf(name, room, "%s %s H %u%s N %u d %u%s%s", attn_table[row->kernel].name,
-             backward ? "backward" : "forward", (unsigned)row->heads, heads, (unsigned)row->n, (unsigned)row->d,
-             mask_names[row->mask], row->dropout > 0 ? ", dropout" : "");
+    snprintf(name, room, "%s %s H %u%s N %u d %u%s%s", attn_table[row->kernel].name, backward ? "backward" : "forward",
+             (unsigned)row->heads, heads, (unsigned)row->n, (unsigned)row->d, mask_names[row->mask],
+             row->dropout > 0 ? ", dropout" : "");
 }
 
 static struct attention_case *attention_make(const struct attention_row *row, bool backward) {
-    const struct case_attention what = {.kernel = &attn_table[row->kernel],
-                                        .shape = {.batch = 1,
-                                                  .heads = row->heads,
-                                                  .kv_heads = row->kv_heads,
-                                                  .n_q = row->n,
-                                                  .n_k = row->n,
-                                                  .d = row->d},
-                                        .mask = masks[row->mask],
-                                        .dropout = row->dropout,
-                                        .backward = backward};
+    const struct case_attention what = {
+        .kernel = &attn_table[row->kernel],
+        .shape =
+            {.batch = 1, .heads = row->heads, .kv_heads = row->kv_heads, .n_q = row->n, .n_k = row->n, .d = row->d},
+        .mask = masks[row->mask],
+        .dropout = row->dropout,
+        .backward = backward};
     return attention_case_new(&what, &pools);
 }
 
@@ -126,8 +126,8 @@ static void long_attention(const struct table_options *o, bool quick) {
         return;
     struct attention_case *c = attention_make(&row, true);
     once.rounds = once.least = 1;
-    snprintf(note, sizeof note, "%.0f bytes a token, N x N would be %.0f", (double)attention_case_bytes(c) / (double)row.n,
-             4.0 * (double)row.n);
+    snprintf(note, sizeof note, "%.0f bytes a token, N x N would be %.0f",
+             (double)attention_case_bytes(c) / (double)row.n, 4.0 * (double)row.n);
     for (unsigned backward = 0; backward < 2; backward++) {
         attention_name(&row, backward, name, sizeof name);
         struct line l = line_of(name, product, (struct target){0.90, 0.95});
@@ -145,12 +145,18 @@ static const struct linear_row {
     uint64_t rows, in, out;
     unsigned full;
 } linear_rows[] = {
-    {"GPT-2 out", 512, 768, 768, 0},          {"GPT-2 qkv", 512, 768, 2304, 0},
-    {"GPT-2 up", 512, 768, 3072, 0},          {"GPT-2 down", 512, 3072, 768, 0},
-    {"GPT-2 out", 1024, 768, 768, FULL},      {"GPT-2 qkv", 1024, 768, 2304, FULL},
-    {"GPT-2 up", 1024, 768, 3072, 0},         {"GPT-2 down", 1024, 3072, 768, FULL},
-    {"GPT-2 head", 1024, 768, 50257, FULL},   {"Llama-3-8B q", 512, 4096, 4096, 0},
-    {"Llama-3-8B k", 512, 4096, 1024, FULL},  {"Llama-3-8B up", 512, 4096, 14336, FULL},
+    {"GPT-2 out", 512, 768, 768, 0},
+    {"GPT-2 qkv", 512, 768, 2304, 0},
+    {"GPT-2 up", 512, 768, 3072, 0},
+    {"GPT-2 down", 512, 3072, 768, 0},
+    {"GPT-2 out", 1024, 768, 768, FULL},
+    {"GPT-2 qkv", 1024, 768, 2304, FULL},
+    {"GPT-2 up", 1024, 768, 3072, 0},
+    {"GPT-2 down", 1024, 3072, 768, FULL},
+    {"GPT-2 head", 1024, 768, 50257, FULL},
+    {"Llama-3-8B q", 512, 4096, 4096, 0},
+    {"Llama-3-8B k", 512, 4096, 1024, FULL},
+    {"Llama-3-8B up", 512, 4096, 14336, FULL},
     {"Llama-3-8B down", 512, 14336, 4096, FULL},
 };
 
@@ -283,8 +289,10 @@ int main(int argc, char **argv) {
             o.rounds = (unsigned)atoi(argv[++i]);
         else
             return fprintf(stderr, "usage: bench_kernels [--quick] [--rounds N] [--ratios] [names ...]\n"), 2;
-    if (quick)
-        o.line_seconds = 2;
+    if (quick) { /* ratios are compared: they get more rounds */
+        o.line_seconds = o.ratios ? 2 : 0.7;
+        o.least = o.ratios ? 5 : 3;
+    }
     o.names = argv + i;
     o.n_names = argc - i;
     for (unsigned t = 0; t < CASE_THREADS; t++) {

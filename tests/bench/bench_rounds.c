@@ -63,9 +63,9 @@ static void lab_make(const struct shape *s) {
                                                .rank = 4,
                                                .size = {s->batch, s->heads, s->n, s->d}};
     for (unsigned t = 0; t < CASE_THREADS; t++)
-        lab_check(remat_checkpointed_attention_init(&lab.handle[t], &what, &(struct remat_options){.threads = t + 1},
-                                                    &why),
-                  &why);
+        lab_check(
+            remat_checkpointed_attention_init(&lab.handle[t], &what, &(struct remat_options){.threads = t + 1}, &why),
+            &why);
     lab.there = true;
 }
 

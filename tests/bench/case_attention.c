@@ -29,8 +29,8 @@ static uint64_t aux_size(const struct attn_kernel *kernel, const struct attn_sha
 static void sizes_of(struct attention_case *c, const struct attn_shape *s, const struct attn_mask *m, bool backward) {
     const uint64_t n_q = s->batch * s->q.batch, n_k = s->batch * s->k.batch;
     const uint64_t gradients = backward ? UINT64_MAX : 0;
-    const uint64_t sizes[TENSORS] = {n_q, n_k, n_k, n_q & gradients, n_q, n_q & gradients, n_k & gradients,
-                                     n_k & gradients, aux_size(c->kernel, s)};
+    const uint64_t sizes[TENSORS] = {
+        n_q, n_k, n_k, n_q & gradients, n_q, n_q & gradients, n_k & gradients, n_k & gradients, aux_size(c->kernel, s)};
     uint64_t work = c->kernel->work_bytes(s, m, false, CASE_THREADS);
     if (backward)
         work = units_max(work, c->kernel->work_bytes(s, m, true, CASE_THREADS));

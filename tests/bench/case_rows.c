@@ -16,10 +16,10 @@ enum { BIG = 5, HEAD = 128 };
 
 struct rows_case {
     const struct case_rows *what;
-    float *big[BIG];    /* [rows][width]: x y d_y d_x, one to spare */
-    float *row[4];      /* [width]: weight bias d_weight d_bias */
-    float *column[4];   /* [rows]: mean rstd, x and d_x of the loss */
-    int32_t *targets;   /* [rows] */
+    float *big[BIG];  /* [rows][width]: x y d_y d_x, one to spare */
+    float *row[4];    /* [width]: weight bias d_weight d_bias */
+    float *column[4]; /* [rows]: mean rstd, x and d_x of the loss */
+    int32_t *targets; /* [rows] */
     float loss[1], *work;
     struct side {
         struct rows_case *c;

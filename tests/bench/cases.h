@@ -56,11 +56,12 @@ struct rows_case *rows_case_new(const struct case_rows *what, const struct case_
 void rows_case_free(struct rows_case *c);
 struct bench_work rows_case_work(struct rows_case *c, unsigned column);
 
-/* ---- a training step of GPT-2 small: float32, batch 1, no dropout, no optimizer, forward and loss and backward ---- */
+/* ---- a training step of GPT-2 small: float32, batch 1, no dropout, no optimizer, forward and loss and backward ----
+ */
 
 struct case_step {
     uint64_t seq_len;
-    unsigned attention; /* ATTN_STANDARD, ATTN_FLASH */
+    unsigned attention;   /* ATTN_STANDARD, ATTN_FLASH */
     const char *strategy; /* a planner's name; every_2; or selective, which recomputes attention */
     unsigned threads;
 };

@@ -26,8 +26,8 @@ bool table_wants(const struct table_options *o, const char *name) {
 }
 
 void table_head(const char *title, const char *unit, const char *yardstick) {
-    snprintf(head, sizeof head, "\n%s: %s, and over those of %s\n%-49s %8s %-6s %8s %-6s %6s %6s  %-11s %s\n", title, unit,
-             yardstick, "", "1 thread", " ratio", "2", " ratio", " 2 / 1", "rounds", "ratio must", "2 / 1 must");
+    snprintf(head, sizeof head, "\n%s: %s, and over those of %s\n%-49s %8s %-6s %8s %-6s %6s %6s  %-11s %s\n", title,
+             unit, yardstick, "", "1 thread", " ratio", "2", " ratio", " 2 / 1", "rounds", "ratio must", "2 / 1 must");
 }
 
 static void print_name(const char *name) {

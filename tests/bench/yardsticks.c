@@ -37,10 +37,12 @@ struct bench_work bench_product(struct pool *pool) {
 
 #if defined(__x86_64__)
 /* s += x x, twelve sums a round, all 0: latency 4 and two units a cycle need 8 of them. */
-#define ADD(v, s)  "vfmadd231ps %%" v "mm12, %%" v "mm12, %%" v "mm" s "\n\t"
+#define ADD(v, s) "vfmadd231ps %%" v "mm12, %%" v "mm12, %%" v "mm" s "\n\t"
 #define ADD_ALL(v)                                                                                                     \
-    ADD(v, "0") ADD(v, "1") ADD(v, "2") ADD(v, "3") ADD(v, "4") ADD(v, "5")                                            \
-    ADD(v, "6") ADD(v, "7") ADD(v, "8") ADD(v, "9") ADD(v, "10") ADD(v, "11")
+    ADD(v, "0")                                                                                                        \
+    ADD(v, "1")                                                                                                        \
+    ADD(v, "2") ADD(v, "3") ADD(v, "4") ADD(v, "5") ADD(v, "6") ADD(v, "7") ADD(v, "8") ADD(v, "9") ADD(v, "10")       \
+        ADD(v, "11")
 #define PEAK(v, rounds)                                                                                                \
     __asm__ volatile("vzeroall\n1:\n\t" ADD_ALL(v) "dec %0\n\tjnz 1b\n\tvzeroupper"                                    \
                      : "+r"(rounds)                                                                                    \
