@@ -41,8 +41,8 @@ struct bench_work bench_product(struct pool *pool) {
 #define ADD_ALL(v)                                                                                                     \
     ADD(v, "0")                                                                                                        \
     ADD(v, "1")                                                                                                        \
-    ADD(v, "2") ADD(v, "3") ADD(v, "4") ADD(v, "5") ADD(v, "6") ADD(v, "7") ADD(v, "8") ADD(v, "9") ADD(v, "10")       \
-        ADD(v, "11")
+    ADD(v, "2")                                                                                                        \
+    ADD(v, "3") ADD(v, "4") ADD(v, "5") ADD(v, "6") ADD(v, "7") ADD(v, "8") ADD(v, "9") ADD(v, "10") ADD(v, "11")
 #define PEAK(v, rounds)                                                                                                \
     __asm__ volatile("vzeroall\n1:\n\t" ADD_ALL(v) "dec %0\n\tjnz 1b\n\tvzeroupper"                                    \
                      : "+r"(rounds)                                                                                    \
