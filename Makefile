@@ -117,9 +117,9 @@ $(B)/bench/%: $(B)/tests/bench/%.o $(call obj,$(BENCH_PARTS) $(LAWS)) $(B)/libre
 bench: $(BENCHES)
 	@QUICK=$(QUICK) tests/bench/bench.sh $(B)/bench
 
-# Has a kernel become slower than tests/bench/ratios.json says? KEEP=1 writes it, ROWS='flash step' narrows either.
+# Has a kernel become slower than tests/bench/ratios.json says? KEEP=1 writes it, ROWS='flash backward': of names that begin so.
 bench-check: $(B)/bench/bench_kernels
-	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE tests/bench/ratios.py $< $(if $(KEEP),--keep) $(ROWS)
+	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE tests/bench/ratios.py $< $(if $(KEEP),--keep) $(if $(ROWS),'$(ROWS)')
 
 # What a planning query costs beside a handler that does nothing. ROUNDS= and SECONDS_EACH= make it longer.
 $(B)/bench/idle_http: $(B)/tests/bench/idle_http.o

@@ -55,7 +55,7 @@ def main():
     p.add_argument("names", nargs="*")
     p.add_argument("--keep", action="store_true")
     p.add_argument("--tolerance", type=float, default=0.12)
-    a = p.parse_args()
+    a = p.parse_intermixed_args()
     kept = {}
     if os.path.exists(KEPT):
         with open(KEPT) as file:
