@@ -25,6 +25,14 @@ bool table_wants(const struct table_options *o, const char *name) {
     return wanted;
 }
 
+/* The name itself, whole, begins as asked. */
+static bool line_wanted(const struct table_options *o, const char *name) {
+    bool wanted = o->n_names == 0;
+    for (int i = 0; i < o->n_names; i++)
+        wanted |= strncmp(o->names[i], name, strlen(o->names[i])) == 0;
+    return wanted;
+}
+
 void table_head(const char *title, const char *unit, const char *yardstick) {
     snprintf(head, sizeof head, "\n%s: %s, and over those of %s\n%-49s %8s %-6s %8s %-6s %6s %6s  %-11s %s\n", title,
              unit, yardstick, "", "1 thread", " ratio", "2", " ratio", " 2 / 1", "rounds", "ratio must", "2 / 1 must");
@@ -104,7 +112,7 @@ void table_line(const struct table_options *o, const struct line *l) {
     static double speedup[ROUNDS_MAX];
     const bool both = l->work[0].run && l->work[1].run;
     unsigned rounds = 1;
-    if (!table_wants(o, l->name))
+    if (!line_wanted(o, l->name))
         return;
     for (unsigned t = 0; t < CASE_THREADS; t++)
         column_start(&column[t], &l->work[t], &l->beside[t]);
@@ -144,7 +152,7 @@ void table_overhead(const struct table_options *o, const char *name, const struc
                     const struct bench_work *plain, struct target most) {
     static double ratio[ROUNDS_MAX];
     unsigned rounds = 1;
-    if (!table_wants(o, name))
+    if (!line_wanted(o, name))
         return;
     longer->run(longer->state);
     plain->run(plain->state);
