@@ -1,5 +1,5 @@
 # rematd. `make` builds bin/rematd and bin/rematctl; `make demo` and `make test` do everything on a fresh machine.
-#   make run | demo | gpt2 | test [SUITE=name] [V=1] | check | check-full [SUITE=name] | house | bench | bench-http | bench-step | bench-ops | bench-optimal [MEASURE=1] | fuzz | fmt | install [PREFIX=] | image | clean
+#   make run | demo | gpt2 | test [SUITE=name] [V=1] | check | check-full [SUITE=name] | house | bench [QUICK=1] | bench-check [KEEP=1] | bench-http | bench-step | bench-ops | bench-optimal [MEASURE=1] | fuzz | fmt | install [PREFIX=] | image | clean
 # VARIANT=plain|asan|tsan picks a build; objects live in build/VARIANT.
 
 VARIANT ?= plain
@@ -32,7 +32,7 @@ LAWS   := $(wildcard tests/laws_*.c tests/dag_graphs.c)
 TESTS  := $(wildcard tests/test_*.c tests/support*.c) $(LAWS) $(if $(filter tsan,$(VARIANT)),tests/tsan/main.c)
 obj     = $(patsubst %.c,$(B)/%.o,$(1))
 
-.PHONY: all run demo gpt2 test check check-full house bench bench-http bench-step bench-ops bench-optimal fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters record-training record-types
+.PHONY: all run demo gpt2 test check check-full house bench bench-check bench-http bench-step bench-ops bench-optimal fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters record-training record-types
 
 all: bin/rematd bin/rematctl
 
@@ -107,12 +107,19 @@ check-full:
 house:
 	@tests/house.sh
 
+# Programs are bench_*.c; the other files are what they share. Kernels beside OpenBLAS, PyTorch and ONNX Runtime (in an
+# environment of its own under build/peers), steps, planning: most of an hour; QUICK=1: some minutes. Docs: kernels.md.
 BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/bench_*.c))
-$(B)/bench/%: $(B)/tests/bench/%.o $(call obj,$(LAWS)) $(B)/libremat.a
+BENCH_PARTS := $(filter-out tests/bench/bench_%.c tests/bench/idle_http.c,$(wildcard tests/bench/*.c))
+$(B)/bench/%: $(B)/tests/bench/%.o $(call obj,$(BENCH_PARTS) $(LAWS)) $(B)/libremat.a
 	@mkdir -p $(dir $@)
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(ENGINE_L)
 bench: $(BENCHES)
-	@for b in $(filter-out %bench_step,$(BENCHES)); do echo "== $$b"; $$b || exit 1; done
+	@QUICK=$(QUICK) tests/bench/bench.sh $(B)/bench
+
+# Has a kernel become slower than tests/bench/ratios.json says? KEEP=1 writes it, ROWS='flash backward': of names that begin so.
+bench-check: $(B)/bench/bench_kernels
+	@env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE tests/bench/ratios.py $< $(if $(KEEP),--keep) $(if $(ROWS),'$(ROWS)')
 
 # What a planning query costs beside a handler that does nothing. ROUNDS= and SECONDS_EACH= make it longer.
 $(B)/bench/idle_http: $(B)/tests/bench/idle_http.o
@@ -126,7 +133,7 @@ bench-step: $(B)/bench/bench_step
 	@python3 tests/bench/step_table.py $(B)/bench/bench_step $(STEP)
 bench-ops: $(B)/bench/bench_linear $(B)/bench/bench_ops
 	@for t in 1 2; do $(B)/bench/bench_linear $$t; $(B)/bench/bench_ops $$t; \
-	  OMP_NUM_THREADS=$$t OMP_WAIT_POLICY=PASSIVE tests/bench/step.sh ops_torch.py || exit 1; done
+	  OMP_NUM_THREADS=$$t OMP_WAIT_POLICY=PASSIVE tests/bench/peers.sh ops_torch.py || exit 1; done
 
 # Optimal plans beside every named strategy, of Llama-3-8B; with MEASURE=1 of GPT-2 small, each run (some minutes).
 bench-optimal: all

@@ -3,25 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "engine/base/rng.h"
 #include "engine/base/units.h"
 #include "engine/plan/chain_any.h"
+#include "tests/bench/bench.h"
 
 #define ROUNDS_MAX 101
 #define EFFORT     5000000 /* as planners have */
-
-static double now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
-}
-
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
 
 static void check(bool ok, const struct problem *why) {
     if (ok)
@@ -132,10 +121,10 @@ static void row(const char *name, const struct chain_posted *p, const struct cha
         struct chain c;
         struct problem why = {0};
         arena_init(&a, 0);
-        const double begin = now_ms();
+        const double begin = bench_now();
         check(chain_from_posted(p, &a, &c, &unit, &why), &why);
         const struct chain_solver *s = chain_solve(&c, limits, &a, &why);
-        ms[i] = now_ms() - begin;
+        ms[i] = 1e3 * (bench_now() - begin);
         check(s, &why);
         const struct chain_point *f = chain_frontier(s, &points);
         states = chain_states(s);
@@ -149,7 +138,7 @@ static void row(const char *name, const struct chain_posted *p, const struct cha
         taken = a.taken_bytes;
         arena_free(&a);
     }
-    qsort(ms, rounds, sizeof *ms, by_value);
+    bench_median(ms, (unsigned)rounds); /* sorts */
     printf("%-34s %10.3f ms  %6u points  %10lu states  %8.2f MiB  %s, cost %.4f, gap %.1f %%\n", name, ms[rounds / 2],
            points, states, (double)taken / 1048576, exact ? "exact" : "bounded", seconds, gap);
 }
@@ -161,13 +150,13 @@ static void row_any(const char *name, const struct chain_posted *p, uint64_t byt
     struct problem why = {0};
     double unit;
     arena_init(&a, 0);
-    const double begin = now_ms();
+    const double begin = bench_now();
     check(chain_from_posted(p, &a, &c, &unit, &why), &why);
     const struct chain_any_limits limits = {bytes, (uint64_t)(most / unit), states};
     check(chain_any_solve(&c, &limits, &a, &plan, &why), &why);
     printf("%-34s %10.3f ms  %6u steps   %10lu states  %8.2f MiB  %s, cost %.4f, no less than %.4f\n", name,
-           now_ms() - begin, plan.n, plan.states, (double)a.taken_bytes / 1048576, plan.exact ? "exact" : "cut short",
-           (double)plan.cost * unit, (double)plan.lower_bound * unit);
+           1e3 * (bench_now() - begin), plan.n, plan.states, (double)a.taken_bytes / 1048576,
+           plan.exact ? "exact" : "cut short", (double)plan.cost * unit, (double)plan.lower_bound * unit);
     arena_free(&a);
 }
 

@@ -6,12 +6,7 @@
 #include <time.h>
 
 #include "tests/dag_graphs.h"
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
+#include "tests/bench/bench.h"
 
 struct watch {
     double begin, end, first; /* first: when a plan was there */
@@ -19,7 +14,7 @@ struct watch {
 
 static bool out_of_time(void *user, const struct dag_progress *p) {
     struct watch *w = user;
-    double t = now();
+    double t = bench_now();
     if (w->first <= 0 && p->cost != UINT64_MAX)
         w->first = t - w->begin;
     return t > w->end;
@@ -30,7 +25,7 @@ static void row(enum dag_family family, uint32_t nodes, double seconds) {
     struct dag d;
     struct dag_solution s;
     struct problem why = {0};
-    double begin = now();
+    double begin = bench_now();
     struct watch w = {begin, begin + seconds, 0};
     uint64_t sum = 0, cost, peak;
     arena_init(&a, 0);
@@ -48,7 +43,8 @@ static void row(enum dag_family family, uint32_t nodes, double seconds) {
         sum += d.nodes[v].cost;
     if (!dag_solve(&d, &l, &a, &s, &why))
         exit(fprintf(stderr, "bench_dag: %s %s\n", why.where, why.detail));
-    printf("%-12s %5u nodes %5u values %5.0f s  ", dag_graphs_names[family], d.n_nodes, d.n_values, now() - begin);
+    printf("%-12s %5u nodes %5u values %5.0f s  ", dag_graphs_names[family], d.n_nodes, d.n_values,
+           bench_now() - begin);
     if (!s.sequence) {
         printf("%s\n", s.exact ? "no plan" : "none found");
     } else {

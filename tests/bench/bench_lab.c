@@ -2,17 +2,15 @@
  * are medians of several rounds; bytes are exact. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "engine/base/rng.h"
 #include "engine/remat.h"
+#include "tests/bench/bench.h"
 
 #define ROUNDS 5
 
 static uint64_t now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+    return (uint64_t)(1e9 * bench_now());
 }
 
 static void claim(const char *text, bool holds, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -23,11 +21,6 @@ static void claim(const char *text, bool holds, const char *format, ...) {
     vsnprintf(measured, sizeof measured, format, args);
     __builtin_va_end(args);
     printf("%-66s  %-62s  %s\n", text, measured, holds ? "holds" : "DOES NOT HOLD");
-}
-
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
 }
 
 static struct remat_memory_savings savings(uint64_t n, uint64_t d, uint64_t layers, unsigned threads, bool execute) {
@@ -74,7 +67,7 @@ static void claims_of_the_headline(void) {
         s = savings(2048, 512, 12, 2, true);
         overhead[i] = s.measured.time_overhead_pct;
     }
-    qsort(overhead, ROUNDS, sizeof *overhead, by_value);
+    bench_median(overhead, ROUNDS); /* sorts */
     claim("about half the memory at (2048, 512, 12)", s.memory_saved_pct > 45 && s.memory_saved_pct < 60,
           "%.1f -> %.1f MB, %.1f %% saved, observed while running", s.standard_memory_mb, s.checkpointed_memory_mb,
           100 * (1 - (double)s.measured.checkpointed_memory_bytes / (double)s.measured.standard_memory_bytes));
@@ -87,7 +80,7 @@ static void claims_of_the_headline(void) {
     claim("outputs and gradients are identical", s.measured.identical, "bit for bit");
     for (int i = 0; i < ROUNDS; i++)
         forward[i] = 1 + savings(1024, 512, 12, 2, true).measured.time_overhead_pct / 100;
-    qsort(forward, ROUNDS, sizeof *forward, by_value);
+    bench_median(forward, ROUNDS); /* sorts */
     claim("1.3x to 1.5x time for the extra forward", forward[ROUNDS / 2] > 1.2 && forward[ROUNDS / 2] < 1.5,
           "%.2fx at (1024, 512, 12)", forward[ROUNDS / 2]);
 }

@@ -2,22 +2,11 @@
  * random strategies. Each row of numbers is one kind of graph. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "tests/laws.h"
+#include "tests/bench/bench.h"
 
 #define GRAPHS 1000
-
-static double now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
-}
-
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
 
 static bool training_step(struct graph *g, struct arena *a, uint64_t seed, struct problem *why) {
     struct workload w = laws_workload(seed);
@@ -34,7 +23,7 @@ static void plan_one(bool (*make)(struct graph *, struct arena *, uint64_t, stru
     struct problem why = {0};
     arena_init(&a, 0);
     bool ok = make(&g, &a, seed, &why);
-    double before = now_ms();
+    double before = bench_now();
     if (ok) {
         laws_strategies_make(&g, seed, &all);
         ok = planner_plan(&g, &all.list[seed % all.n], &a, &p, &why);
@@ -43,7 +32,7 @@ static void plan_one(bool (*make)(struct graph *, struct arena *, uint64_t, stru
         fprintf(stderr, "bench_layout: %s %s\n", why.where, why.detail);
         exit(1);
     }
-    *ms = now_ms() - before;
+    *ms = 1e3 * (bench_now() - before);
     *waste = 100 * ((double)p.slab_bytes / (double)p.live_peak_bytes - 1);
     arena_free(&a);
 }
@@ -58,8 +47,8 @@ static void row(const char *name, bool (*make)(struct graph *, struct arena *, u
         above += waste[i] > 1;
         sum += waste[i];
     }
-    qsort(waste, GRAPHS, sizeof *waste, by_value);
-    qsort(ms, GRAPHS, sizeof *ms, by_value);
+    bench_median(waste, GRAPHS); /* sorts */
+    bench_median(ms, GRAPHS);
     printf("%-16s %6d plans  none %5u  above 1 %% %5u  mean %6.3f %%  median %6.3f %%  p90 %6.3f %%  p99 %6.3f %%  max "
            "%6.3f %%  %8.3f ms median  %8.3f ms p99\n",
            name, GRAPHS, none, above, sum / GRAPHS, waste[GRAPHS / 2], waste[GRAPHS * 9 / 10], waste[GRAPHS * 99 / 100],

@@ -10,13 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "engine/base/pool.h"
 #include "engine/base/rng.h"
 #include "engine/base/units.h"
 #include "engine/kernels/gemm.h"
 #include "engine/kernels/linear.h"
+#include "tests/bench/bench.h"
 
 enum { SQUARE = 768, FORWARD = 0, D_X, D_WEIGHT, DIRECTIONS };
 static const char *const direction_names[] = {"forward", "d_x", "d_weight"};
@@ -34,32 +34,18 @@ struct least {
     double clock, processor, start_clock, start_processor;
 };
 
-static double seconds(clockid_t id) {
-    struct timespec t;
-    clock_gettime(id, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void begin(struct least *l) {
-    l->start_clock = seconds(CLOCK_MONOTONIC);
-    l->start_processor = seconds(CLOCK_PROCESS_CPUTIME_ID);
+    l->start_clock = bench_now();
+    l->start_processor = bench_processor();
 }
 
 static void end(struct least *l) {
-    double clock = seconds(CLOCK_MONOTONIC) - l->start_clock;
-    double processor = seconds(CLOCK_PROCESS_CPUTIME_ID) - l->start_processor;
+    double clock = bench_now() - l->start_clock;
+    double processor = bench_processor() - l->start_processor;
     if (l->clock == 0 || clock < l->clock)
         l->clock = clock;
     if (l->processor == 0 || processor < l->processor)
         l->processor = processor;
-}
-
-static float *tensor(uint64_t n, uint64_t seed) {
-    float *x = aligned_alloc(64, units_extent(n * sizeof *x));
-    if (!x)
-        exit(1);
-    rng_fill_uniform(x, n, seed, RNG_TENSOR, -1, 1);
-    return x;
 }
 
 static void ours(struct linear l, int direction) {
@@ -121,9 +107,10 @@ static void line(const char *name, struct linear l, unsigned threads, unsigned r
 
 static void shape(const char *name, uint64_t rows, uint64_t in, uint64_t out, struct pool *pool, unsigned rounds,
                   float *abc) {
-    float *x = tensor(rows * in, 1), *weight = tensor(in * out, 2), *bias = tensor(out, 3),
-          *d_y = tensor(rows * out, 4);
-    float *y = tensor(rows * out, 5), *d_x = tensor(rows * in, 6), *d_weight = tensor(in * out, 7);
+    float *x = bench_tensor_uniform(rows * in, 1), *weight = bench_tensor_uniform(in * out, 2),
+          *bias = bench_tensor_uniform(out, 3), *d_y = bench_tensor_uniform(rows * out, 4);
+    float *y = bench_tensor_uniform(rows * out, 5), *d_x = bench_tensor_uniform(rows * in, 6),
+          *d_weight = bench_tensor_uniform(in * out, 7);
     const struct linear l = {.rows = rows,
                              .in = in,
                              .out = out,
@@ -149,7 +136,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: bench_linear [threads] [rounds] [name of a shape]\n");
         return 2;
     }
-    float *abc = tensor(3 * SQUARE * SQUARE, 8);
+    float *abc = bench_tensor_uniform(3 * SQUARE * SQUARE, 8);
     printf("GFLOP/s, best of %u rounds, %u threads, OpenBLAS for %s\n%-10s %5s %-9s %7s %7s %7s %8s %7s %7s %7s %7s\n",
            rounds, threads, openblas_get_corename(), "shape", "rows", "", "ours", "blas", "square", "p: ours", "blas",
            "square", "time", "p: time");

@@ -3,48 +3,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "engine/base/pool.h"
 #include "engine/base/rng.h"
 #include "engine/graph/graph.h"
-#include "engine/kernels/gemm.h"
+#include "tests/bench/bench.h"
 
 enum { ROUNDS = 7, N = 768, TOKENS = 1024, VOCAB = 50257 };
-
-static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
 
 static void *room(uint64_t bytes) {
     void *p = aligned_alloc(64, (bytes + 127) / 64 * 64);
     if (!p)
         exit(1);
     return memset(p, 0, (bytes + 127) / 64 * 64);
-}
-
-static float *product[3];
-
-static void product_task(void *arg, uint64_t index, unsigned slot) {
-    (void)arg;
-    (void)index;
-    gemm(N, N, N, 1, (struct gemm_matrix){product[0], N, 0}, (struct gemm_matrix){product[1], N, 0}, 0,
-         product[2] + (uint64_t)slot * N * N, N);
-}
-
-/* One product a thread, three times. */
-static double product_flops(struct pool *pool) {
-    const double from = seconds();
-    for (int i = 0; i < 3; i++)
-        pool_run(pool, pool_threads(pool), product_task, NULL);
-    return 6.0 * N * N * N * pool_threads(pool) / (seconds() - from);
 }
 
 struct bench {
@@ -100,10 +71,10 @@ static double run(struct bench *b, struct pool *pool, bool backward) {
                               .d_outputs = (const void *const *)b->d_out,
                               .d_inputs = b->d_in,
                               .work = b->work[backward]};
-    const double from = seconds();
+    const double from = bench_now();
     if (!(backward ? op_backward(&c, &why) : op_forward(&c, &why)))
         exit(1);
-    return (double)(backward ? b->op->backward_flops : b->op->forward_flops) / (seconds() - from);
+    return (double)(backward ? b->op->backward_flops : b->op->forward_flops) / (bench_now() - from);
 }
 
 static void bench_free(struct bench *b) {
@@ -120,25 +91,21 @@ static void bench_free(struct bench *b) {
 }
 
 static void report(uint64_t chunk, enum dtype dtype, unsigned threads) {
-    struct problem why = {0};
-    struct pool *pool = pool_new(threads, &why);
+    struct pool *pool = bench_pool(threads);
+    const struct bench_work product = bench_product(pool);
     struct bench b;
     double ratio[2][ROUNDS], rate[2][ROUNDS];
-    if (!pool)
-        exit(1);
     bench_init(&b, chunk, dtype, threads);
     for (int r = 0; r < ROUNDS; r++)
         for (unsigned half = 0; half < 2; half++) {
-            double beside = product_flops(pool);
+            double beside = product.amount / bench_seconds(&product, 3);
             rate[half][r] = run(&b, pool, half);
-            ratio[half][r] = rate[half][r] / ((beside + product_flops(pool)) / 2);
+            ratio[half][r] = rate[half][r] / ((beside + product.amount / bench_seconds(&product, 3)) / 2);
         }
     for (unsigned half = 0; half < 2; half++) {
-        qsort(ratio[half], ROUNDS, sizeof(double), by_value);
-        qsort(rate[half], ROUNDS, sizeof(double), by_value);
         printf("%-9s %-8s chunk %5llu  %u threads  %6.1f GFLOP/s  %.2f of sgemm 768^3  work %6.1f MiB\n",
                half ? "backward" : "forward", dtype_name(dtype), (unsigned long long)chunk, threads,
-               rate[half][ROUNDS / 2] / 1e9, ratio[half][ROUNDS / 2],
+               bench_median(rate[half], ROUNDS) / 1e9, bench_median(ratio[half], ROUNDS),
                (double)(half ? b.op->backward_work_bytes : b.op->forward_work_bytes) / 1048576);
     }
     fflush(stdout);
@@ -147,9 +114,6 @@ static void report(uint64_t chunk, enum dtype dtype, unsigned threads) {
 }
 
 int main(void) {
-    product[0] = room((uint64_t)N * N * sizeof(float));
-    product[1] = room((uint64_t)N * N * sizeof(float));
-    product[2] = room((uint64_t)2 * N * N * sizeof(float));
     for (unsigned threads = 1; threads <= 2; threads++) {
         report(0, DTYPE_FLOAT32, threads);
         report(512, DTYPE_FLOAT32, threads);

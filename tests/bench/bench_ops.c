@@ -5,7 +5,6 @@
  * Least time of the rounds, on the clock and of processor time of all threads. ops_torch.py prints the same lines. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "engine/base/pool.h"
 #include "engine/base/rng.h"
@@ -15,6 +14,7 @@
 #include "engine/kernels/attn_ref.h"
 #include "engine/kernels/eltwise.h"
 #include "engine/kernels/norm.h"
+#include "tests/bench/bench.h"
 
 enum { WIDTH = 768, HEADS = 12, HEAD = 64, TENSORS = 8 };
 
@@ -26,20 +26,6 @@ struct bench {
     struct attn_call attention;
     const struct attn_kernel *kernel;
 };
-
-static double seconds(clockid_t id) {
-    struct timespec t;
-    clock_gettime(id, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static float *tensor(uint64_t n, uint64_t seed) {
-    float *x = aligned_alloc(64, units_extent(n * sizeof *x));
-    if (!x)
-        exit(1);
-    rng_fill_normal(x, n, seed, RNG_TENSOR, 1);
-    return x;
-}
 
 static void gelu(const struct bench *b) {
     act_gelu(b->pool, b->n * 4 * WIDTH, true, numbers_float(b->t[0]), numbers_float(b->t[1]));
@@ -77,9 +63,9 @@ static void attention_backward(const struct bench *b) {
 static void line(const char *name, unsigned rounds, void (*run)(const struct bench *), const struct bench *b) {
     double clock = 1e9, processor = 1e9;
     for (unsigned r = 0; r < rounds; r++) {
-        const double start = seconds(CLOCK_MONOTONIC), spent = seconds(CLOCK_PROCESS_CPUTIME_ID);
+        const double start = bench_now(), spent = bench_processor();
         run(b);
-        const double c = seconds(CLOCK_MONOTONIC) - start, p = seconds(CLOCK_PROCESS_CPUTIME_ID) - spent;
+        const double c = bench_now() - start, p = bench_processor() - spent;
         clock = c < clock ? c : clock;
         processor = p < processor ? p : processor;
     }
@@ -102,8 +88,8 @@ static void lines_of_attention(struct bench *b, unsigned kernel, unsigned rounds
     c->pool = b->pool;
     c->q = b->t[0], c->k = b->t[1], c->v = b->t[2], c->d_o = b->t[3];
     c->o = b->t[4], c->d_q = b->t[5], c->d_k = b->t[6], c->d_v = b->t[7];
-    c->aux = tensor(aux, 9);
-    c->work = tensor(work / sizeof(float), 10);
+    c->aux = bench_tensor(aux, 9);
+    c->work = bench_tensor(work / sizeof(float), 10);
     snprintf(name, sizeof name, "attention %s", b->kernel->name);
     line(name, rounds, attention, b);
     snprintf(name, sizeof name, "attention %s backward", b->kernel->name);
@@ -113,9 +99,9 @@ static void lines_of_attention(struct bench *b, unsigned kernel, unsigned rounds
 }
 
 static void lines(struct bench *b, unsigned rounds) {
-    float *mean = tensor(b->n, 11), *rstd = tensor(b->n, 12);
+    float *mean = bench_tensor(b->n, 11), *rstd = bench_tensor(b->n, 12);
     for (unsigned i = 0; i < TENSORS; i++)
-        b->t[i] = tensor(b->n * 4 * WIDTH, i + 1);
+        b->t[i] = bench_tensor(b->n * 4 * WIDTH, i + 1);
     b->norm = (struct norm){.rows = b->n,
                             .n = WIDTH,
                             .heads = 1,

@@ -3,28 +3,12 @@
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "engine/models/model.h"
 #include "engine/plan/planner.h"
+#include "tests/bench/bench.h"
 
 #define ROUNDS 41
-
-static double now_us(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e6 + (double)t.tv_nsec * 1e-3;
-}
-
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-static double median(double *v) {
-    qsort(v, ROUNDS, sizeof *v, by_value);
-    return v[ROUNDS / 2];
-}
 
 static void row(const char *name, const struct model *m, uint64_t seq_len, const struct strategy *s) {
     struct workload w = {.model = *m, .seq_len = seq_len, .batch = 1, .dtype = DTYPE_BFLOAT16};
@@ -40,11 +24,11 @@ static void row(const char *name, const struct model *m, uint64_t seq_len, const
         struct graph g;
         struct problem why = {0};
         arena_init(&a, 0);
-        double t0 = now_us();
+        double t0 = 1e6 * bench_now();
         bool ok = model_lower(&w, &a, &g, &why);
-        double t1 = now_us();
+        double t1 = 1e6 * bench_now();
         ok = ok && planner_plan(&g, s, &a, &p, &why);
-        double t2 = now_us();
+        double t2 = 1e6 * bench_now();
         if (!ok) {
             fprintf(stderr, "bench_plan: %s %s\n", why.where, why.detail);
             exit(1);
@@ -55,7 +39,7 @@ static void row(const char *name, const struct model *m, uint64_t seq_len, const
         ops = g.n_ops;
         arena_free(&a);
     }
-    double l = median(lower), q = median(plan);
+    double l = bench_median(lower, ROUNDS), q = bench_median(plan, ROUNDS);
     printf("%-12s %-12s %6u ops %7u steps  lower %8.1f us  plan %8.1f us  in all %8.1f us  %6.2f MiB  waste %.4f\n",
            name, s->planner->name, ops, p.n_steps, l, q, l + q, (double)bytes / 1048576,
            (double)p.slab_bytes / (double)p.live_peak_bytes);
