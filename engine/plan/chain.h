@@ -101,6 +101,9 @@ struct chain_step {
     uint32_t index; /* of the option or single */
     uint32_t first; /* FAST: the window's first stage: what enters it stays */
 };
+/* What the steps cost together. */
+uint64_t chain_steps_cost(const struct chain *c, const struct chain_step *steps, uint32_t n);
+
 /* The plan of a point of the frontier, in the arena. */
 PROBLEM_MUST_CHECK bool chain_schedule(const struct chain_solver *s, const struct chain_point *point, struct arena *a,
                                        const struct chain_step **steps, uint32_t *n, struct problem *why);

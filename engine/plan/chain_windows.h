@@ -111,8 +111,6 @@ PROBLEM_MUST_CHECK struct chain *chain_coarse(const struct chain *c, uint64_t un
                                               struct problem *why);
 /* More than any plan needs to pay if it runs every stage `times` times. */
 uint64_t chain_cost_of_all(const struct chain *c, uint64_t times);
-/* The true cost of a schedule. */
-uint64_t chain_steps_cost(const struct chain *c, const struct chain_step *steps, uint32_t n);
 
 /* ---- curves of one range of bytes ---- */
 

@@ -58,11 +58,11 @@ static void keep_all(struct dropping *d) {
 }
 
 static bool write_down(const struct optimal *o, const struct dropping *d, struct arena *a, struct plan *out,
-                       struct problem *why) {
+                       uint32_t *of, struct problem *why) {
     const uint32_t n = d->c->n;
     struct chain_step *steps = arena_new(a, struct chain_step, 2 * (size_t)n, why);
     struct step *moves;
-    uint32_t n_moves, of;
+    uint32_t n_moves;
     if (!steps)
         return false;
     for (uint32_t s = 0; s < n; s++) {
@@ -70,31 +70,38 @@ static bool write_down(const struct optimal *o, const struct dropping *d, struct
         steps[2 * n - 2 - s] =
             s + 1 < n ? (struct chain_step){CHAIN_BACKWARD, CHAIN_FIRST, s, d->option[s], 0} : steps[s];
     }
-    return chain_graph_moves(o->chain, steps, 2 * n - 1, a, &moves, &n_moves, &of, why) &&
-           plan_make(o->graph, moves, n_moves, a, out, why);
+    if (!chain_graph_moves(o->chain, steps, 2 * n - 1, a, &moves, &n_moves, of, why) ||
+        !plan_make(*of ? &o->others[*of - 1] : o->graph, moves, n_moves, a, out, why))
+        return false;
+    out->optimality.cost = chain_steps_cost(d->c, steps, 2 * n - 1);
+    return true;
+}
+
+bool planner_greedy_within(const struct optimal *o, uint64_t peak_bytes, struct arena *a, struct plan *plan,
+                           uint32_t *of, struct problem *why) {
+    struct dropping d = {.c = chain_graph_chain(o->chain)};
+    d.option = arena_new(a, uint32_t, d.c->n, why);
+    if (!d.option)
+        return false;
+    keep_all(&d);
+    for (;;) {
+        if (o->persistent_bytes + peak_of(&d) <= peak_bytes) {
+            if (!write_down(o, &d, a, plan, of, why))
+                return false;
+            if (plan->peak_bytes <= peak_bytes)
+                return true;
+        }
+        if (!drop_one(&d))
+            return write_down(o, &d, a, plan, of, why);
+    }
 }
 
 static bool plan(const struct graph *g, const struct strategy *s, struct arena *arena, struct plan *out,
                  struct problem *why) {
     struct optimal o;
-    if (!planner_optimal_open(g, NULL, 0, s->objective == OBJECTIVE_SECONDS ? s->rates : NULL, arena, &o, why))
-        return false;
-    struct dropping d = {.c = chain_graph_chain(o.chain)};
-    d.option = arena_new(arena, uint32_t, d.c->n, why);
-    if (!d.option)
-        return false;
-    keep_all(&d);
-    const uint64_t budget = s->budget_bytes ? s->budget_bytes : UINT64_MAX;
-    for (;;) {
-        if (o.persistent_bytes + peak_of(&d) <= budget) {
-            if (!write_down(&o, &d, arena, out, why))
-                return false;
-            if (out->peak_bytes <= budget)
-                return true;
-        }
-        if (!drop_one(&d))
-            return write_down(&o, &d, arena, out, why);
-    }
+    uint32_t of;
+    return planner_optimal_open(g, NULL, 0, s->objective == OBJECTIVE_SECONDS ? s->rates : NULL, arena, &o, why) &&
+           planner_greedy_within(&o, s->budget_bytes ? s->budget_bytes : UINT64_MAX, arena, out, &of, why);
 }
 
 const struct planner planner_greedy = {.name = "greedy",

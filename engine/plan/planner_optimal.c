@@ -163,6 +163,26 @@ static bool smallest_find(struct trying *t, uint64_t least) {
     return true;
 }
 
+/* Where exactness was given up a greedy plan may be cheaper: then it is the answer, under the same bound. */
+static bool greedy_try(struct trying *t, uint64_t peak_bytes) {
+    const struct plan_optimality claim = t->plan->optimality;
+    struct plan plan;
+    uint32_t of;
+    if (claim.exact || claim.cost == claim.lower_bound)
+        return true;
+    if (!planner_greedy_within(t->o, peak_bytes, t->a, &plan, &of, t->why))
+        return false;
+    if (plan.peak_bytes > peak_bytes || plan.optimality.cost >= claim.cost)
+        return true;
+    const uint64_t cost = plan.optimality.cost;
+    plan.optimality = claim;
+    plan.optimality.cost = cost;
+    plan.optimality.solver = "greedy";
+    *t->plan = plan;
+    *t->of = of;
+    return true;
+}
+
 bool planner_optimal_within(const struct optimal *o, uint64_t peak_bytes, struct arena *a, struct plan *plan,
                             uint32_t *of, struct problem *why) {
     struct trying t = {.o = o, .a = a, .plan = plan, .of = of, .why = why};
@@ -185,9 +205,10 @@ bool planner_optimal_within(const struct optimal *o, uint64_t peak_bytes, struct
         above = to = n ? units_min(from, points[0].bytes) : from;
         at_budget = at_budget ? at_budget : s;
     }
-    if (found)
-        bound_put(plan, at_budget, budget);
-    return found || smallest_find(&t, least);
+    if (!found)
+        return smallest_find(&t, least);
+    bound_put(plan, at_budget, budget);
+    return greedy_try(&t, peak_bytes);
 }
 
 static bool plan(const struct graph *g, const struct strategy *s, struct arena *arena, struct plan *out,

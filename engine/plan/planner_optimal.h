@@ -6,7 +6,7 @@
 #include "engine/plan/chain_graph.h"
 #include "engine/plan/planner.h"
 
-#define OPTIMAL_EFFORT       UINT64_C(5000000) /* of one solve, before exactness is given up: some tens of milliseconds */
+#define OPTIMAL_EFFORT       UINT64_C(5000000)  /* of one solve, before exactness is given up: a tenth of a second */
 #define OPTIMAL_CURVE_EFFORT UINT64_C(8000000)  /* of a whole curve */
 #define OPTIMAL_STATES       UINT64_C(16000000) /* kept at most: 256 MB */
 #define OPTIMAL_STAGES       400u
@@ -36,5 +36,9 @@ PROBLEM_MUST_CHECK bool planner_optimal_point(const struct optimal *o, const str
  * the smallest peak. */
 PROBLEM_MUST_CHECK bool planner_optimal_within(const struct optimal *o, uint64_t peak_bytes, struct arena *a,
                                                struct plan *plan, uint32_t *of, struct problem *why);
+/* The plain baseline over the same stages: drops what frees most bytes for its cost until it fits, or everything; its
+ * cost is that of optimality, it claims nothing. */
+PROBLEM_MUST_CHECK bool planner_greedy_within(const struct optimal *o, uint64_t peak_bytes, struct arena *a,
+                                              struct plan *plan, uint32_t *of, struct problem *why);
 
 #endif
