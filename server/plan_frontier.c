@@ -5,6 +5,9 @@
 #include "server/plan_candidates.h"
 #include "server/plan_query.h"
 
+/* Examined in all, while points of a curve on a grid are planned once more: a few seconds. */
+#define AGAIN_STATES UINT64_C(60000000)
+
 struct candidate {
     struct strategy strategy;
     const char *json;
@@ -86,6 +89,16 @@ static const char *optimal_json(const struct plan_query *q, uint64_t peak_bytes,
                         (unsigned long long)peak_bytes);
 }
 
+static void point_put(const struct plan_query *q, const struct plan *plan, uint64_t whole_flops,
+                      struct candidate *out) {
+    const struct plan_made made = {.whole_flops = whole_flops};
+    *out = (struct candidate){.peak_bytes = plan->peak_bytes,
+                              .slab_bytes = plan->slab_bytes,
+                              .recompute_flops = plan->recompute_flops,
+                              .overhead_pct = plan_query_overhead_pct(&made, plan),
+                              .step_seconds = q->device ? plan_query_seconds(q, plan) : 0};
+}
+
 /* One point of the curve, laid out. */
 static bool point_plan(const struct plan_query *q, const struct plan_optimal *optimal, const struct chain_solver *s,
                        const struct chain_point *p, uint64_t whole_flops, struct candidate *out, struct problem *why) {
@@ -94,13 +107,25 @@ static bool point_plan(const struct plan_query *q, const struct plan_optimal *op
     uint32_t which;
     arena_init(&scratch, PLAN_QUERY_ARENA_BYTES);
     const bool ok = planner_optimal_point(&optimal->of, s, p, &scratch, &plan, &which, why);
+    if (ok)
+        point_put(q, &plan, whole_flops, out);
+    arena_free(&scratch);
+    return ok;
+}
+
+/* What a budget of the point's own peak plans: on a grid that may be cheaper. *states: those left for it. */
+static bool point_again(const struct plan_query *q, const struct plan_optimal *optimal, uint64_t whole_flops,
+                        uint64_t *states, struct candidate *out, struct problem *why) {
+    struct arena scratch;
+    struct plan plan;
+    uint32_t which;
+    if (*states == 0)
+        return true;
+    arena_init(&scratch, PLAN_QUERY_ARENA_BYTES);
+    const bool ok = plan_optimal_within(optimal, out->peak_bytes, &scratch, &plan, &which, why);
     if (ok) {
-        const struct plan_made made = {.whole_flops = whole_flops};
-        *out = (struct candidate){.peak_bytes = plan.peak_bytes,
-                                  .slab_bytes = plan.slab_bytes,
-                                  .recompute_flops = plan.recompute_flops,
-                                  .overhead_pct = plan_query_overhead_pct(&made, &plan),
-                                  .step_seconds = q->device ? plan_query_seconds(q, &plan) : 0};
+        *states -= plan.optimality.states < *states ? plan.optimality.states : *states;
+        point_put(q, &plan, whole_flops, out);
     }
     arena_free(&scratch);
     return ok;
@@ -122,7 +147,7 @@ static bool points_make(const struct plan_query *q, struct arena *a, struct cand
     struct plan_optimal optimal;
     struct arena scratch;
     uint32_t all = 0;
-    uint64_t flops = 0;
+    uint64_t flops = 0, states = AGAIN_STATES;
     arena_init(&scratch, PLAN_QUERY_ARENA_BYTES);
     bool ok = plan_query_optimal(q, &scratch, &optimal, why);
     const struct chain_solver *s =
@@ -138,6 +163,8 @@ static bool points_make(const struct plan_query *q, struct arena *a, struct cand
         struct candidate *c = &(*out)[*n];
         ok = i == 0 && !chain_exact(s) ? first_point(q, &optimal, flops, c, &scratch, why)
                                        : point_plan(q, &optimal, s, &points[at], flops, c, why);
+        if (ok && !chain_exact(s))
+            ok = point_again(q, &optimal, flops, &states, c, why);
         if (ok && (*n == 0 || (c->peak_bytes < c[-1].peak_bytes && c->overhead_pct > c[-1].overhead_pct))) {
             ok = (c->json = optimal_json(q, c->peak_bytes, a, why)) != NULL;
             ++*n;
