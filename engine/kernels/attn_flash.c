@@ -115,10 +115,29 @@ void flash_scores(const struct flash_panel *p, const struct tile *tile, const st
         tile->forbid(band, n, t);
 }
 
-/* One slot's workspace, in floats; each part is whole cache lines. The last one is written in full by every task. */
+/* The panels of a task go through the keys side by side: what one brings in from memory serves them all. One panel
+ * where caches hold a head's keys and values, and fewer than GROUP where tasks get scarce. */
+enum { GROUP_MAX = 4 };
+
+static bool is_far(const struct attn_shape *s) {
+    enum { FAR_FLOATS = 1 << 21 };
+    return s->n_k >= FAR_FLOATS / units_min(FAR_FLOATS, s->d + attn_value_dim(s));
+}
+
+static uint64_t group_of(const struct attn_shape *s) {
+    enum { TASKS_WANTED = 32 };
+    const uint64_t panels = s->batch * s->heads * flash_panels(s);
+    return is_far(s) ? units_max(1, units_min(GROUP_MAX, panels / TASKS_WANTED)) : 1;
+}
+
+/* One slot's workspace, in floats; each part is whole cache lines: what the panels of a task share, scores first, and
+ * what each has of its own, q^T first. */
 struct room {
-    uint64_t tile;                     /* keys of a tile */
-    uint64_t x, t, v, rows, y, floats; /* offsets: q^T, scores, v padded, m l alpha, output; all of it */
+    uint64_t group;         /* panels of a task */
+    uint64_t tile;          /* keys of a tile */
+    uint64_t v, own;        /* offsets: v padded, what the first panel owns */
+    uint64_t rows, y, each; /* offsets in that: m l alpha, output; all of it */
+    uint64_t floats;        /* everything */
 };
 
 static uint64_t line(uint64_t floats) {
@@ -127,25 +146,36 @@ static uint64_t line(uint64_t floats) {
 
 static struct room room_of(const struct attn_shape *s) {
     const uint64_t width = flash_widest(s), d_v = attn_value_dim(s);
-    struct room r = {.tile = units_max(24, units_min(FLASH_TILE_MAX, 49152 / width / 24 * 24))};
+    struct room r = {.group = group_of(s), .tile = units_max(24, units_min(FLASH_TILE_MAX, 49152 / width / 24 * 24))};
     r.tile = units_min(r.tile, s->n_k);
-    r.t = width * TILE_PANEL;
-    r.v = r.t + line(r.tile * TILE_PANEL);
-    r.rows = r.v + (flash_width(d_v) == d_v ? 0 : r.tile * flash_width(d_v));
+    r.v = line(r.tile * TILE_PANEL);
+    r.own = r.v + (flash_width(d_v) == d_v ? 0 : r.tile * flash_width(d_v));
+    r.rows = width * TILE_PANEL;
     r.y = r.rows + line(3 * TILE_PANEL);
-    r.floats = r.y + TILE_PANEL * width;
+    r.each = r.y + TILE_PANEL * width;
+    r.floats = r.own + r.group * r.each;
     return r;
 }
 
+static uint64_t head_tasks(const struct attn_shape *s) {
+    return units_ceil_div(flash_panels(s), group_of(s));
+}
+
 static uint64_t forward_tasks(const struct attn_shape *s) {
-    return s->batch * s->heads * flash_panels(s);
+    return s->batch * s->heads * head_tasks(s);
 }
 
 struct forward {
     const struct attn_call *c;
     const struct tile *tile;
     struct room room;
-    uint64_t panels;
+    uint64_t head_tasks, panels; /* of a head */
+};
+
+/* A panel on its way through the keys. */
+struct open_panel {
+    struct flash_panel p;
+    float *x, *m, *l, *alpha, *y;
 };
 
 /* The sink joins the sums of all rows: m, l and y as if it were a last key with a value of zeros. */
@@ -177,61 +207,97 @@ static void panel_finish(const struct flash_panel *p, const float *m, const floa
     }
 }
 
-/* The keys and values of the next tile, where those of a head are more than caches hold; elsewhere asking costs more
- * than waiting. */
-static void tile_expect(const struct flash_panel *p, uint64_t j, uint64_t n) {
-    enum { FAR_FLOATS = 1 << 21 };
-    const struct attn_call *c = p->c;
+static struct open_panel panel_open(const struct forward *f, uint64_t head, uint64_t i, float *own) {
+    const struct attn_call *c = f->c;
     const struct attn_shape *s = &c->shape;
-    const uint64_t d_v = attn_value_dim(s);
-    if (n == 0 || s->n_k < FAR_FLOATS / units_min(FAR_FLOATS, s->d + d_v))
+    const struct flash_panel p = flash_panel(c, head / s->heads, head % s->heads, i);
+    float *m = own + f->room.rows;
+    const struct open_panel o = {p, own, m, m + TILE_PANEL, m + 2 * TILE_PANEL, own + f->room.y};
+    f->tile->turn(p.rows, s->d, c->q + p.b * s->q.batch + p.h * s->q.head + p.i * s->q.row, s->q.row,
+                  (float)(c->scale * FLASH_LOG2_E), o.x);
+    memset(o.y, 0, TILE_PANEL * flash_widest(s) * sizeof *o.y);
+    for (unsigned r = 0; r < TILE_PANEL; r++) {
+        o.m[r] = -INFINITY;
+        o.l[r] = 0;
+    }
+    return o;
+}
+
+static uint64_t tile_keys(const struct forward *f, const struct flash_panel *p, uint64_t j) {
+    return j < p->hi ? units_min(f->room.tile, p->hi - j) : 0;
+}
+
+/* Keys j .. of the panel, up to a tile of them. */
+static void panel_step(const struct forward *f, const struct open_panel *o, uint64_t j, float *work) {
+    const struct attn_call *c = f->c;
+    const struct attn_shape *s = &c->shape;
+    const struct flash_panel *p = &o->p;
+    const struct tile_band band = flash_band(p, j);
+    const uint64_t n = tile_keys(f, p, j), d_v = attn_value_dim(s), width = flash_width(d_v);
+    const float *v = c->v + p->b * s->v.batch + p->h_k * s->v.head + j * s->v.row;
+    uint64_t kept[FLASH_TILE_MAX], v_row = s->v.row;
+    float *t = work;
+    if (n == 0)
         return;
+    v = flash_rows(v, &v_row, n, d_v, width, work + f->room.v);
+    flash_scores(p, f->tile, &band, j, n, o->x, t);
+    f->tile->soft(&band, n, t, o->m, o->l, o->alpha);
+    if (c->dropout.p > 0) {
+        attn_drop_bits(f->tile, &c->dropout, attn_head_number(s, p->b, p->h), p->i, p->rows, j, n, kept);
+        f->tile->drop(&band, n, kept, attn_drop_factor(&c->dropout), t);
+    }
+    f->tile->gather(&band, n, width, t, v, v_row, o->alpha, o->y);
+}
+
+/* Part `part` of `parts` of the keys and values of a tile to come, where those of a head are more than caches hold;
+ * elsewhere asking costs more than waiting. */
+static void tile_expect(const struct forward *f, const struct flash_panel *p, uint64_t j, uint64_t part,
+                        uint64_t parts) {
+    const struct attn_call *c = f->c;
+    const struct attn_shape *s = &c->shape;
+    const uint64_t keys = tile_keys(f, p, j), from = keys * part / parts, n = keys * (part + 1) / parts - from;
+    if (n == 0 || !is_far(s))
+        return;
+    j += from;
     flash_expect(c->k + p->b * s->k.batch + p->h_k * s->k.head + j * s->k.row, s->k.row, n, s->d);
-    flash_expect(c->v + p->b * s->v.batch + p->h_k * s->v.head + j * s->v.row, s->v.row, n, d_v);
+    flash_expect(c->v + p->b * s->v.batch + p->h_k * s->v.head + j * s->v.row, s->v.row, n, attn_value_dim(s));
+}
+
+static void panel_close(const struct forward *f, const struct open_panel *o) {
+    const uint64_t width = flash_width(attn_value_dim(&f->c->shape));
+    if (f->c->mask.sinks)
+        sink_join(f->c->mask.sinks[o->p.h], width, o->m, o->l, o->y);
+    panel_finish(&o->p, o->m, o->l, o->y, width);
 }
 
 static void forward_task(void *arg, uint64_t index, unsigned slot) {
     const struct forward *f = arg;
-    const struct attn_call *c = f->c;
-    const struct attn_shape *s = &c->shape;
+    const struct room *room = &f->room;
     /* the longest panels of a causal mask first */
-    uint64_t head = index / f->panels, i = (f->panels - 1 - index % f->panels) * flash_step(s);
-    struct flash_panel p = flash_panel(c, head / s->heads, head % s->heads, i);
-    float *work = (float *)c->work + slot * f->room.floats;
-    float *x = work, *t = work + f->room.t, *pad = work + f->room.v, *y = work + f->room.y;
-    float *m = work + f->room.rows, *l = m + TILE_PANEL, *alpha = l + TILE_PANEL;
-    const uint64_t d_v = attn_value_dim(s), width = flash_width(d_v);
-    uint64_t kept[FLASH_TILE_MAX];
+    const uint64_t head = index / f->head_tasks, first = (f->head_tasks - 1 - index % f->head_tasks) * room->group;
+    const uint64_t panels = units_min(room->group, f->panels - first), step = flash_step(&f->c->shape);
+    float *work = (float *)f->c->work + slot * room->floats;
+    struct open_panel o[GROUP_MAX];
+    uint64_t keys = 0; /* of the panel that has most */
 
-    f->tile->turn(p.rows, s->d, c->q + p.b * s->q.batch + p.h * s->q.head + p.i * s->q.row, s->q.row,
-                  (float)(c->scale * FLASH_LOG2_E), x);
-    memset(y, 0, TILE_PANEL * flash_widest(s) * sizeof *y);
-    for (unsigned r = 0; r < TILE_PANEL; r++) {
-        m[r] = -INFINITY;
-        l[r] = 0;
+    for (uint64_t g = 0; g < panels; g++) {
+        o[g] = panel_open(f, head, (first + g) * step, work + room->own + g * room->each);
+        if (o[g].p.hi > o[g].p.lo)
+            keys = units_max(keys, o[g].p.hi - o[g].p.lo);
     }
-    for (uint64_t j = p.lo; j < p.hi; j += f->room.tile) {
-        uint64_t n = units_min(f->room.tile, p.hi - j), v_row = s->v.row;
-        const struct tile_band band = flash_band(&p, j);
-        const float *v = c->v + p.b * s->v.batch + p.h_k * s->v.head + j * s->v.row;
-        tile_expect(&p, j + n, units_min(f->room.tile, p.hi - j - n));
-        v = flash_rows(v, &v_row, n, d_v, width, pad);
-        flash_scores(&p, f->tile, &band, j, n, x, t);
-        f->tile->soft(&band, n, t, m, l, alpha);
-        if (c->dropout.p > 0) {
-            attn_drop_bits(f->tile, &c->dropout, attn_head_number(s, p.b, p.h), i, p.rows, j, n, kept);
-            f->tile->drop(&band, n, kept, attn_drop_factor(&c->dropout), t);
+    for (uint64_t at = 0; at < keys; at += room->tile)
+        for (uint64_t g = 0; g < panels; g++) {
+            tile_expect(f, &o[panels - 1].p, o[panels - 1].p.lo + at + room->tile, g, panels);
+            panel_step(f, &o[g], o[g].p.lo + at, work);
         }
-        f->tile->gather(&band, n, width, t, v, v_row, alpha, y);
-    }
-    if (c->mask.sinks)
-        sink_join(c->mask.sinks[p.h], width, m, l, y);
-    panel_finish(&p, m, l, y, width);
+    for (uint64_t g = 0; g < panels; g++)
+        panel_close(f, &o[g]);
 }
 
 void attn_flash_forward(const struct attn_call *c) {
-    struct forward f = {c, tile_best(), room_of(&c->shape), flash_panels(&c->shape)};
-    pool_run(c->pool, forward_tasks(&c->shape), forward_task, &f);
+    const struct attn_shape *s = &c->shape;
+    struct forward f = {c, tile_best(), room_of(s), head_tasks(s), flash_panels(s)};
+    pool_run(c->pool, forward_tasks(s), forward_task, &f);
 }
 
 uint64_t flash_slots_bytes(unsigned threads, uint64_t tasks, uint64_t floats) {
