@@ -1,5 +1,6 @@
 /* test_rows.c - struct rows: every instruction set that runs here makes the bits of the portable one, but for
- * exponentials, which stay within their error. Each function is run on every length below, with numbers of all kinds. */
+ * exponentials, which stay within their error. Each function is run on every length below, with numbers of all kinds.
+ */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>
@@ -83,13 +84,36 @@ static const struct {
     void (*run)(const struct rows *r, uint64_t n, struct desk *k);
     bool exponential;
 } functions[] = {
-#define ROW(name) {#name, run_##name, false}
-    ROW(widen),       ROW(round),       ROW(add),          ROW(accumulate), ROW(scale),
-    ROW(multiply),    ROW(product_add), ROW(sums),         ROW(squares),    ROW(norm_sum),
-    ROW(norm_spread), ROW(norm_apply),  ROW(norm_sums),    ROW(norm_d_x),   ROW(norm_columns),
-    ROW(turn),        ROW(turn_add),    ROW(words),        ROW(drop),       ROW(drop_add),
-    ROW(sgd),         ROW(sgd_momentum), ROW(adamw),       ROW(lion),       ROW(relu),
-    {"silu", run_silu, true},           {"gelu", run_gelu, true},           {"gelu_tanh", run_gelu_tanh, true},
+#define ROW(name)                                                                                                      \
+    { #name, run_##name, false }
+    ROW(widen),
+    ROW(round),
+    ROW(add),
+    ROW(accumulate),
+    ROW(scale),
+    ROW(multiply),
+    ROW(product_add),
+    ROW(sums),
+    ROW(squares),
+    ROW(norm_sum),
+    ROW(norm_spread),
+    ROW(norm_apply),
+    ROW(norm_sums),
+    ROW(norm_d_x),
+    ROW(norm_columns),
+    ROW(turn),
+    ROW(turn_add),
+    ROW(words),
+    ROW(drop),
+    ROW(drop_add),
+    ROW(sgd),
+    ROW(sgd_momentum),
+    ROW(adamw),
+    ROW(lion),
+    ROW(relu),
+    {"silu", run_silu, true},
+    {"gelu", run_gelu, true},
+    {"gelu_tanh", run_gelu_tanh, true},
 };
 enum { FUNCTIONS = sizeof functions / sizeof functions[0] };
 
