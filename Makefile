@@ -57,7 +57,7 @@ $(B)/tests/all: $(call obj,$(TESTS) $(SERVER) $(ENGINE) $(RLIB))
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(TEST_L) $(SERVER_L) $(CLIENT_L) $(ENGINE_L)
 TEST_L := $(if $(filter tsan,$(VARIANT)),,-lcriterion)
 
-$(B)/engine/kernels/%.o: CFLAGS += $(if $(filter plain,$(VARIANT)),-O3)
+$(B)/engine/kernels/%.o: CFLAGS += -fno-math-errno -fno-trapping-math $(if $(filter plain,$(VARIANT)),-O3)
 $(B)/server/api_service.o: docs/openapi.json
 
 $(B)/%.o: %.c

@@ -19,6 +19,10 @@ void eltwise_accumulate(struct pool *pool, uint64_t n, float factor, struct numb
 /* What the gradient of a bias is: y += the sum of the rows of x[rows][width], in double, in order. */
 void eltwise_rows_accumulate(struct pool *pool, uint64_t rows, uint64_t width, struct numbers x, struct numbers y);
 
+/* How many columns a task takes where each thread has whole columns and a column's sum is one thread's: as many as
+ * there are for each, for rows are read in long runs then, and at most `most`. A column's bits do not depend on it. */
+uint64_t eltwise_strip(struct pool *pool, uint64_t width, uint64_t most);
+
 /* A strip of it, for who has tasks of his own: columns [from, from + ELTWISE_STRIP) of the listed rows (NULL: of all)
  * into y from y_from + from on. */
 enum { ELTWISE_STRIP = 64 };

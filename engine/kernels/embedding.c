@@ -6,8 +6,10 @@
 
 #include "engine/base/pool.h"
 #include "engine/base/units.h"
+#include "engine/kernels/eltwise.h"
+#include "engine/kernels/rows.h"
 
-enum { TOKENS = 64, COLUMNS = 64, POSITIONS = 8, DIGIT = 11, DIGITS = 1 << DIGIT };
+enum { TOKENS = 64, COLUMNS = 1024, POSITIONS = 8, DIGIT = 11, DIGITS = 1 << DIGIT };
 
 static bool is_row(const struct embedding *e, int32_t id) {
     return id >= 0 && (uint64_t)id < e->rows;
@@ -64,6 +66,8 @@ static const uint32_t *tokens_sort(const struct embedding *e) {
 
 struct strips {
     const struct embedding *e;
+    const struct rows *best;
+    uint64_t each;         /* columns of a strip */
     const uint32_t *order; /* NULL: as they come */
 };
 
@@ -78,8 +82,7 @@ static uint64_t run_sum(const struct strips *s, uint64_t i, uint64_t from, uint6
     float *sum = numbers_open_sum(e->d_table, at, n, sums);
     for (uint64_t t; i < e->tokens && (t = s->order ? s->order[i] : i, e->ids[t] == id); i++) {
         const float *d_y = numbers_read(e->d_y, t * e->d + from, n, buffer);
-        for (uint64_t c = 0; c < n; c++)
-            sum[c] += d_y[c];
+        s->best->add(n, sum, d_y, sum);
     }
     numbers_close(e->d_table, at, n, sum);
     return i;
@@ -87,15 +90,15 @@ static uint64_t run_sum(const struct strips *s, uint64_t i, uint64_t from, uint6
 
 static void strip_task(void *arg, uint64_t index, unsigned slot) {
     const struct strips *s = arg;
-    const uint64_t from = index * COLUMNS, n = units_min(COLUMNS, s->e->d - from);
+    const uint64_t from = index * s->each, n = units_min(s->each, s->e->d - from);
     (void)slot;
     for (uint64_t i = 0; i < s->e->tokens;)
         i = run_sum(s, i, from, n);
 }
 
 void embedding_backward(const struct embedding *e) {
-    struct strips s = {e, e->order ? tokens_sort(e) : NULL};
-    pool_run(e->pool, units_ceil_div(e->d, COLUMNS), strip_task, &s);
+    struct strips s = {e, rows_best(), eltwise_strip(e->pool, e->d, COLUMNS), e->order ? tokens_sort(e) : NULL};
+    pool_run(e->pool, units_ceil_div(e->d, s.each), strip_task, &s);
 }
 
 static void positions_task(void *arg, uint64_t index, unsigned slot) {
@@ -109,8 +112,7 @@ static void positions_task(void *arg, uint64_t index, unsigned slot) {
         n = units_min(left, NUMBERS_BLOCK);
         const float *x = numbers_read(p->x, at, n, buffers[0]), *table = numbers_read(p->table, row, n, buffers[1]);
         float *y = numbers_open(p->y, at, buffers[2]);
-        for (uint64_t i = 0; i < n; i++)
-            y[i] = x[i] + table[i];
+        rows_best()->add(n, x, table, y);
         numbers_close(p->y, at, n, y);
     }
 }
@@ -122,8 +124,7 @@ void embedding_positions(const struct positions *p) {
 static void add(struct numbers to, uint64_t at, uint64_t n, const float *d_y) {
     float buffer[NUMBERS_BLOCK];
     float *sum = numbers_open_sum(to, at, n, buffer);
-    for (uint64_t i = 0; i < n; i++)
-        sum[i] += d_y[i];
+    rows_best()->add(n, sum, d_y, sum);
     numbers_close(to, at, n, sum);
 }
 
@@ -135,8 +136,8 @@ static void batch_sum(const struct positions *p, uint64_t within, uint64_t n) {
     for (uint64_t b = 0; b < p->batch; b++) {
         const uint64_t at = b * p->rows * p->d + within;
         const float *d_y = numbers_read(p->d_y, at, n, buffer);
-        for (uint64_t i = 0; sum && i < n; i++)
-            sum[i] += d_y[i];
+        if (sum)
+            rows_best()->add(n, sum, d_y, sum);
         if (p->d_x.at)
             add(p->d_x, at, n, d_y);
     }

@@ -7,6 +7,7 @@
 #include "engine/base/units.h"
 #include "engine/kernels/gemm.h"
 #include "engine/kernels/loss_cells.h"
+#include "engine/kernels/rows.h"
 #include "engine/kernels/tile.h"
 
 enum { COLUMNS = 384 };
@@ -71,8 +72,8 @@ void loss_logits(const struct loss *l, const struct loss_cell *c, const float *w
          to, row);
     for (uint64_t r = 0; r < c->rows && (bias || l->cap > 0 || l->narrow); r++) {
         float *y = to + r * row;
-        for (uint64_t i = 0; bias && i < c->columns; i++)
-            y[i] += bias[i];
+        if (bias)
+            rows_best()->add(c->columns, y, bias, y);
         if (l->cap > 0)
             cap_row(l->cap, c->columns, y);
         if (l->narrow)

@@ -6,6 +6,7 @@
 #include "engine/base/units.h"
 #include "engine/kernels/gemm.h"
 #include "engine/kernels/loss_cells.h"
+#include "engine/kernels/rows.h"
 #include "engine/kernels/tile.h"
 
 enum { ROWS = 256 }; /* of a piece of d_x */
@@ -114,8 +115,7 @@ static void add_bias(const struct backward *b, uint64_t tile) {
     float buffer[LOSS_TILE];
     for (uint64_t token = 0; token < l->tokens; token++) {
         const float *d = numbers_read(b->stripe, stripe_at(b, tile, token), c.columns, buffer);
-        for (uint64_t i = 0; i < c.columns; i++)
-            sum[i] += (double)d[i];
+        rows_best()->sums(c.columns, d, sum);
     }
     float *to = numbers_open_sum(l->d_bias, c.v, c.columns, buffer);
     for (uint64_t i = 0; i < c.columns; i++)
@@ -180,8 +180,7 @@ static void round_task(void *arg, uint64_t index, unsigned slot) {
     for (uint64_t at = index * LOSS_TILE; at < end; at += NUMBERS_BLOCK) {
         const uint64_t n = units_min(NUMBERS_BLOCK, end - at);
         float buffer[NUMBERS_BLOCK], *to = numbers_open_sum(l->d_x, at, n, buffer);
-        for (uint64_t i = 0; i < n; i++)
-            to[i] += b->d_x[at + i];
+        rows_best()->add(n, to, b->d_x + at, to);
         numbers_close(l->d_x, at, n, to);
     }
 }

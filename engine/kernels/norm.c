@@ -3,50 +3,20 @@
 #include "engine/kernels/norm.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "engine/base/pool.h"
 #include "engine/base/units.h"
+#include "engine/kernels/eltwise.h"
+#include "engine/kernels/rows.h"
 
-enum { LANES = 16, ROWS = 16, COLUMNS = 64 };
+enum { ROWS = 16, COLUMNS = 256, COLUMNS_HELD = 4096 };
 
-static float lanes_sum(const float lanes[LANES]) {
+static float lanes_sum(const float lanes[ROWS_SUMS]) {
     double sum = 0;
-    for (unsigned lane = 0; lane < LANES; lane++)
+    for (unsigned lane = 0; lane < ROWS_SUMS; lane++)
         sum += lanes[lane];
     return (float)sum;
-}
-
-/* Vectors written out: compilers that choose for themselves take every 16th number into one, and shuffle. */
-enum { VEC = 4, VECS = LANES / VEC };
-typedef float vec __attribute__((vector_size(4 * VEC)));
-typedef float vec_at __attribute__((vector_size(4 * VEC), aligned(4), may_alias));
-#define LOAD(p) (*(const vec_at *)(p))
-
-static void lanes_add(float sum[LANES], const float *x, uint64_t n) {
-    vec lanes[VECS] = {{0}};
-    uint64_t c = 0;
-    for (; c + LANES <= n; c += LANES)
-        for (unsigned v = 0; v < VECS; v++)
-            lanes[v] += LOAD(x + c + v * VEC);
-    for (unsigned lane = 0; lane < LANES; lane++)
-        sum[lane] += lanes[lane / VEC][lane % VEC];
-    for (; c < n; c++)
-        sum[c % LANES] += x[c];
-}
-
-/* (x - middle)^2 */
-static void lanes_add_spread(float sum[LANES], const float *x, uint64_t n, float middle) {
-    vec lanes[VECS] = {{0}};
-    uint64_t c = 0;
-    for (; c + LANES <= n; c += LANES)
-        for (unsigned v = 0; v < VECS; v++) {
-            const vec away = LOAD(x + c + v * VEC) - middle;
-            lanes[v] += away * away;
-        }
-    for (unsigned lane = 0; lane < LANES; lane++)
-        sum[lane] += lanes[lane / VEC][lane % VEC];
-    for (; c < n; c++)
-        sum[c % LANES] += (x[c] - middle) * (x[c] - middle);
 }
 
 /* How many numbers of a row are read at once: all where they are floats in place. */
@@ -57,22 +27,22 @@ static uint64_t step_of(const struct norm *f) {
 }
 
 static float mean_of(const struct norm *f, uint64_t r) {
-    float lanes[LANES] = {0}, block[NUMBERS_BLOCK];
+    float lanes[ROWS_SUMS] = {0}, block[NUMBERS_BLOCK];
     const uint64_t step = step_of(f);
     for (uint64_t c = 0; c < f->n; c += step) {
         const uint64_t n = units_min(step, f->n - c);
-        lanes_add(lanes, numbers_read(f->x, r * f->n + c, n, block), n);
+        rows_best()->norm_sum(n, numbers_read(f->x, r * f->n + c, n, block), lanes);
     }
     return lanes_sum(lanes) / (float)f->n;
 }
 
 /* mean of (x - middle)^2 */
 static float spread_of(const struct norm *f, uint64_t r, float middle) {
-    float lanes[LANES] = {0}, block[NUMBERS_BLOCK];
+    float lanes[ROWS_SUMS] = {0}, block[NUMBERS_BLOCK];
     const uint64_t step = step_of(f);
     for (uint64_t c = 0; c < f->n; c += step) {
         const uint64_t n = units_min(step, f->n - c);
-        lanes_add_spread(lanes, numbers_read(f->x, r * f->n + c, n, block), n, middle);
+        rows_best()->norm_spread(n, numbers_read(f->x, r * f->n + c, n, block), middle, lanes);
     }
     return lanes_sum(lanes) / (float)f->n;
 }
@@ -92,14 +62,8 @@ static void forward_block(const struct norm *f, uint64_t r, uint64_t c, uint64_t
     float x_block[NUMBERS_BLOCK], w_block[NUMBERS_BLOCK], bias_block[NUMBERS_BLOCK], y_block[NUMBERS_BLOCK];
     const float *x = numbers_read(f->x, r * f->n + c, n, x_block), *w = weights(f, r, c, n, w_block);
     float *y = numbers_open(f->y, r * f->n + c, y_block);
-    if (f->bias.at) {
-        const float *bias = numbers_read(f->bias, c, n, bias_block);
-        for (uint64_t i = 0; i < n; i++)
-            y[i] = (x[i] - middle) * rstd * w[i] + bias[i];
-    } else {
-        for (uint64_t i = 0; i < n; i++)
-            y[i] = (x[i] - middle) * rstd * w[i];
-    }
+    const float *bias = f->bias.at ? numbers_read(f->bias, c, n, bias_block) : NULL;
+    rows_best()->norm_apply(n, x, middle, rstd, w, bias, y);
     numbers_close(f->y, r * f->n + c, n, y_block);
 }
 
@@ -127,32 +91,16 @@ void norm_forward(const struct norm *f) {
 struct row {
     const struct norm *f;
     uint64_t r;
-    float middle, rstd, plain[LANES], along[LANES]; /* partial sums of g and g z */
+    float middle, rstd, plain[ROWS_SUMS], along[ROWS_SUMS]; /* partial sums of g and g z */
     float g_mean, gz_mean;
 };
 
 static void sums_block(struct row *s, uint64_t from, uint64_t n) {
     const struct norm *f = s->f;
     float x_block[NUMBERS_BLOCK], w_block[NUMBERS_BLOCK], d_y_block[NUMBERS_BLOCK];
-    vec plain[VECS] = {{0}}, along[VECS] = {{0}};
     const float *x = numbers_read(f->x, s->r * f->n + from, n, x_block), *w = weights(f, s->r, from, n, w_block);
     const float *d_y = numbers_read(f->d_y, s->r * f->n + from, n, d_y_block);
-    const float middle = s->middle, rstd = s->rstd;
-    uint64_t c = 0;
-    for (; c + LANES <= n; c += LANES)
-        for (unsigned v = 0; v < VECS; v++) {
-            const vec g = LOAD(d_y + c + v * VEC) * LOAD(w + c + v * VEC);
-            plain[v] += g;
-            along[v] += g * ((LOAD(x + c + v * VEC) - middle) * rstd);
-        }
-    for (unsigned lane = 0; lane < LANES; lane++) {
-        s->plain[lane] += plain[lane / VEC][lane % VEC];
-        s->along[lane] += along[lane / VEC][lane % VEC];
-    }
-    for (; c < n; c++) {
-        s->plain[c % LANES] += d_y[c] * w[c];
-        s->along[c % LANES] += d_y[c] * w[c] * ((x[c] - middle) * rstd);
-    }
+    rows_best()->norm_sums(n, x, s->middle, s->rstd, w, d_y, s->plain, s->along);
 }
 
 static void d_x_block(const struct row *s, uint64_t from, uint64_t n) {
@@ -161,17 +109,23 @@ static void d_x_block(const struct row *s, uint64_t from, uint64_t n) {
     const float *x = numbers_read(f->x, s->r * f->n + from, n, x_block), *w = weights(f, s->r, from, n, w_block);
     const float *d_y = numbers_read(f->d_y, s->r * f->n + from, n, d_y_block);
     float *d_x = numbers_open_sum(f->d_x, s->r * f->n + from, n, d_x_sum);
-    const float middle = s->middle, rstd = s->rstd, g_mean = s->g_mean, gz_mean = s->gz_mean;
-    for (uint64_t c = 0; c < n; c++)
-        d_x[c] += rstd * (d_y[c] * w[c] - g_mean - (x[c] - middle) * rstd * gz_mean);
+    rows_best()->norm_d_x(n, x, s->middle, s->rstd, w, d_y, s->g_mean, s->gz_mean, d_x);
     numbers_close(f->d_x, s->r * f->n + from, n, d_x_sum);
 }
 
+struct backward {
+    const struct norm *f;
+    uint64_t first, end; /* rows */
+    uint64_t each;       /* columns of a strip */
+    double *d_weight, *d_bias;
+};
+
 static void d_x_task(void *arg, uint64_t index, unsigned slot) {
-    const struct norm *f = arg;
-    const uint64_t step = step_of(f);
+    const struct backward *b = arg;
+    const struct norm *f = b->f;
+    const uint64_t step = step_of(f), first = b->first + index * ROWS;
     (void)slot;
-    for (uint64_t r = index * ROWS; r < units_min(f->rows, (index + 1) * ROWS); r++) {
+    for (uint64_t r = first; r < units_min(b->end, first + ROWS); r++) {
         struct row s = {.f = f, .r = r, .middle = f->mean ? f->mean[r] : 0, .rstd = f->rstd[r]};
         for (uint64_t c = 0; c < f->n; c += step)
             sums_block(&s, c, units_min(step, f->n - c));
@@ -182,41 +136,81 @@ static void d_x_task(void *arg, uint64_t index, unsigned slot) {
     }
 }
 
-/* Gradients of weights or biases [heads][n]: row r adds to head r mod heads. */
+static void d_x_run(const struct norm *f, uint64_t first, uint64_t end) {
+    struct backward b = {.f = f, .first = first, .end = end};
+    if (f->d_x.at)
+        pool_run(f->pool, units_ceil_div(end - first, ROWS), d_x_task, &b);
+}
+
+/* d_weight += sum over every `heads`th row of d_y z, d_bias += sum of d_y: columns [from, from + n), rows in order. */
+static void rows_sum(const struct norm *f, uint64_t first, uint64_t end, uint64_t heads, uint64_t from, uint64_t n,
+                     double *d_weight, double *d_bias) {
+    const struct rows *best = rows_best();
+    float x_block[COLUMNS], d_y_block[COLUMNS];
+    for (uint64_t c = 0, many; c < n; c += many) {
+        many = f->x.narrow || f->d_y.narrow ? units_min(COLUMNS, n - c) : n;
+        for (uint64_t r = first; r < end; r += heads) {
+            const float *x = numbers_read(f->x, r * f->n + from + c, many, x_block);
+            const float *d_y = numbers_read(f->d_y, r * f->n + from + c, many, d_y_block);
+            best->norm_columns(many, x, f->mean ? f->mean[r] : 0, f->rstd[r], d_y, d_weight + c, d_bias + c);
+        }
+    }
+}
+
+static void columns_add(struct numbers y, uint64_t from, uint64_t n, const double *sum) {
+    float block[COLUMNS];
+    for (uint64_t many; y.at && n > 0; n -= many, from += many, sum += many) {
+        many = units_min(n, COLUMNS);
+        float *at = numbers_open_sum(y, from, many, block);
+        for (uint64_t c = 0; c < many; c++)
+            at[c] += (float)sum[c];
+        numbers_close(y, from, many, block);
+    }
+}
+
+/* ---- gradients of weights: one row of them ---- */
+
+static void strip_task(void *arg, uint64_t index, unsigned slot) {
+    const struct backward *b = arg;
+    const uint64_t from = index * b->each, n = units_min(b->each, b->f->n - from);
+    (void)slot;
+    rows_sum(b->f, b->first, b->end, 1, from, n, b->d_weight + from, b->d_bias + from);
+}
+
+/* x and d_y are read for d_x and then for the sums, some rows at a time: as many as the caches hold. */
+static void backward_by_rows(const struct norm *f) {
+    double d_weight[COLUMNS_HELD], d_bias[COLUMNS_HELD];
+    const unsigned threads = pool_threads(f->pool);
+    const uint64_t held = threads == 1 ? 1 << 16 : 1 << 19; /* numbers of x: in one thread's cache, or in that of all */
+    const uint64_t rows = units_max(ROWS, held / units_max(1, f->n));
+    struct backward b = {.f = f, .each = eltwise_strip(f->pool, f->n, f->n), .d_weight = d_weight, .d_bias = d_bias};
+    memset(d_weight, 0, f->n * sizeof *d_weight);
+    memset(d_bias, 0, f->n * sizeof *d_bias);
+    for (; b.first < f->rows; b.first = b.end) {
+        b.end = units_min(f->rows, b.first + rows);
+        d_x_run(f, b.first, b.end);
+        if (f->d_weight.at || f->d_bias.at)
+            pool_run(f->pool, units_ceil_div(f->n, b.each), strip_task, &b);
+    }
+    columns_add(f->d_weight, 0, f->n, d_weight);
+    columns_add(f->d_bias, 0, f->n, d_bias);
+}
+
+/* ---- of weights [heads][n], row r adding to head r mod heads, or of rows too long to hold ---- */
+
 struct columns {
     const struct norm *f;
     uint64_t heads, pieces; /* pieces of COLUMNS that a head is cut into */
     struct numbers d_weight, d_bias;
 };
 
-static void columns_add(struct numbers y, uint64_t from, uint64_t n, const double *sum) {
-    float block[COLUMNS], *at = y.at ? numbers_open_sum(y, from, n, block) : NULL;
-    for (uint64_t c = 0; at && c < n; c++)
-        at[c] += (float)sum[c];
-    if (at)
-        numbers_close(y, from, n, block);
-}
-
-/* d_weight += sum over rows of d_y z, d_bias += sum of d_y: a few columns a task, rows in order. */
 static void columns_task(void *arg, uint64_t index, unsigned slot) {
     const struct columns *t = arg;
     const struct norm *f = t->f;
     const uint64_t head = index / t->pieces, from = index % t->pieces * COLUMNS, n = units_min(COLUMNS, f->n - from);
     double weight[COLUMNS] = {0}, bias[COLUMNS] = {0};
-    float x_block[COLUMNS], d_y_block[COLUMNS];
-    const struct numbers xs = f->x, d_ys = f->d_y; /* copies: for all a compiler knows, to widen might change *f */
-    const float *mean = f->mean, *rstd = f->rstd;
-    const uint64_t rows = f->rows, width = f->n, heads = t->heads;
     (void)slot;
-    for (uint64_t r = head; r < rows; r += heads) {
-        const float *x = numbers_read(xs, r * width + from, n, x_block);
-        const float *d_y = numbers_read(d_ys, r * width + from, n, d_y_block);
-        const float middle = mean ? mean[r] : 0, scale = rstd[r];
-        for (uint64_t c = 0; c < n; c++) {
-            weight[c] += d_y[c] * ((x[c] - middle) * scale);
-            bias[c] += d_y[c];
-        }
-    }
+    rows_sum(f, head, f->rows, t->heads, from, n, weight, bias);
     columns_add(t->d_weight, head * f->n + from, n, weight);
     columns_add(t->d_bias, head * f->n + from, n, bias);
 }
@@ -229,8 +223,11 @@ static void columns_run(const struct norm *f, uint64_t heads, struct numbers d_w
 
 void norm_backward(const struct norm *f) {
     const struct numbers none = {NULL, false};
-    if (f->d_x.at)
-        pool_run(f->pool, units_ceil_div(f->rows, ROWS), d_x_task, (void *)f);
+    if (f->heads == 1 && f->n <= COLUMNS_HELD) {
+        backward_by_rows(f);
+        return;
+    }
+    d_x_run(f, 0, f->rows);
     if (f->heads == 1) {
         columns_run(f, 1, f->d_weight, f->d_bias);
         return;

@@ -6,10 +6,12 @@
 
 #include "engine/base/pool.h"
 #include "engine/base/units.h"
+#include "engine/kernels/rows.h"
 
 enum { POSITIONS = 4, PAIRS = NUMBERS_BLOCK / 2 };
 
 struct turn {
+    const struct rows *rows;
     const struct rotary *r;
     bool back; /* the other way, and added */
 };
@@ -37,16 +39,7 @@ static void halves(const struct turn *t, const struct angles *a, uint64_t at) {
     float buffers[4][PAIRS];
     const float *x = numbers_read(t->r->x, first, n, buffers[0]), *z = numbers_read(t->r->x, second, n, buffers[1]);
     float *y = place(t, first, n, buffers[2]), *w = place(t, second, n, buffers[3]);
-    if (t->back)
-        for (uint64_t i = 0; i < n; i++) {
-            y[i] += x[i] * a->cosines[i] - z[i] * a->sines[i];
-            w[i] += z[i] * a->cosines[i] + x[i] * a->sines[i];
-        }
-    else
-        for (uint64_t i = 0; i < n; i++) {
-            y[i] = x[i] * a->cosines[i] - z[i] * a->sines[i];
-            w[i] = z[i] * a->cosines[i] + x[i] * a->sines[i];
-        }
+    (t->back ? t->rows->turn_add : t->rows->turn)(n, x, z, a->cosines, a->sines, y, w);
     numbers_close(t->r->y, first, n, y);
     numbers_close(t->r->y, second, n, w);
 }
@@ -111,9 +104,9 @@ static void positions_task(void *arg, uint64_t index, unsigned slot) {
 }
 
 void rotary_forward(const struct rotary *r) {
-    pool_run(r->pool, units_ceil_div(r->rows, POSITIONS), positions_task, &(struct turn){r, false});
+    pool_run(r->pool, units_ceil_div(r->rows, POSITIONS), positions_task, &(struct turn){rows_best(), r, false});
 }
 
 void rotary_backward(const struct rotary *r) {
-    pool_run(r->pool, units_ceil_div(r->rows, POSITIONS), positions_task, &(struct turn){r, true});
+    pool_run(r->pool, units_ceil_div(r->rows, POSITIONS), positions_task, &(struct turn){rows_best(), r, true});
 }

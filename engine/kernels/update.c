@@ -6,51 +6,31 @@
 #include "engine/base/pool.h"
 #include "engine/base/units.h"
 #include "engine/kernels/eltwise.h"
+#include "engine/kernels/rows.h"
 
-/* What every number of one call shares: of Adam's rule the corrections are in these two. */
+/* What every number of one call shares. */
 struct shared {
     const struct update *u;
-    float rate, root; /* adamw: rate / (1 - b1^t), 1 / sqrt(1 - b2^t) */
+    const struct rows *rows;
+    struct rows_update rule;
     void (*body)(const struct shared *s, uint64_t at, uint64_t n, const float *g, float *p);
 };
 
 static void sgd(const struct shared *s, uint64_t at, uint64_t n, const float *g, float *p) {
-    const struct update_rule *r = &s->u->rule;
     (void)at;
-    for (uint64_t i = 0; i < n; i++)
-        p[i] -= r->rate * (s->u->factor * g[i] + r->decay * p[i]);
+    s->rows->sgd(n, &s->rule, g, p);
 }
 
 static void sgd_momentum(const struct shared *s, uint64_t at, uint64_t n, const float *g, float *p) {
-    const struct update_rule *r = &s->u->rule;
-    float *u = s->u->state[0] + at;
-    for (uint64_t i = 0; i < n; i++) {
-        u[i] = r->momentum * u[i] + (s->u->factor * g[i] + r->decay * p[i]);
-        p[i] -= r->rate * u[i];
-    }
+    s->rows->sgd_momentum(n, &s->rule, g, p, s->u->state[0] + at);
 }
 
 static void adamw(const struct shared *s, uint64_t at, uint64_t n, const float *g, float *p) {
-    const struct update_rule *r = &s->u->rule;
-    const float keep = 1 - r->rate * r->decay;
-    float *m = s->u->state[0] + at, *v = s->u->state[1] + at;
-    for (uint64_t i = 0; i < n; i++) {
-        const float gi = s->u->factor * g[i];
-        m[i] = r->beta1 * m[i] + (1 - r->beta1) * gi;
-        v[i] = r->beta2 * v[i] + (1 - r->beta2) * gi * gi;
-        p[i] = keep * p[i] - s->rate * m[i] / (sqrtf(v[i]) * s->root + r->epsilon);
-    }
+    s->rows->adamw(n, &s->rule, g, p, s->u->state[0] + at, s->u->state[1] + at);
 }
 
 static void lion(const struct shared *s, uint64_t at, uint64_t n, const float *g, float *p) {
-    const struct update_rule *r = &s->u->rule;
-    float *m = s->u->state[0] + at;
-    for (uint64_t i = 0; i < n; i++) {
-        const float gi = s->u->factor * g[i], c = r->beta1 * m[i] + (1 - r->beta1) * gi;
-        const float sign = c > 0 ? 1 : c < 0 ? -1 : c; /* NaN stays */
-        p[i] -= r->rate * (sign + r->decay * p[i]);
-        m[i] = r->beta2 * m[i] + (1 - r->beta2) * gi;
-    }
+    s->rows->lion(n, &s->rule, g, p, s->u->state[0] + at);
 }
 
 static void blocks(void *arg, uint64_t from, uint64_t to) {
@@ -65,35 +45,49 @@ static void blocks(void *arg, uint64_t from, uint64_t to) {
     }
 }
 
-static void run(const struct update *u, struct shared s) {
-    s.u = u;
+static void run(const struct update *u, float rate, float root,
+                void (*body)(const struct shared *s, uint64_t at, uint64_t n, const float *g, float *p)) {
+    const struct update_rule *r = &u->rule;
+    struct shared s = {.u = u,
+                       .rows = rows_best(),
+                       .rule = {.factor = u->factor,
+                                .rate = rate,
+                                .root = root,
+                                .keep = 1 - r->rate * r->decay,
+                                .beta1 = r->beta1,
+                                .beta2 = r->beta2,
+                                .epsilon = r->epsilon,
+                                .decay = r->decay,
+                                .momentum = r->momentum},
+                       .body = body};
     eltwise_run(u->pool, u->n, blocks, &s);
 }
 
 void update_sgd(const struct update *u) {
-    run(u, (struct shared){.body = sgd});
+    run(u, u->rule.rate, 0, sgd);
 }
 
 void update_sgd_momentum(const struct update *u) {
-    run(u, (struct shared){.body = sgd_momentum});
+    run(u, u->rule.rate, 0, sgd_momentum);
 }
 
+/* Adam's corrections go into the rate and the root. */
 void update_adamw(const struct update *u) {
     const double t = (double)u->step;
-    run(u, (struct shared){.body = adamw,
-                           .rate = (float)(u->rule.rate / (1 - pow((double)u->rule.beta1, t))),
-                           .root = (float)(1 / sqrt(1 - pow((double)u->rule.beta2, t)))});
+    run(u, (float)(u->rule.rate / (1 - pow((double)u->rule.beta1, t))),
+        (float)(1 / sqrt(1 - pow((double)u->rule.beta2, t))), adamw);
 }
 
 void update_lion(const struct update *u) {
-    run(u, (struct shared){.body = lion});
+    run(u, u->rule.rate, 0, lion);
 }
 
 /* ---- sums of squares ---- */
 
-enum { RANGES = 64, LANES = 8 };
+enum { RANGES = 64 };
 
 struct squares {
+    const struct rows *rows;
     struct numbers x;
     uint64_t n;
     double sum[RANGES];
@@ -103,21 +97,20 @@ static void squares_task(void *arg, uint64_t index, unsigned slot) {
     struct squares *s = arg;
     const uint64_t each = units_ceil_div(units_ceil_div(s->n, RANGES), NUMBERS_BLOCK) * NUMBERS_BLOCK;
     const uint64_t to = units_min(s->n, (index + 1) * each);
-    double lanes[LANES] = {0};
+    double lanes[ROWS_SQUARES] = {0};
     float buffer[NUMBERS_BLOCK];
     (void)slot;
     for (uint64_t from = index * each, n; from < to; from += n) {
         n = units_min(NUMBERS_BLOCK, to - from);
         const float *x = numbers_read(s->x, from, n, buffer);
-        for (uint64_t i = 0; i < n; i++)
-            lanes[i % LANES] += (double)x[i] * (double)x[i];
+        s->rows->squares(n, x, lanes);
     }
-    for (unsigned lane = 0; lane < LANES; lane++)
+    for (unsigned lane = 0; lane < ROWS_SQUARES; lane++)
         s->sum[index] += lanes[lane];
 }
 
 double update_squares(struct pool *pool, struct numbers x, uint64_t n) {
-    struct squares s = {.x = x, .n = n};
+    struct squares s = {.rows = rows_best(), .x = x, .n = n};
     double sum = 0;
     pool_run(pool, RANGES, squares_task, &s);
     for (unsigned range = 0; range < RANGES; range++)

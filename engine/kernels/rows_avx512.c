@@ -1,0 +1,34 @@
+/* rows_avx512.c - struct rows for x86-64 processors with AVX-512 (F, BW, DQ, VL) */
+#if defined(__x86_64__)
+
+#ifdef __clang__
+#include <immintrin.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))),                   \
+                             apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,prefer-vector-width=512")
+#include <immintrin.h>
+#endif
+
+#define ROWS_ROW          rows_avx512
+#define ROWS_NAME         "avx512"
+#define ROWS_LANES        16
+#define ROWS_FMA(a, b, c) __builtin_fmaf(a, b, c)
+#define ROWS_MUL(a, b)    ((wide)_mm512_mul_epu32((__m512i)(a), (__m512i)(b)))
+
+#include "engine/kernels/rows_body.h"
+
+#ifdef __clang__
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#else
+typedef int rows_avx512_is_for_x86; /* a translation unit must not be empty */
+#endif
