@@ -1,7 +1,8 @@
 /* attn_flash.c - attention tile by tile, forward, and what its backward shares; see attn_flash.h.
  *
  * Dao et al. 2022, "FlashAttention" (arXiv 2205.14135), algorithm 1, with query panels outside and key tiles inside:
- * one task per panel, so that one head alone keeps every thread busy. Scores lie transposed (tile.h). */
+ * one task per panel, or per few that share the keys of a long head, so that one head alone keeps every thread busy.
+ * Scores lie transposed (tile.h). */
 #include "engine/kernels/attn_flash.h"
 
 #include <math.h>
