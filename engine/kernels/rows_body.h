@@ -13,6 +13,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 #ifdef __clang__
+#pragma clang diagnostic ignored "-Wpass-failed" /* with little optimisation loops stay as they are */
 #define UNROLL     _Pragma("clang loop unroll(full)")
 #define SAME_PLACE _Pragma("clang loop vectorize(assume_safety)")
 #else
