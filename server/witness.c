@@ -21,11 +21,11 @@ static bool text_read(const char *path, char *text, size_t size) {
 
 uint64_t witness_rss_bytes(void) {
     char text[4096];
-    unsigned long long kib, pages;
-    const char *line = text_read("/proc/self/smaps_rollup", text, sizeof text) ? strstr(text, "\nRss:") : NULL;
-    if (line && sscanf(line, "\nRss: %llu kB", &kib) == 1)
+    unsigned long long kib, pages, shared;
+    const char *line = text_read("/proc/self/smaps_rollup", text, sizeof text) ? strstr(text, "\nAnonymous:") : NULL;
+    if (line && sscanf(line, "\nAnonymous: %llu kB", &kib) == 1)
         return kib << 10;
-    if (text_read("/proc/self/statm", text, sizeof text) && sscanf(text, "%*u %llu", &pages) == 1)
-        return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    if (text_read("/proc/self/statm", text, sizeof text) && sscanf(text, "%*u %llu %llu", &pages, &shared) == 2)
+        return (pages - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
     return 0;
 }
