@@ -40,8 +40,8 @@ static void *exchange_new(void *http, const char *uri, struct MHD_Connection *mh
     exchange->uri_end = uri + strlen(uri);
     exchange->uri_too_long = strlen(uri) > HTTP_URI_MAX;
     exchange->uri = exchange->uri_too_long ? "" : arena_copy(exchange->arena, uri, strlen(uri) + 1, &exchange->problem);
-    exchange->request =
-        (struct request){.service = exchange->http->options.service, .arena = exchange->arena, .connection = exchange};
+    exchange->request = (struct request){
+        .service = exchange->http->options.service, .arena = exchange->arena, .client = "", .connection = exchange};
     return exchange;
 }
 

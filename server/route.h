@@ -54,6 +54,7 @@ struct request {
     void (*release)(const void *kept);
     void *state;           /* the handler's own, between handle, ready and finish */
     void *connection;      /* http's own */
+    const char *client;    /* who asks: the name of its token; "" where the daemon has no tokens */
     const char *raw_query; /* as it came, without '?'; "" if there is none */
     const struct route_pair *query, *headers;
     unsigned n_query, n_headers;

@@ -19,7 +19,7 @@ layer() {
   engine/plan/*) echo 3 ;;
   engine/exec/*) echo 5 ;;
   engine/*) echo 6 ;;
-  server/log* | server/config* | server/store* | server/blob* | server/tensor_* | server/route* | server/witness* | server/json_text* | server/clock*) echo 8 ;;
+  server/log* | server/config* | server/store* | server/blob* | server/tensor_* | server/route* | server/witness* | server/json_text* | server/clock* | server/token* | server/rate* | server/metrics* | server/trace* | server/jail*) echo 8 ;;
   server/wire* | server/queue* | server/checkpoint*) echo 9 ;;
   server/job* | server/plan_*) echo 10 ;;
   server/api*) echo 11 ;;
@@ -39,7 +39,10 @@ door() {
   libpq-fe.h) echo '^server/store_postgres' ;;
   curl/curl.h) echo '^clients/c/' ;;
   cblas.h) echo '^engine/kernels/|^engine/base/pool' ;;
-  gnutls/*) echo '^server/blob|^server/http|^server/queue|^server/api|^server/store' ;;
+  gnutls/*) echo '^server/blob|^server/http|^server/queue|^server/api|^server/store|^server/token' ;;
+  ini.h) echo '^server/config' ;;
+  seccomp.h) echo '^server/jail' ;;
+  systemd/*) echo '^server/http' ;;
   *) echo '' ;;
   esac
 }
