@@ -12,7 +12,8 @@
 #define WITNESS_OUTSIDE_BYTES ((uint64_t)16 << 20)
 
 /* Resident bytes of this process's own from /proc/self/smaps_rollup (statm where that is missing); 0 if neither can be
- * read. Pages of program files are left out: workers share them, and which have been touched by now says nothing of a job.
+ * read. Pages of program files are left out: workers share them, and which have been touched by now says nothing of a
+ * job.
  */
 uint64_t witness_rss_bytes(void);
 
