@@ -18,6 +18,7 @@
 #include "server/blob.h"
 #include "server/config.h"
 #include "server/http.h"
+#include "server/jail.h"
 #include "server/log.h"
 #include "server/plan_cache.h"
 #include "server/queue.h"
@@ -34,6 +35,7 @@
 #define EXIT_USAGE      2
 #define DRAIN_SECONDS   30u
 #define HEAP_KEPT_BYTES (8 << 20)
+#define CACHE_SHARE     4u /* of the front's memory, at most, for answers that are kept */
 #define TICK_NS         200000000u
 #define NAME_BYTES      (CONFIG_TEXT_BYTES + 16)
 
@@ -103,7 +105,9 @@ static bool serve_open(struct serve *serve, struct problem *why) {
     struct service *service = &serve->service;
     service->config = config;
     service->threads = (unsigned)config->threads;
-    service->memory_limit_bytes = config_memory_limit(config->memory_limit_bytes, "");
+    const struct config_memory memory =
+        config_memory_find(config->memory_limit_bytes, config->workers, config->threads, "");
+    service->memory_limit_bytes = memory.jobs_bytes;
     service->draining = is_draining;
     wire_start();
     if (!(service->blobs = blob_open(config->data_dir, why)) || !directory_lock(serve, why) ||
@@ -111,8 +115,9 @@ static bool serve_open(struct serve *serve, struct problem *why) {
         !(service->queue = queue_new(service->store, service->memory_limit_bytes, why)) ||
         !queue_recover(service->queue, why))
         return false;
-    service->plans = plan_cache_new(config->plan_cache_bytes, why);
-    if (!service->plans && config->plan_cache_bytes)
+    uint64_t cache_bytes = units_min(config->plan_cache_bytes, memory.front_bytes / CACHE_SHARE);
+    service->plans = plan_cache_new(cache_bytes, why);
+    if (!service->plans && cache_bytes)
         return false;
     serve->http = http_open(&(struct http_options){.address = config->address,
                                                    .port = (uint16_t)config->port,
@@ -128,8 +133,14 @@ static bool serve_open(struct serve *serve, struct problem *why) {
                                           .workers = (unsigned)config->workers,
                                           .threads = service->threads,
                                           .memory_limit_bytes = service->memory_limit_bytes,
+                                          .sandbox = (enum jail_mode)config->sandbox,
                                           .queue = service->queue};
-    return supervise_start(&serve->supervise, why) && url_tell(serve, why);
+    if (!supervise_start(&serve->supervise, why) || !url_tell(serve, why))
+        return false;
+    const uint64_t held = jail_memory_bytes(); /* most of it reserved, never touched */
+    jail_memory_limit(held ? held + memory.front_bytes - units_min(memory.front_bytes / 4, CONFIG_FRONT_IDLE_BYTES)
+                           : UINT64_MAX);
+    return true;
 }
 
 static void serve_close(struct serve *serve) {
@@ -220,10 +231,12 @@ static int serve_main(const struct config *config) {
 /* ---- rematd work ---- */
 
 static int work_main(const struct config *config) {
-    struct worker_options options = {.data_dir = config->data_dir,
-                                     .slot = (unsigned)config->slot,
-                                     .threads = (unsigned)config->threads,
-                                     .memory_limit_bytes = config_memory_limit(config->memory_limit_bytes, "")};
+    struct worker_options options = {
+        .data_dir = config->data_dir,
+        .slot = (unsigned)config->slot,
+        .threads = (unsigned)config->threads,
+        .memory_limit_bytes = config_memory_find(config->memory_limit_bytes, 1, config->threads, "").jobs_bytes,
+        .sandbox = (enum jail_mode)config->sandbox};
     prctl(PR_SET_NAME, "rematd work"); /* started through /proc/self/exe, it would be called "exe" */
     wire_start();
     return worker_run(&options);
