@@ -107,6 +107,9 @@ static bool serve_open(struct serve *serve, struct problem *why) {
     service->threads = (unsigned)config->threads;
     const struct config_memory memory =
         config_memory_find(config->memory_limit_bytes, config->workers, config->threads, "");
+    if (memory.jobs_bytes == 0)
+        return problem_set(why, PROBLEM_LIMIT, "", "--workers %llu: they and the front leave no memory for jobs here",
+                           (unsigned long long)config->workers);
     service->memory_limit_bytes = memory.jobs_bytes;
     service->draining = is_draining;
     wire_start();
