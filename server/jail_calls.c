@@ -156,14 +156,14 @@ static bool rule(const struct library *l, scmp_filter_ctx filter, uint32_t actio
 static bool rules(const struct library *l, scmp_filter_ctx filter) {
     const struct scmp_arg_cmp not_executable = SCMP_CMP64(2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
     const struct scmp_arg_cmp to_itself = SCMP_CMP64(0, SCMP_CMP_EQ, (scmp_datum_t)getpid());
+    const struct scmp_arg_cmp memory = SCMP_CMP64(0, SCMP_CMP_EQ, RLIMIT_DATA);
     const struct scmp_arg_cmp own_memory[] = {SCMP_CMP64(0, SCMP_CMP_EQ, 0), SCMP_CMP64(1, SCMP_CMP_EQ, RLIMIT_DATA)};
-    bool good =
-        rule(l, filter, SCMP_ACT_ALLOW, "mmap", 1, &not_executable) &&
-        rule(l, filter, SCMP_ACT_ALLOW, "mmap2", 1, &not_executable) &&
-        rule(l, filter, SCMP_ACT_ALLOW, "mprotect", 1, &not_executable) &&
-        rule(l, filter, SCMP_ACT_ALLOW, "tgkill", 1, &to_itself) &&
-        rule(l, filter, SCMP_ACT_ALLOW, "prlimit64", 2, own_memory) &&
-        rule(l, filter, SCMP_ACT_ALLOW, "setrlimit", 1, &(struct scmp_arg_cmp)SCMP_CMP64(0, SCMP_CMP_EQ, RLIMIT_DATA));
+    bool good = rule(l, filter, SCMP_ACT_ALLOW, "mmap", 1, &not_executable) &&
+                rule(l, filter, SCMP_ACT_ALLOW, "mmap2", 1, &not_executable) &&
+                rule(l, filter, SCMP_ACT_ALLOW, "mprotect", 1, &not_executable) &&
+                rule(l, filter, SCMP_ACT_ALLOW, "tgkill", 1, &to_itself) &&
+                rule(l, filter, SCMP_ACT_ALLOW, "prlimit64", 2, own_memory) &&
+                rule(l, filter, SCMP_ACT_ALLOW, "setrlimit", 1, &memory);
     for (size_t i = 0; good && allowed[i]; i++)
         good = rule(l, filter, SCMP_ACT_ALLOW, allowed[i], 0, NULL);
     for (size_t i = 0; good && jail_calls_deadly[i]; i++)

@@ -35,7 +35,8 @@
 #define EXIT_USAGE      2
 #define DRAIN_SECONDS   30u
 #define HEAP_KEPT_BYTES (8 << 20)
-#define CACHE_SHARE     4u /* of the front's memory, at most, for answers that are kept */
+#define HEAP_KEPT_SHARE 64u /* of the front's memory */
+#define CACHE_SHARE     4u  /* of the front's memory, at most, for answers that are kept */
 #define TICK_NS         200000000u
 #define NAME_BYTES      (CONFIG_TEXT_BYTES + 16)
 
@@ -100,6 +101,16 @@ static void url_forget(const struct serve *serve) {
     unlink(name);
 }
 
+/* Pages that a request touched stay for the next one: a fresh page costs more than planning a layer. Where there is
+ * little memory, few do: what the allocator keeps for one thread, another one's plan cannot have. */
+static void heap_keep(uint64_t front_bytes) {
+    int kept = (int)units_min(front_bytes / HEAP_KEPT_SHARE, HEAP_KEPT_BYTES);
+    mallopt(M_TRIM_THRESHOLD, kept);
+    mallopt(M_MMAP_THRESHOLD, kept);
+    if (kept < HEAP_KEPT_BYTES)
+        mallopt(M_ARENA_MAX, 2);
+}
+
 static bool serve_open(struct serve *serve, struct problem *why) {
     const struct config *config = &serve->config;
     struct service *service = &serve->service;
@@ -111,6 +122,7 @@ static bool serve_open(struct serve *serve, struct problem *why) {
         return problem_set(why, PROBLEM_LIMIT, "", "--workers %llu: they and the front leave no memory for jobs here",
                            (unsigned long long)config->workers);
     service->memory_limit_bytes = memory.jobs_bytes;
+    heap_keep(memory.front_bytes);
     service->draining = is_draining;
     wire_start();
     if (!(service->blobs = blob_open(config->data_dir, why)) || !directory_lock(serve, why) ||
@@ -191,19 +203,12 @@ static void files_allow(void) {
     }
 }
 
-/* Pages that a request touched stay for the next one: a fresh page costs more than planning a layer. */
-static void heap_keep(void) {
-    mallopt(M_TRIM_THRESHOLD, HEAP_KEPT_BYTES);
-    mallopt(M_MMAP_THRESHOLD, HEAP_KEPT_BYTES);
-}
-
 static int serve_main(const struct config *config) {
     static struct serve serve;
     struct problem why = {0};
     serve.config = *config;
     serve.lock = -1;
     files_allow();
-    heap_keep();
     sigemptyset(&serve.signals);
     sigaddset(&serve.signals, SIGTERM);
     sigaddset(&serve.signals, SIGINT);
