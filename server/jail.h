@@ -25,7 +25,7 @@ PROBLEM_MUST_CHECK bool jail_files(enum jail_mode mode, const char *data_dir, st
 void jail_calls_prepare(void);
 
 /* From now on every thread of this process has only the system calls that computing and the store need. No sockets, no
- * programs, no processes or threads, no executable memory, no foreign process, no change of identity: asking for one
+ * programs, no processes, no executable memory, no foreign process, no change of identity: asking for one
  * of jail_calls_deadly ends the process by SIGSYS, asking for any other is answered with ENOSYS. False
  * (PROBLEM_UNSUPPORTED) with JAIL_ON where libseccomp is not installed or the kernel refuses. */
 PROBLEM_MUST_CHECK bool jail_calls(enum jail_mode mode, struct problem *why);

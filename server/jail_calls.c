@@ -4,6 +4,7 @@
  * kernel that lacks it, so that libraries take their other way; what is on jail_calls_deadly has no innocent reason. */
 #include <dlfcn.h>
 #include <errno.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +25,7 @@ static const char *const allowed[] = {
     "ftruncate64", "fallocate", "fadvise64", "fadvise64_64", "sync_file_range", "rename", "renameat", "renameat2",
     "unlink", "unlinkat", "mkdir", "mkdirat", "rmdir", "getdents64", "getcwd", "readlink", "readlinkat", "fchmod",
     "fchown", "umask", "utimensat", "copy_file_range", "sendfile", "dup",
-    /* threads that are there, and the way out */
+    /* threads, and the way out; clone has a condition */
     "futex", "futex_time64", "set_robust_list", "rseq", "sched_yield", "sched_getaffinity", "gettid", "getpid",
     "getppid", "exit", "exit_group", "restart_syscall",
     /* signals to oneself; tgkill has a condition */
@@ -155,13 +156,16 @@ static bool rule(const struct library *l, scmp_filter_ctx filter, uint32_t actio
 
 static bool rules(const struct library *l, scmp_filter_ctx filter) {
     const struct scmp_arg_cmp not_executable = SCMP_CMP64(2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
-    const struct scmp_arg_cmp to_itself = SCMP_CMP64(0, SCMP_CMP_EQ, (scmp_datum_t)getpid());
-    const struct scmp_arg_cmp memory = SCMP_CMP64(0, SCMP_CMP_EQ, RLIMIT_DATA);
-    const struct scmp_arg_cmp own_memory[] = {SCMP_CMP64(0, SCMP_CMP_EQ, 0), SCMP_CMP64(1, SCMP_CMP_EQ, RLIMIT_DATA)};
+    const struct scmp_arg_cmp thread = SCMP_CMP64(0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD);
+    const struct scmp_arg_cmp to_itself = SCMP_CMP64(0, SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0);
+    const struct scmp_arg_cmp memory = SCMP_CMP64(0, SCMP_CMP_EQ, RLIMIT_DATA, 0);
+    const struct scmp_arg_cmp own_memory[] = {SCMP_CMP64(0, SCMP_CMP_EQ, 0, 0),
+                                              SCMP_CMP64(1, SCMP_CMP_EQ, RLIMIT_DATA, 0)};
     bool good = rule(l, filter, SCMP_ACT_ALLOW, "mmap", 1, &not_executable) &&
                 rule(l, filter, SCMP_ACT_ALLOW, "mmap2", 1, &not_executable) &&
                 rule(l, filter, SCMP_ACT_ALLOW, "mprotect", 1, &not_executable) &&
                 rule(l, filter, SCMP_ACT_ALLOW, "tgkill", 1, &to_itself) &&
+                rule(l, filter, SCMP_ACT_ALLOW, "clone", 1, &thread) &&
                 rule(l, filter, SCMP_ACT_ALLOW, "prlimit64", 2, own_memory) &&
                 rule(l, filter, SCMP_ACT_ALLOW, "setrlimit", 1, &memory);
     for (size_t i = 0; good && allowed[i]; i++)

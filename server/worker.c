@@ -29,8 +29,9 @@
 #define CLAIM_MS    1000  /* asked even if nobody has written: memory may have become free */
 #define EXPIRE_MS   10000 /* other workers' leases are looked after this often */
 #define PROGRESS_MS 1000
-#define REPORT_MS   250  /* between two beats of a job that reports */
-#define CANCEL_MS   1500 /* after this long a job does not stop by itself */
+#define REPORT_MS   250                 /* between two beats of a job that reports */
+#define STACK_BYTES ((uint64_t)8 << 20) /* that a thread of a job maps, and hardly touches */
+#define CANCEL_MS   1500                /* after this long a job does not stop by itself */
 
 struct worker {
     const struct worker_options *options;
@@ -217,7 +218,8 @@ static bool run(struct worker *w, const struct store_job *stored, struct arena *
                         .user = w};
     struct job job;
     const uint64_t held = jail_memory_bytes();
-    jail_memory_limit(held ? held + stored->planned_peak_bytes : UINT64_MAX);
+    const uint64_t stacks = w->options->threads * STACK_BYTES;
+    jail_memory_limit(held ? held + stored->planned_peak_bytes + stacks : UINT64_MAX);
     const bool ok = job_make(&job, stored->request, strlen(stored->request), &context, why) &&
                     job.kind->run(&job, &context, &r, why);
     jail_memory_limit(UINT64_MAX);
