@@ -7,9 +7,9 @@
 #include "engine/base/units.h"
 
 #define PATH_BYTES  4096u
-#define FRONT_LEAST ((uint64_t)64 << 20) /* plans of every model that has a name fit in it */
-#define FRONT_MOST  ((uint64_t)2 << 30)  /* some of the largest plans at once */
-#define UNLIMITED   ((uint64_t)1 << 62)  /* cgroup v1 says 2^63 rounded down to a page */
+#define FRONT_LEAST ((uint64_t)128 << 20) /* the frontier of a large model takes 100 MiB */
+#define FRONT_MOST  ((uint64_t)2 << 30)   /* some of the largest plans at once */
+#define UNLIMITED   ((uint64_t)1 << 62)   /* cgroup v1 says 2^63 rounded down to a page */
 
 /* A number on the first line, or UINT64_MAX ("max", no such file). */
 static uint64_t limit_read(const char *name) {
@@ -76,7 +76,7 @@ static uint64_t memory_available(const char *root) {
     return kib ? (uint64_t)kib << 10 : UINT64_MAX;
 }
 
-/* An eighth of all, within bounds; of very little, a quarter. */
+/* An eighth of all, within bounds; of little, a quarter. */
 static uint64_t front_share(uint64_t total_bytes) {
     return units_min(total_bytes / 4, units_max(FRONT_LEAST, units_min(total_bytes / 8, FRONT_MOST)));
 }

@@ -188,9 +188,9 @@ Test(config, memory_limit_v2, .init = root_make, .fini = root_remove) {
     put("/sys/fs/cgroup/a/b/c/memory.max", "max\n");
     put("/sys/fs/cgroup/a/memory.max", "1073741824\n");
     put("/sys/fs/cgroup/a/b/memory.max", "536870912\n");
-    cr_expect_eq(jobs_bytes(0, root), (512 - 64 - 8) * MIB); /* the smallest on the path */
+    cr_expect_eq(jobs_bytes(0, root), (512 - 128 - 8) * MIB); /* the smallest on the path */
     cr_expect_eq(jobs_bytes(100 * MIB, root), 100 * MIB);
-    cr_expect_eq(jobs_bytes(4096 * MIB, root), (512 - 64 - 8) * MIB); /* asking for more does not make it so */
+    cr_expect_eq(jobs_bytes(4096 * MIB, root), (512 - 128 - 8) * MIB); /* asking for more does not make it so */
     put("/sys/fs/cgroup/a/b/c/memory.max", "104857600\n");
     cr_expect_eq(jobs_bytes(0, root), (75 - 8) * MIB); /* of a small one the front takes a quarter */
 }
@@ -207,9 +207,9 @@ Test(config, memory_limit_v1, .init = root_make, .fini = root_remove) {
     put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"); /* v1's word for none */
     cr_expect_eq(jobs_bytes(0, root), (2048 - 256 - 8) * MIB);
     put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "536870912\n"); /* the path is the host's, the mount is ours */
-    cr_expect_eq(jobs_bytes(0, root), (512 - 64 - 8) * MIB);
+    cr_expect_eq(jobs_bytes(0, root), (512 - 128 - 8) * MIB);
     put("/sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes", "335544320\n");
-    cr_expect_eq(jobs_bytes(0, root), (320 - 64 - 8) * MIB);
+    cr_expect_eq(jobs_bytes(0, root), (320 - 80 - 8) * MIB);
 }
 
 /* Front, idle workers and jobs together are what there is, whatever that is; many workers leave nothing over. */
