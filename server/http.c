@@ -133,8 +133,10 @@ static bool drain_check(struct http_exchange *exchange) {
 static http_result headers_arrived(struct http_exchange *exchange, const char *method, const char *version) {
     bool drop = false, body = false;
     bool good = exchange->problem.kind == PROBLEM_NONE && http_guard(exchange, method, version, &drop, &body);
-    good = good && busy_check(exchange) && route_request(exchange, method) && drain_check(exchange) &&
-           http_body_begin(exchange, body);
+    if (good && http_access_begin(exchange, method) && !body)
+        return http_access_preflight(exchange);
+    good = good && busy_check(exchange) && route_request(exchange, method) && http_access(exchange) &&
+           drain_check(exchange) && http_body_begin(exchange, body);
     if (good) {
         exchange->stage = STAGE_BODY;
         if (body)
