@@ -17,7 +17,7 @@ static bool number_parse(const char *text, uint64_t *value) {
 static bool rate_settle(struct config *config, struct problem *why) {
     bool is_auto = strcmp(config->rate, "auto") == 0, is_ours = !*config->tokens && config_is_loopback(config->address);
     char text[40], *burst;
-    snprintf(text, sizeof text, "%s", !is_auto ? config->rate : is_ours ? "0" : RATE_AUTO);
+    snprintf(text, sizeof text, "%.39s", !is_auto ? config->rate : is_ours ? "0" : RATE_AUTO);
     if ((burst = strchr(text, ':')))
         *burst++ = '\0';
     bool good = number_parse(text, &config->rate_per_second);
