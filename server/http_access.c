@@ -74,13 +74,16 @@ static bool page_check(struct http_exchange *exchange) {
 
 /* ---- tokens ---- */
 
-/* What follows "Bearer " (RFC 6750); NULL: there is no such thing. */
-static const char *bearer_of(const struct http_exchange *exchange) {
+/* What follows "Bearer " (RFC 6750), and its length without blanks; NULL: there is no such thing. */
+static const char *bearer_of(const struct http_exchange *exchange, size_t *bytes) {
     const char *value = request_header(&exchange->request, "Authorization");
     if (!value || strncasecmp(value, "Bearer ", 7) != 0)
         return NULL;
     value += 7 + strspn(value + 7, " ");
-    return *value ? value : NULL;
+    *bytes = strlen(value);
+    while (*bytes && (value[*bytes - 1] == ' ' || value[*bytes - 1] == '\t'))
+        --*bytes;
+    return *bytes ? value : NULL;
 }
 
 static bool stranger(struct http_exchange *exchange, bool tried) {
@@ -149,7 +152,8 @@ static bool is_probe(const struct http_exchange *exchange) {
 bool http_access(struct http_exchange *exchange) {
     struct token_file *tokens = exchange->http->options.tokens;
     unsigned wanted = wanted_scope(exchange);
-    const char *value = NULL, *bearer = bearer_of(exchange);
+    size_t bytes;
+    const char *value = NULL, *bearer = bearer_of(exchange, &bytes);
     if (is_probe(exchange))
         return true;
     if (!tokens)
@@ -159,7 +163,7 @@ bool http_access(struct http_exchange *exchange) {
     struct token_grant *grant = arena_new(exchange->arena, struct token_grant, 1, &exchange->problem);
     if (!grant)
         return false;
-    if (bearer && token_find(tokens, bearer, grant)) {
+    if (bearer && token_find(tokens, bearer, bytes, grant)) {
         exchange->request.client = grant->name;
         return rate_check(exchange, grant->name) && scope_check(exchange, wanted, grant);
     }

@@ -222,10 +222,10 @@ unsigned token_count(struct token_file *file) {
 
 /* ---- tokens ---- */
 
-bool token_find(struct token_file *file, const char *token, struct token_grant *grant) {
+bool token_find(struct token_file *file, const char *token, size_t bytes, struct token_grant *grant) {
     unsigned char digest[DIGEST_BYTES];
     bool found = false;
-    if (gnutls_hash_fast(GNUTLS_DIG_SHA256, token, strlen(token), digest) != 0)
+    if (gnutls_hash_fast(GNUTLS_DIG_SHA256, token, bytes, digest) != 0)
         return false;
     pthread_rwlock_rdlock(&file->lock);
     for (unsigned i = 0; i < file->n; i++)

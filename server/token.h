@@ -34,8 +34,9 @@ PROBLEM_MUST_CHECK bool token_reread(struct token_file *file, struct problem *wh
 void token_close(struct token_file *file); /* NULL is fine */
 unsigned token_count(struct token_file *file);
 
-/* Whether this is a token of the file; fills grant. How long it takes does not depend on how much of it is right. */
-PROBLEM_MUST_CHECK bool token_find(struct token_file *file, const char *token, struct token_grant *grant);
+/* Whether these bytes are a token of the file; fills grant. How long it takes does not depend on how much of it is
+ * right. */
+PROBLEM_MUST_CHECK bool token_find(struct token_file *file, const char *token, size_t bytes, struct token_grant *grant);
 
 /* "read,submit" as bits. False: PROBLEM_UNKNOWN_FIELD or PROBLEM_MALFORMED. */
 PROBLEM_MUST_CHECK bool token_scopes_read(const char *text, unsigned *scopes, struct problem *why);

@@ -189,7 +189,8 @@ static inline void front_start(struct http_options options) {
     cr_assert_not_null(mkdtemp(directory));
     service.blobs = blob_open(directory, &why);
     service.draining = draining;
-    options.tables = tables;
+    if (!options.tables)
+        options.tables = tables;
     options.service = &service;
     if (!options.address)
         options.address = "127.0.0.1";

@@ -41,6 +41,10 @@ static void write_text(const char *text) {
     put(text, strlen(text));
 }
 
+static bool found(struct token_file *file, const char *token, struct token_grant *grant) {
+    return token_find(file, token, strlen(token), grant);
+}
+
 Test(token, files_are_read, .init = start, .fini = stop) {
     struct token_grant grant;
     write_text("# who may ask\n\n"
@@ -50,15 +54,15 @@ Test(token, files_are_read, .init = start, .fini = stop) {
     struct token_file *file = token_open(name, &why);
     cr_assert_not_null(file, "%s", why.detail);
     cr_expect_eq(token_count(file), 3);
-    cr_assert(token_find(file, "test", &grant));
+    cr_assert(found(file, "test", &grant));
     cr_expect(strcmp(grant.name, "ci") == 0 && grant.scopes == (SCOPE_READ | SCOPE_SUBMIT));
-    cr_assert(token_find(file, "alpha", &grant));
+    cr_assert(found(file, "alpha", &grant));
     cr_expect(strcmp(grant.name, "ops") == 0 && grant.scopes == (SCOPE_READ | SCOPE_SUBMIT | SCOPE_ADMIN));
-    cr_assert(token_find(file, "beta", &grant));
+    cr_assert(found(file, "beta", &grant));
     cr_expect(strcmp(grant.name, "Dash-board_2.b") == 0 && grant.scopes == SCOPE_READ);
     static const char *const strangers[] = {"", "Test", "test ", "tes", TEST, "sha256:" TEST, "ci"};
     for (size_t i = 0; i < sizeof strangers / sizeof strangers[0]; i++)
-        cr_expect_not(token_find(file, strangers[i], &grant), "'%s'", strangers[i]);
+        cr_expect_not(found(file, strangers[i], &grant), "'%s'", strangers[i]);
     token_close(file);
 }
 
@@ -66,7 +70,7 @@ Test(token, hashes_may_have_large_letters, .init = start, .fini = stop) {
     struct token_grant grant;
     write_text("a read 9F86D081884C7D659A2FEAA0C55AD015A3BF4F1B2B0B822CD15D6C15B0F00A08\n");
     struct token_file *file = token_open(name, &why);
-    cr_expect(file && token_find(file, "test", &grant), "%s", why.detail);
+    cr_expect(file && found(file, "test", &grant), "%s", why.detail);
     token_close(file);
 }
 
@@ -120,7 +124,7 @@ Test(token, so_many_and_no_more, .init = start, .fini = stop) {
     struct token_file *file = token_open(name, &why);
     cr_assert_not_null(file, "%s", why.detail);
     cr_expect_eq(token_count(file), TOKENS_MAX);
-    cr_expect_not(token_find(file, "test", &grant));
+    cr_expect_not(found(file, "test", &grant));
     out = fopen(name, "a");
     fprintf(out, "last read " TEST "\n");
     fclose(out);
@@ -137,15 +141,15 @@ Test(token, a_bad_new_file_leaves_the_old, .init = start, .fini = stop) {
     write_text("b read " ALPHA "\nc nothing " BETA "\n");
     cr_expect_not(token_reread(file, &why));
     cr_expect(strstr(why.detail, "line 2"), "%s", why.detail);
-    cr_expect(token_find(file, "test", &grant) && !token_find(file, "alpha", &grant));
+    cr_expect(found(file, "test", &grant) && !found(file, "alpha", &grant));
     why = (struct problem){0};
     remove(name);
     cr_expect_not(token_reread(file, &why));
-    cr_expect(token_find(file, "test", &grant));
+    cr_expect(found(file, "test", &grant));
     write_text("b read,submit " ALPHA "\n");
     why = (struct problem){0};
     cr_expect(token_reread(file, &why), "%s", why.detail);
-    cr_expect(token_find(file, "alpha", &grant) && !token_find(file, "test", &grant));
+    cr_expect(found(file, "alpha", &grant) && !found(file, "test", &grant));
     cr_expect_eq(grant.scopes, SCOPE_READ | SCOPE_SUBMIT);
     token_close(file);
 }
@@ -156,7 +160,7 @@ static atomic_bool enough;
 static void *finder(void *lost) {
     struct token_grant grant;
     while (!enough)
-        if (!token_find(shared, "test", &grant) || strcmp(grant.name, "a") != 0)
+        if (!found(shared, "test", &grant) || strcmp(grant.name, "a") != 0)
             ++*(atomic_uint *)lost;
     return NULL;
 }
@@ -188,7 +192,7 @@ Test(token, new_ones_are_found_by_their_hash, .init = start, .fini = stop) {
     write_text(text);
     struct token_file *file = token_open(name, &why);
     cr_assert_not_null(file, "%s", why.detail);
-    cr_expect(token_find(file, first, &grant) && !token_find(file, second, &grant));
+    cr_expect(found(file, first, &grant) && !found(file, second, &grant));
     token_close(file);
 }
 
