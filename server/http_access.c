@@ -86,7 +86,8 @@ static const char *bearer_of(const struct http_exchange *exchange, size_t *bytes
     return *bytes ? value : NULL;
 }
 
-static bool stranger(struct http_exchange *exchange, bool tried) {
+static bool stranger(struct http_exchange *exchange) {
+    bool tried = request_header(&exchange->request, "Authorization") != NULL;
     exchange->challenge = tried ? CHALLENGE ", error=\"invalid_token\"" : CHALLENGE;
     return http_refuse(exchange, 401, PROBLEM_STATE,
                        tried ? "the token is not one of this daemon's"
@@ -145,27 +146,31 @@ static unsigned wanted_scope(const struct http_exchange *exchange) {
     return scope != SCOPE_METRICS ? scope : exchange->http->options.open_metrics ? SCOPE_OPEN : SCOPE_READ;
 }
 
-static bool is_probe(const struct http_exchange *exchange) {
-    return strcmp(exchange->request.path, "/healthz") == 0 || strcmp(exchange->request.path, "/readyz") == 0;
-}
-
-bool http_access(struct http_exchange *exchange) {
+bool http_access_who(struct http_exchange *exchange) {
     struct token_file *tokens = exchange->http->options.tokens;
-    unsigned wanted = wanted_scope(exchange);
+    const char *value, *bearer;
     size_t bytes;
-    const char *value = NULL, *bearer = bearer_of(exchange, &bytes);
-    if (is_probe(exchange))
+    if (http_is_probe(exchange))
         return true;
     if (!tokens)
-        return rate_check(exchange, NULL) && page_check(exchange);
+        return rate_check(exchange, NULL);
     if (http_header_count(exchange, "Authorization", &value) > 1)
         return http_refuse(exchange, 400, PROBLEM_MALFORMED, "Authorization is given more than once");
     struct token_grant *grant = arena_new(exchange->arena, struct token_grant, 1, &exchange->problem);
     if (!grant)
         return false;
-    if (bearer && token_find(tokens, bearer, bytes, grant)) {
+    if ((bearer = bearer_of(exchange, &bytes)) && token_find(tokens, bearer, bytes, grant)) {
+        exchange->grant = grant;
         exchange->request.client = grant->name;
-        return rate_check(exchange, grant->name) && scope_check(exchange, wanted, grant);
     }
-    return rate_check(exchange, NULL) && (wanted == SCOPE_OPEN || stranger(exchange, value != NULL));
+    return rate_check(exchange, exchange->grant ? grant->name : NULL);
+}
+
+bool http_access(struct http_exchange *exchange) {
+    unsigned wanted = wanted_scope(exchange);
+    if (!exchange->http->options.tokens)
+        return page_check(exchange);
+    if (exchange->grant)
+        return scope_check(exchange, wanted, exchange->grant);
+    return wanted == SCOPE_OPEN || stranger(exchange);
 }

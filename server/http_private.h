@@ -46,6 +46,8 @@ struct http_connection {
     _Atomic uint64_t phase_bytes; /* received or to be sent in it */
 };
 
+struct token_grant;
+
 enum http_stage {
     STAGE_NEW,     /* headers not looked at yet */
     STAGE_BODY,    /* body is read for the handler */
@@ -77,6 +79,8 @@ struct http_exchange {
     unsigned retry_seconds; /* with 429 */
     const char *origin;     /* of the page that asks, where its answers may be read there (CORS) */
     uint64_t started_ns;
+    /* What the token that came with it allows; NULL: none is known. */
+    const struct token_grant *grant;
     struct response waiting;  /* STAGE_WAITING: wait_until_ns, ready, finish; a stream: more, ready, wait_until_ns */
     struct route_piece piece; /* of a stream, and how much of it is sent */
     size_t piece_sent;
@@ -101,6 +105,8 @@ struct http {
 };
 
 uint64_t http_now_ns(void);
+/* Whether it asks for /healthz or /readyz, which are answered whatever happens. */
+bool http_is_probe(const struct http_exchange *exchange);
 void http_phase_set(struct http_connection *connection, enum http_phase phase, uint64_t bytes);
 
 /* ---- http_guard.c: what the library lets through ---- */
@@ -125,7 +131,10 @@ bool http_media_type_in(const char *value, const char *const *list);
  * preflight) and http_access_preflight answers it. */
 bool http_access_begin(struct http_exchange *exchange, const char *method);
 http_result http_access_preflight(struct http_exchange *exchange);
-/* With exchange->route: its scope, the rate, and pages from elsewhere. False with exchange->problem and status set. */
+/* Then: whose token it is, and whether it has asked too often. False with exchange->problem and status set, as the
+ * next. */
+PROBLEM_MUST_CHECK bool http_access_who(struct http_exchange *exchange);
+/* With exchange->route: whether it allows that, and nothing changes for pages from elsewhere. */
 PROBLEM_MUST_CHECK bool http_access(struct http_exchange *exchange);
 /* Adds to a reply what browsers are to know. */
 PROBLEM_MUST_CHECK bool http_access_headers(const struct http_exchange *exchange, struct MHD_Response *reply);

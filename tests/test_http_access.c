@@ -170,6 +170,7 @@ Test(http_access, a_token_s_requests_are_its_own, .fini = end) {
     cr_expect_eq(ask_end(REQUEST("GET /read", AS("mallory")), ""), 429);
     cr_expect_eq(ask_end(REQUEST("GET /open", ""), ""), 429);
     cr_expect_eq(ask_end(REQUEST("POST /submit", AS("bob")), ""), 200); /* a token is not held back by them */
+    cr_expect_eq(ask_end(REQUEST("GET /nothing", ""), ""), 429);        /* what is not there counts as well */
     for (int i = 0; i < 10; i++)
         cr_expect_eq(ask_end(REQUEST("GET /readyz", ""), ""), 200);
 }

@@ -60,7 +60,7 @@ Test(token, files_are_read, .init = start, .fini = stop) {
     cr_expect(strcmp(grant.name, "ops") == 0 && grant.scopes == (SCOPE_READ | SCOPE_SUBMIT | SCOPE_ADMIN));
     cr_assert(found(file, "beta", &grant));
     cr_expect(strcmp(grant.name, "Dash-board_2.b") == 0 && grant.scopes == SCOPE_READ);
-    static const char *const strangers[] = {"", "Test", "test ", "tes", TEST, "sha256:" TEST, "ci"};
+    static const char *const strangers[] = {"", "Test", "test ", "tes", TEST, ("sha256:" TEST), "ci"};
     for (size_t i = 0; i < sizeof strangers / sizeof strangers[0]; i++)
         cr_expect_not(found(file, strangers[i], &grant), "'%s'", strangers[i]);
     token_close(file);
