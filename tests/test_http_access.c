@@ -59,11 +59,12 @@ static void end(void) {
     rate = NULL;
 }
 
-/* of "alice", "bob", "carol" */
+/* of "alice", "bob", "carol", and of nothing */
 static void with_tokens(void) {
     begin((struct http_options){0}, "a read sha256:2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90\n"
                                     "b read,submit 81b637d8fcd2c6da6359e6963113a1170de795e4b725b84d1e0b4cfd9ec58ce9\n"
-                                    "c admin 4c26d9074c27d89ede59270c0ac14b71e071b15239519f75474b2f3ba63481f5\n");
+                                    "c admin 4c26d9074c27d89ede59270c0ac14b71e071b15239519f75474b2f3ba63481f5\n"
+                                    "nothing admin e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n");
 }
 
 static bool answer_has(const char *text) {

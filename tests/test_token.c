@@ -74,6 +74,21 @@ Test(token, hashes_may_have_large_letters, .init = start, .fini = stop) {
     token_close(file);
 }
 
+Test(token, every_digit_counts, .init = start, .fini = stop) {
+    struct token_grant grant;
+    FILE *out = fopen(name, "w");
+    for (size_t i = 0; i < 64; i++) {
+        char digest[] = TEST;
+        digest[i] = digest[i] == '0' ? '1' : '0';
+        fprintf(out, "t%zu read %s\n", i, digest);
+    }
+    fclose(out);
+    struct token_file *file = token_open(name, &why);
+    cr_assert_not_null(file, "%s", why.detail);
+    cr_expect_not(found(file, "test", &grant), "%s", grant.name);
+    token_close(file);
+}
+
 /* Each is refused with the file's name, its line and what is wrong. */
 Test(token, faults_name_their_line, .init = start, .fini = stop) {
     static const struct {
