@@ -45,8 +45,7 @@ static const struct row config_table[] = {
     {"--tokens", "REMATD_TOKENS", "FILE", ROW_TEXT, CONFIG_SERVE, AT(tokens), "", 0, 0,
      "who may ask, and what: lines of `rematd token`; read again on SIGHUP"},
     {"--rate", "REMATD_RATE", "N[:BURST]", ROW_TEXT, CONFIG_SERVE, AT(rate), "auto", 0, 0,
-     "requests a second of each token, or address; 0: any; auto: 500:1000, but any on a loopback address without "
-     "tokens"},
+     "requests a second of each token or address; 0: any number; auto: any here without tokens, else 500:1000"},
     {"--allowed-origins", "REMATD_ALLOWED_ORIGINS", "URL,URL", ROW_TEXT, CONFIG_SERVE, AT(origins), "", 0, 0,
      "whose pages a browser may let ask (CORS), such as https://lab.example; none listed: none"},
     {"--open-metrics", "REMATD_OPEN_METRICS", NULL, ROW_FLAG, CONFIG_SERVE, AT(open_metrics), "0", 0, 1,

@@ -11,8 +11,8 @@
 static const char usage[] =
     "usage: rematd token NAME [--scopes SCOPE,SCOPE]\n\n"
     "Makes a random token. The first line printed is the token itself, for who will use it; it is kept nowhere. The\n"
-    "second belongs into the file of rematd serve --tokens, which reads it again on SIGHUP.\n\n"
-    "Scopes [read]: read (look and plan), submit (jobs and tensors), admin (everything).\n";
+    "second goes into the file of rematd serve --tokens, which reads it again on SIGHUP.\n\n"
+    "Scopes [read]: read (look and plan), submit (send and delete jobs and tensors), admin (everything).\n";
 
 static int refuse(const char *what, const char *which) {
     fprintf(stderr, "rematd token: %s%.80s\n\n%s", what, which, usage);

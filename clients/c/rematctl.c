@@ -120,7 +120,7 @@ static void help(void) {
     printf("rematctl - rematd from a shell\n\n"
            "  rematctl [--server URL] [--token-file FILE] [-o table|json] COMMAND\n\n"
            "The daemon is --server, else $REMATD_URL, else " REMATC_DEFAULT_URL ". The token, where it wants one,\n"
-           "is the first line of --token-file, else $REMATD_TOKEN. FILE may be - for standard input (or output). "
+           "is the first line of --token-file, else $REMATD_TOKEN. FILE may be - for standard input (or output).\n"
            "Tables are for people; programs read -o json.\n\nCommands:\n");
     for (size_t i = 0; i < N_COMMANDS; i++)
         printf("  %-10s %-23s %s\n", commands[i].name, commands[i].words, commands[i].summary);
