@@ -245,7 +245,7 @@ static bool discard(struct request *request, struct response *response, struct p
 }
 
 const struct route api_job_routes[] = {
-    {"POST", "/v1/jobs", BODY_JSON, submit},
+    {"POST", "/v1/jobs", BODY_JSON, submit, ROUTE_STORE, NULL},
     {"GET", "/v1/jobs", BODY_NONE, list},
     {"GET", "/v1/jobs/{id}", BODY_NONE, get},
     {"DELETE", "/v1/jobs/{id}", BODY_NONE, discard},

@@ -113,9 +113,9 @@ static bool discard(struct request *request, struct response *response, struct p
 }
 
 const struct route api_tensor_routes[] = {
-    {"POST", "/v1/tensors", BODY_STREAM, upload},
-    {"PUT", "/v1/tensors", BODY_STREAM, upload},
-    {"PUT", "/v1/tensors/{digest}", BODY_STREAM, upload_checked},
+    {"POST", "/v1/tensors", BODY_STREAM, upload, ROUTE_STORE, NULL},
+    {"PUT", "/v1/tensors", BODY_STREAM, upload, ROUTE_STORE, NULL},
+    {"PUT", "/v1/tensors/{digest}", BODY_STREAM, upload_checked, ROUTE_STORE, NULL},
     {"GET", "/v1/tensors/{digest}", BODY_NONE, fetch},
     {"DELETE", "/v1/tensors/{digest}", BODY_NONE, discard},
     {NULL, NULL, BODY_NONE, NULL},

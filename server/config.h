@@ -14,8 +14,10 @@
 #define CONFIG_TEXT_BYTES 1024
 
 struct config {
-    char address[64]; /* numeric IPv4 or IPv6, without brackets */
-    uint64_t port;    /* 0: any free one */
+    char address[64];    /* numeric IPv4 or IPv6, without brackets; "": none */
+    uint64_t port;       /* 0: any free one */
+    char unix_path[108]; /* of a socket in the file system; "": none */
+    char tls_certificate[CONFIG_TEXT_BYTES], tls_key[CONFIG_TEXT_BYTES]; /* files; "": no TLS */
     char data_dir[CONFIG_TEXT_BYTES];
     char allowed_hosts[CONFIG_TEXT_BYTES]; /* comma-separated host names; "" = by the bind address */
     uint64_t workers;                      /* worker processes; 0 = none here */
@@ -24,6 +26,10 @@ struct config {
     uint64_t upload_limit_bytes;           /* one uploaded file */
     uint64_t plan_cache_bytes;             /* answers to planning queries; 0 = none are kept */
     uint64_t connections;                  /* served at once; what is beyond gets 503 */
+    uint64_t connections_per_address;      /* of them; 0 = half, from this machine all */
+    uint64_t streams;                      /* event streams at once */
+    uint64_t planning_threads;             /* for what takes long; 0 = by the cores */
+    uint64_t planning_queue;               /* requests that wait for one of them */
     uint64_t slot;                         /* rematd work: which of serve's workers this is */
     bool insecure;                         /* a non-loopback address without tokens is meant */
     bool help, version;                    /* asked for: nothing else counts */
