@@ -107,6 +107,10 @@ void wire_document_free(struct wire_document *d) {
     free(d);
 }
 
+uint64_t wire_document_heap(const struct wire_document *d) {
+    return d->heap_bytes;
+}
+
 static const char *dump(const json_t *json, struct arena *a, struct problem *why) {
     char *text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17) | JSON_ENCODE_ANY);
     if (!text) {
