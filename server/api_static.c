@@ -2,7 +2,6 @@
 #include "server/api_static.h"
 
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -56,7 +55,8 @@ static const struct file *file_find(const char *body, size_t bytes) {
         file->body = body;
         file->bytes = bytes;
         plan_answer_tag(file->tag, body, bytes);
-        snprintf(file->gzip_tag, sizeof file->gzip_tag, "%.*s-gzip\"", (int)strlen(file->tag) - 1, file->tag);
+        memcpy(file->gzip_tag, file->tag, sizeof file->tag);
+        strcpy(strrchr(file->gzip_tag, '"'), "-gzip\"");
         file_compress(file);
     }
     pthread_mutex_unlock(&lock);
