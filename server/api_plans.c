@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "engine/models/presets.h"
 #include "engine/plan/planner.h"
 #include "server/api.h"
 #include "server/plan_cache.h"
@@ -16,6 +17,7 @@
 #define QUERIES_LAYERS_MAX 32768u /* of their models together: at worst a layer takes about a millisecond */
 #define LONG_LAYERS        4096u  /* a request of more takes long */
 #define LONG_MAX           2u     /* of those at once: there are more threads that plan */
+#define SHORT_LAYERS       40u    /* a plan of a model of more takes some ten milliseconds */
 #define SHORT_BYTES        4096u  /* a question of more is not looked through: it counts as long */
 
 static atomic_uint long_requests;
@@ -479,18 +481,26 @@ static bool capacity_get(struct request *request, struct response *response, str
 
 /* ---- what takes long ---- */
 
-/* What makes more of a question than one plan of a preset with a strategy that says what to recompute: any of these
- * words in it, or an escape, behind which one may hide. Some that have them are short; none without is long. */
+static bool has_word(const char *text, size_t bytes, const char *word) {
+    return memmem(text, bytes, word, strlen(word)) != NULL;
+}
+
+/* What makes more of a question than one plan of a preset that is not deep, with a strategy that says what to
+ * recompute: any of these words in it, or an escape, behind which one may hide. Some that have them are short; none
+ * without is long. */
 static bool words_are_long(const char *text, size_t bytes) {
-    static const char *const words[] = {"hf_config", "family", "queries", "graph", "chain", "explain", "any"};
+    static const char *const words[] = {"hf_config", "family", "queries", "graph", "chain", "include", "any"};
     if (bytes > SHORT_BYTES || memchr(text, '\\', bytes) || memchr(text, '%', bytes))
         return true;
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (memmem(text, bytes, words[i], strlen(words[i])))
+        if (has_word(text, bytes, words[i]))
             return true;
     for (unsigned i = 0; i < planner_table_length; i++)
         if ((planner_table[i]->parameters & (STRATEGY_TAKES_BUDGET | STRATEGY_TAKES_TIME)) &&
-            memmem(text, bytes, planner_table[i]->name, strlen(planner_table[i]->name)))
+            has_word(text, bytes, planner_table[i]->name))
+            return true;
+    for (unsigned i = 0; i < presets_table_length; i++)
+        if (model_graph_layers(&presets_table[i].model) > SHORT_LAYERS && has_word(text, bytes, presets_table[i].name))
             return true;
     return false;
 }
