@@ -266,7 +266,7 @@ static uint64_t cores(void) {
 }
 
 bool config_is_loopback(const char *address) {
-    return strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0;
+    return !*address || strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0;
 }
 
 bool config_read(struct config *config, enum config_command command, int n_args, char *const args[],
@@ -294,7 +294,7 @@ bool config_read(struct config *config, enum config_command command, int n_args,
         config->threads = cores();
     if (!*config->data_dir && !data_dir_default(config, environment, why))
         return false;
-    if (command == CONFIG_SERVE && *config->address && !config_is_loopback(config->address) && !config->insecure)
+    if (command == CONFIG_SERVE && !config_is_loopback(config->address) && !config->insecure)
         return problem_set(
             why, PROBLEM_STATE, "",
             "--listen %s: other machines reach this address and there are no tokens; if that is meant, add "

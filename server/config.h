@@ -46,7 +46,7 @@ PROBLEM_MUST_CHECK bool config_read(struct config *config, enum config_command c
 /* The table for people. */
 void config_help(FILE *out, enum config_command command);
 
-/* 127.0.0.0/8 and ::1 */
+/* 127.0.0.0/8 and ::1; and "", the address of who listens on none */
 bool config_is_loopback(const char *address);
 
 /* What running jobs may take together: the smallest memory.max on this process's cgroup path (v2, v1), less room for
