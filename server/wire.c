@@ -80,7 +80,7 @@ static bool scan(const char *text, size_t bytes, uint64_t *heap, struct problem 
 
 struct wire_document *wire_parse(const char *text, size_t bytes, struct problem *why) {
     json_error_t error;
-    uint64_t heap;
+    uint64_t heap = 0;
     if (!scan(text, bytes, &heap, why) || !heap_take(heap, why))
         return NULL;
     struct wire_document *d = malloc(sizeof *d);
