@@ -13,6 +13,8 @@
 #include "server/route.h"
 
 struct http;
+struct rate;
+struct token_file;
 
 struct http_options {
     const char *address;   /* numeric; NULL or "": no TCP */
@@ -24,6 +26,10 @@ struct http_options {
     const struct route *const *tables;
     struct service *service;
     const char *allowed_hosts; /* see config.h */
+    const char *origins;       /* see config.h; NULL: none */
+    struct token_file *tokens; /* NULL: whoever reaches us may ask */
+    struct rate *rate;         /* of each token, or address; NULL: no limit */
+    bool open_metrics;         /* routes of SCOPE_METRICS want no token */
     uint64_t upload_limit_bytes;
     unsigned connections;             /* served at once; what is beyond gets 503 on anything but /healthz and /readyz */
     unsigned connections_per_address; /* of them; loopback and files apart. 0: half, n: n, of loopback too */

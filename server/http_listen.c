@@ -136,8 +136,8 @@ static bool inherited_take(struct http *http, int fd, struct problem *why) {
     return listener_describe(listener, why) &&
            (listener->local || http->options.insecure ||
             problem_set(why, PROBLEM_STATE, "",
-                        "LISTEN_FDS: other machines reach %.150s and there are no tokens; if that is meant, add "
-                        "--insecure or REMATD_INSECURE=1",
+                        "LISTEN_FDS: other machines reach %.150s and there are no tokens (--tokens); if that is meant, "
+                        "add --insecure or REMATD_INSECURE=1",
                         listener->url));
 }
 

@@ -24,7 +24,8 @@
 
 struct rematc {
     CURL *curl;
-    char url[512]; /* no slash at the end */
+    char url[512];            /* no slash at the end */
+    char authorization[1024]; /* a header; "": none */
     const char *ca_file;
 };
 
@@ -140,6 +141,10 @@ static int live_check(void *of, curl_off_t total, curl_off_t now, curl_off_t up,
 /* NULL where memory is gone. */
 static struct curl_slist *headers_make(const struct exchange *x) {
     struct curl_slist *list = curl_slist_append(NULL, "Accept-Encoding: identity"), *longer;
+    if (list && x->client->authorization[0] && !(longer = curl_slist_append(list, x->client->authorization))) {
+        curl_slist_free_all(list);
+        return NULL;
+    }
     for (size_t i = 0; list && i < sizeof x->headers / sizeof x->headers[0] && x->headers[i]; i++) {
         longer = curl_slist_append(list, x->headers[i]);
         if (!longer)
@@ -312,6 +317,7 @@ static struct path path_job(struct rematc *client, const char *id, const char *r
 
 struct rematc *rematc_new(const char *url, struct rematc_error *why) {
     struct rematc *client = calloc(1, sizeof *client);
+    const char *token;
     size_t n;
     if (!url)
         url = getenv("REMATD_URL");
@@ -335,7 +341,21 @@ struct rematc *rematc_new(const char *url, struct rematc_error *why) {
     }
     memcpy(client->url, url, n);
     rematc_ca_file(client, getenv("REMATD_CA_FILE"));
+    token = getenv("REMATD_TOKEN");
+    if (token && !rematc_token(client, token, why)) {
+        rematc_free(client);
+        return NULL;
+    }
     return client;
+}
+
+bool rematc_token(struct rematc *client, const char *token, struct rematc_error *why) {
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=";
+    size_t n = strlen(token), most = sizeof client->authorization - sizeof "Authorization: Bearer ";
+    if (n > most || strspn(token, letters) != n)
+        return fail(why, REMATC_LOCAL, "Not a token", "a token is one word of letters, digits and -._~+/=");
+    snprintf(client->authorization, sizeof client->authorization, n ? "Authorization: Bearer %s" : "%s", token);
+    return true;
 }
 
 void rematc_ca_file(struct rematc *client, const char *file) {
