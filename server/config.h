@@ -11,22 +11,28 @@
 
 #include "engine/base/problem.h"
 
-#define CONFIG_TEXT_BYTES 1024
+#define CONFIG_TEXT_BYTES   1024
+#define CONFIG_ROWS_MAX     96
+#define CONFIG_SOURCE_BYTES 224
 
 struct config {
     char address[64]; /* numeric IPv4 or IPv6, without brackets */
     uint64_t port;    /* 0: any free one */
     char data_dir[CONFIG_TEXT_BYTES];
-    char allowed_hosts[CONFIG_TEXT_BYTES]; /* comma-separated host names; "" = by the bind address */
-    uint64_t workers;                      /* worker processes; 0 = none here */
-    uint64_t threads;                      /* kernel threads of a worker, >= 1 */
-    uint64_t memory_limit_bytes;           /* 0 = what the machine or container has */
-    uint64_t upload_limit_bytes;           /* one uploaded file */
-    uint64_t plan_cache_bytes;             /* answers to planning queries; 0 = none are kept */
-    uint64_t connections;                  /* served at once; what is beyond gets 503 */
-    uint64_t slot;                         /* rematd work: which of serve's workers this is */
-    bool insecure;                         /* a non-loopback address without tokens is meant */
-    bool help, version;                    /* asked for: nothing else counts */
+    char allowed_hosts[CONFIG_TEXT_BYTES];              /* comma-separated host names; "" = by the bind address */
+    uint64_t workers;                                   /* worker processes; 0 = none here */
+    uint64_t threads;                                   /* kernel threads of a worker, >= 1 */
+    uint64_t memory_limit_bytes;                        /* 0 = what the machine or container has */
+    uint64_t upload_limit_bytes;                        /* one uploaded file */
+    uint64_t plan_cache_bytes;                          /* answers to planning queries; 0 = none are kept */
+    uint64_t connections;                               /* served at once; what is beyond gets 503 */
+    uint64_t slot;                                      /* rematd work: which of serve's workers this is */
+    bool insecure;                                      /* a non-loopback address without tokens is meant */
+    uint64_t log_level;                                 /* enum log_level */
+    bool help, version;                                 /* asked for: nothing else counts */
+    bool print_config, check_config;                    /* asked for: nothing is started */
+    char origins[CONFIG_ROWS_MAX][CONFIG_SOURCE_BYTES]; /* of each row of the table: "--workers", "REMATD_WORKERS",
+                                                           "rematd.ini:7", "default" */
 };
 
 /* Which rows of the table a command takes. */
@@ -39,6 +45,11 @@ PROBLEM_MUST_CHECK bool config_read(struct config *config, enum config_command c
 
 /* The table for people. */
 void config_help(FILE *out, enum config_command command);
+/* Every setting as a line of an INI file, with its origin as a comment: what is printed may be given as --config. */
+void config_print(const struct config *config, FILE *out, enum config_command command);
+/* Variables that begin with REMATD_ and mean nothing to anybody; most are a slip of the pen. The next "NAME=value" from
+ * *at (0 at first) on, which it moves; NULL: no more. */
+const char *config_stray(char *const environment[], size_t *at);
 
 /* 127.0.0.0/8 and ::1 */
 bool config_is_loopback(const char *address);
