@@ -134,7 +134,7 @@ bool config_apply(const struct row *row, const struct setting *setting, struct c
     case ROW_FILE:
         break;
     }
-    memcpy(config->origins[row - config_table], setting->source, sizeof setting->source);
+    memcpy(config->sources[row - config_table], setting->source, sizeof setting->source);
     return good || problem_set(why, PROBLEM_MALFORMED, "", "%s: '%.100s' is not %s", setting->source, setting->text,
                                row->value ? row->value : "0 or 1");
 }

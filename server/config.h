@@ -31,7 +31,7 @@ struct config {
     uint64_t log_level;                                 /* enum log_level */
     bool help, version;                                 /* asked for: nothing else counts */
     bool print_config, check_config;                    /* asked for: nothing is started */
-    char origins[CONFIG_ROWS_MAX][CONFIG_SOURCE_BYTES]; /* of each row of the table: "--workers", "REMATD_WORKERS",
+    char sources[CONFIG_ROWS_MAX][CONFIG_SOURCE_BYTES]; /* of each row of the table: "--workers", "REMATD_WORKERS",
                                                            "rematd.ini:7", "default" */
 };
 

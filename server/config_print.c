@@ -65,7 +65,7 @@ static void value_print(const struct row *row, const struct config *config, char
 void config_print(const struct config *config, FILE *out, enum config_command command) {
     for (size_t i = 0; i < config_table_length; i++) {
         const struct row *row = &config_table[i];
-        const char *origin = config->origins[i];
+        const char *origin = config->sources[i];
         char line[LINE_BYTES];
         if (!(row->commands & command) || !row->variable || row->kind == ROW_FILE)
             continue;

@@ -12,6 +12,7 @@
 
 #include "engine/base/units.h"
 #include "server/log.h"
+#include "server/metrics.h"
 
 #define WAIT_TICK_NS  10000000u /* between questions to a waiting request */
 #define SLOW_TICK_NS  50000000u /* ... that has waited longer than WAIT_QUICK_NS */
@@ -191,6 +192,9 @@ static void connection_add(struct http *http, struct MHD_Connection *mhd, void *
     http->connections = connection;
     connection->surplus = ++http->n_connections > http->options.connections;
     pthread_mutex_unlock(&http->lock);
+    metrics_add(METRICS_CONNECTIONS, 1);
+    metrics_add(METRICS_CONNECTIONS_TOTAL, 1);
+    metrics_add(METRICS_CONNECTIONS_REFUSED, connection->surplus);
 }
 
 static void connection_remove(struct http *http, struct http_connection *connection) {
@@ -205,6 +209,7 @@ static void connection_remove(struct http *http, struct http_connection *connect
         connection->next->previous = connection->previous;
     http->n_connections--;
     pthread_mutex_unlock(&http->lock);
+    metrics_add(METRICS_CONNECTIONS, -1);
     arena_free(&connection->arena);
     free(connection);
 }

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "server/http.h"
+#include "server/trace.h"
 
 #if MHD_VERSION < 0x00097002
 typedef int http_result;
@@ -77,9 +78,10 @@ struct http_exchange {
     struct response waiting;  /* STAGE_WAITING: wait_until_ns, ready, finish; a stream: more, ready, wait_until_ns */
     struct route_piece piece; /* of a stream, and how much of it is sent */
     size_t piece_sent;
-    bool streams;      /* counted in http->n_streams */
-    bool left;         /* the keeper's word: the client sends no more */
-    uint64_t asked_ns; /* the keeper's: when ready was last asked */
+    bool streams;                                         /* counted in http->n_streams */
+    bool left;                                            /* the keeper's word: the client sends no more */
+    char made_id[TRACE_ID_SIZE], trace_id[TRACE_ID_SIZE]; /* request.id, request.trace */
+    uint64_t asked_ns;                                    /* the keeper's: when ready was last asked */
     struct http_exchange *next_waiting;
 };
 
@@ -134,6 +136,16 @@ http_result http_reply_problem(struct http_exchange *exchange, bool closes);
 http_result http_stream(struct http_exchange *exchange, const struct response *response);
 /* The request is over, whether it was a stream or not. */
 void http_stream_over(struct http_exchange *exchange);
+
+/* ---- http_trace.c ---- */
+
+/* Once its headers are known, or as far as they are: sets request.id and request.trace, and enters. */
+void http_trace_begin(struct http_exchange *exchange);
+/* What this thread logs from here to http_trace_leave belongs to the request. */
+void http_trace_enter(const struct http_exchange *exchange);
+void http_trace_leave(void);
+/* The request is over: counts it. */
+void http_trace_end(const struct http_exchange *exchange);
 
 /* ---- http_keeper.c: deadlines and waits ---- */
 

@@ -128,9 +128,9 @@ Test(config, prints_itself_as_a_file) {
     char *again = printed(CONFIG_SERVE);
     cr_expect(strstr(again, "; /tmp/rematd-config-"));
     cr_expect_null(strstr(again, "; default"));
-    memset(config.origins, 0, sizeof config.origins);
+    memset(config.sources, 0, sizeof config.sources);
     struct config first = before;
-    memset(first.origins, 0, sizeof first.origins);
+    memset(first.sources, 0, sizeof first.sources);
     cr_expect_eq(memcmp(&first, &config, sizeof config), 0);
     free(text);
     free(again);
