@@ -110,6 +110,7 @@ static const char *const statements[] = {
                     " coalesce((SELECT created_ms FROM jobs WHERE state = 0 ORDER BY id LIMIT 1), 0),"
                     " count(*), coalesce(sum(planned_peak_bytes), 0) FROM jobs WHERE state = 1",
     [SQL_TALLIES] = "SELECT what, kind, outcome, upto, n, sum FROM job_tallies ORDER BY what, kind, outcome, upto",
+    [SQL_TALLY_PEAK] = store_tally_peak,
 };
 _Static_assert(sizeof statements / sizeof statements[0] == SQL_COUNT, "one row per statement");
 
