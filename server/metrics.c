@@ -32,7 +32,7 @@ static const struct {
     [METRICS_WORKERS_ALIVE] = {"rematd_workers_alive", METRICS_GAUGE, "Worker processes of this daemon."},
     [METRICS_WORKER_STARTS] = {"rematd_worker_starts_total", METRICS_COUNTER, "Worker processes started."},
     [METRICS_WORKER_DEATHS] = {"rematd_worker_deaths_total", METRICS_COUNTER,
-                               "Worker processes that ended without being asked to."},
+                               "Worker processes that ended unasked."},
 };
 _Static_assert(sizeof count_rows / sizeof count_rows[0] == METRICS_COUNTS, "a name for every count");
 

@@ -16,6 +16,7 @@
 #include "engine/base/units.h"
 #include "server/log.h"
 #include "server/metrics.h"
+#include "server/worker.h"
 
 #define MILLISECOND 1000000u
 #define LIVED_NS    (5000ull * MILLISECOND) /* who lived this long is started again at once */
@@ -110,7 +111,8 @@ static void worker_gone(struct supervise *s, unsigned index, int status) {
         log_event(LOG_ERROR, "worker.job", "slot %u: its job could not be given back yet: %s", index, why.detail);
     bool expected = s->stopping && WIFEXITED(status) && WEXITSTATUS(status) == 0;
     metrics_add(METRICS_WORKERS_ALIVE, -1);
-    metrics_add(METRICS_WORKER_DEATHS, !s->stopping);
+    metrics_add(METRICS_WORKER_DEATHS,
+                !s->stopping && !(WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXIT_CANCELLED));
     log_event(expected ? LOG_INFO : LOG_WARNING, "worker.ended", "slot %u, pid %d, %s %d", index, (int)worker->pid,
               WIFSIGNALED(status) ? "signal" : "exit code",
               WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));

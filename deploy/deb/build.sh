@@ -44,7 +44,7 @@ SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || 
 export SOURCE_DATE_EPOCH
 {
   printf 'rematd (%s) stable; urgency=medium\n\n  * Version %s.\n\n' "$version" "$version"
-  printf ' -- rematd <rematd@localhost.localdomain>  %s\n' "$(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")"
+  printf ' -- rematd <maintainers@rematd.invalid>  %s\n' "$(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")"
 } >$top/changelog
 put 644 $top/changelog usr/share/doc/rematd/changelog
 gzip -9n $tree/usr/share/doc/rematd/changelog
