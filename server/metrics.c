@@ -31,8 +31,7 @@ static const struct {
                                 "Transactions of the front that the store did not keep."},
     [METRICS_WORKERS_ALIVE] = {"rematd_workers_alive", METRICS_GAUGE, "Worker processes of this daemon."},
     [METRICS_WORKER_STARTS] = {"rematd_worker_starts_total", METRICS_COUNTER, "Worker processes started."},
-    [METRICS_WORKER_DEATHS] = {"rematd_worker_deaths_total", METRICS_COUNTER,
-                               "Worker processes that ended unasked."},
+    [METRICS_WORKER_DEATHS] = {"rematd_worker_deaths_total", METRICS_COUNTER, "Worker processes that ended unasked."},
 };
 _Static_assert(sizeof count_rows / sizeof count_rows[0] == METRICS_COUNTS, "a name for every count");
 
