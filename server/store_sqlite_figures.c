@@ -29,11 +29,14 @@ const char store_layout_tallies[] =
     " INSERT INTO job_tallies SELECT 'run', NEW.kind, " OUTCOME ", " SECONDS_UPTO ", 1, x FROM"
     " (SELECT max(NEW.finished_ms - NEW.started_ms, 0) / 1000.0 AS x) WHERE NEW.started_ms > 0" TALLY_ADD " END;";
 
-/* Not a trigger's: the schema is not trusted with functions that read JSON. */
+/* Not a trigger's: the schema is not trusted with functions that read JSON. A job of kind memory_savings reports two
+ * peaks: the checkpointed one counts. */
 const char store_tally_peak[] =
-    "INSERT INTO job_tallies SELECT 'peak', kind, '', " RATIO_UPTO ", 1, x FROM"
-    " (SELECT kind, CAST(json_extract(r, '$.memory.measured_peak_bytes') AS REAL) /"
-    " json_extract(r, '$.memory.predicted_peak_bytes') AS x FROM"
+    "INSERT INTO job_tallies SELECT 'peak', kind, '', " RATIO_UPTO ", 1, x FROM (SELECT kind,"
+    " CAST(coalesce(json_extract(r, '$.memory.measured_peak_bytes'),"
+    " json_extract(r, '$.measured.checkpointed_peak_bytes')) AS REAL) /"
+    " coalesce(json_extract(r, '$.memory.predicted_peak_bytes'),"
+    " json_extract(r, '$.measured.checkpointed_predicted_peak_bytes')) AS x FROM"
     " (SELECT kind, CASE WHEN json_valid(result) THEN result END AS r FROM jobs WHERE id = ?)) WHERE x > 0" TALLY_ADD;
 
 static bool tallies_read(struct store *s, struct arena *a, struct store_figures *out, struct problem *why) {

@@ -31,6 +31,7 @@ curl -sSf "$REMATD_URL/metrics" >"$dir/metrics"
 grep -q 'rematd_jobs_finished_total{' "$dir/metrics"
 "$promtool" check metrics <"$dir/metrics"
 "$promtool" check rules deploy/alerts.yml
+"$promtool" test rules tests/data/alerts.yml
 # Every expression of the dashboard parses: as rules of a group that nobody loads.
 python3 - deploy/grafana.json >"$dir/panels.yml" <<'PY'
 import json, sys

@@ -36,6 +36,7 @@ check "dashboard and alerts name what there is" \
 same "jobs that ended" 3 "$(value metrics.1 'rematd_jobs_finished_total{kind="memory_savings",outcome="succeeded"}')"
 same "their waits are measured" 3 "$(value metrics.1 'rematd_job_queue_wait_seconds_count{kind="memory_savings"}')"
 same "their runs are measured" 3 "$(value metrics.1 'rematd_job_run_seconds_count{kind="memory_savings",outcome="succeeded"}')"
+same "their peaks were the planned ones" 3 "$(value metrics.1 'rematd_job_peak_ratio_bucket{kind="memory_savings",le="1"}')"
 same "its peak was the planned one" "1 1 0" "$(for series in 'sum{kind="attention"}' 'bucket{kind="attention",le="1"}' \
   'bucket{kind="attention",le="0.999999"}'; do value metrics.1 "rematd_job_peak_ratio_$series"; done | xargs)"
 same "jobs were filed" 4 "$(value metrics.1 'rematd_http_requests_total{route="/v1/jobs",method="POST",status="2xx"}')"
