@@ -160,6 +160,6 @@ static bool metrics(struct request *request, struct response *response, struct p
 }
 
 const struct route api_metrics_routes[] = {
-    {"GET", "/metrics", BODY_NONE, metrics},
+    {"GET", "/metrics", BODY_NONE, metrics, SCOPE_METRICS},
     {0},
 };
