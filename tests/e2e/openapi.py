@@ -201,7 +201,7 @@ def exchange_faults(document, e):
         yield "header %s is not there" % NEEDED_HEADERS[e.status]
     elif e.method == "OPTIONS" and e.status == 204:
         preflight = document.resolve(document.json["components"]["responses"]["Preflight"])
-        yield from header_faults(document, preflight["headers"], dict(e.headers))
+        yield from header_faults(document, {**document.headers, **preflight["headers"]}, dict(e.headers))
     elif template is None or method not in item:
         stray = document.resolve(document.json["components"]["responses"]["Stray"])
         if e.status not in stray["x-statuses"]:
