@@ -15,6 +15,13 @@
 #define PAGE_SIZE        20u
 #define PAGE_SIZE_MAX    1000u
 
+static void put_seconds(struct wire_out *o, const char *key, int64_t ms) {
+    if (ms)
+        wire_put_uint(o, key, (uint64_t)ms / 1000);
+    else
+        wire_put_json(o, key, NULL);
+}
+
 void api_jobs_put(struct wire_out *o, const char *key, const struct store_job *job) {
     wire_open(o, key, '{');
     wire_put_string(o, "id", job->id);
@@ -24,6 +31,8 @@ void api_jobs_put(struct wire_out *o, const char *key, const struct store_job *j
     wire_put_time(o, "started_at", job->started_ms);
     wire_put_time(o, "finished_at", job->finished_ms);
     wire_put_uint(o, "attempts", job->attempts);
+    put_seconds(o, "timeout_seconds", job->timeout_ms);
+    put_seconds(o, "queue_timeout_seconds", job->queue_timeout_ms);
     wire_open(o, "progress", '{');
     wire_put_uint(o, "done", job->progress_done);
     wire_put_uint(o, "total", job->progress_total);
@@ -117,6 +126,10 @@ static bool job_file(struct request *request, struct waiting *w, bool *conflict,
         stored.request = job.request;
         stored.planned = job.planned;
         stored.planned_peak_bytes = job.admission_bytes;
+        stored.timeout_ms = (int64_t)job.options.timeout_seconds * 1000;
+        stored.queue_timeout_ms = (int64_t)job.options.queue_timeout_seconds * 1000;
+        stored.labels = job.options.labels;
+        stored.submitter = request->client;
         ok = queue_submit(request->service->queue, &stored, request_header(request, "Idempotency-Key"), job.blobs,
                           job.n_blobs, request->arena, &w->replayed, conflict, why);
         memcpy(w->id, stored.id, sizeof w->id);

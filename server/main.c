@@ -147,10 +147,19 @@ static bool is_stop(int number) {
     return number == SIGTERM || number == SIGINT;
 }
 
+/* What is due; returns nanoseconds until more may be. */
+static uint64_t serve_tick(struct serve *serve) {
+    struct problem why = {0};
+    uint64_t ns = supervise_tick(&serve->supervise);
+    if (!queue_time_out(serve->service.queue, &why))
+        log_event(LOG_WARNING, "serve.timeouts", "%s", why.detail);
+    return units_min(ns, TICK_NS);
+}
+
 /* Keeps the workers until somebody asks to stop. */
 static void serve_run(struct serve *serve) {
     for (int number = 0; !is_stop(number);) {
-        uint64_t ns = units_min(supervise_tick(&serve->supervise), TICK_NS);
+        uint64_t ns = serve_tick(serve);
         number = sigtimedwait(&serve->signals, NULL, &(struct timespec){.tv_nsec = (long)ns});
     }
 }
@@ -162,7 +171,7 @@ static void serve_drain(struct serve *serve) {
     supervise_stop(&serve->supervise);
     int number = 0;
     for (time_t until = time(NULL) + DRAIN_SECONDS; !is_stop(number) && time(NULL) < until;) {
-        supervise_tick(&serve->supervise);
+        serve_tick(serve);
         if (supervise_alive(&serve->supervise) == 0)
             return;
         number = sigtimedwait(&serve->signals, NULL, &(struct timespec){.tv_nsec = TICK_NS});

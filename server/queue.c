@@ -13,8 +13,9 @@
 struct queue {
     struct store *store;
     uint64_t memory_limit_bytes;
-    struct arena arena; /* the two texts below */
-    const char *crashed, *too_large;
+    int64_t (*now_ms)(void);
+    struct arena arena; /* the texts below */
+    const char *crashed, *too_large, *ran, *waited;
     pthread_mutex_t lock; /* the last id's time and count */
     int64_t id_ms;
     unsigned id_count;
@@ -25,8 +26,24 @@ static const char *problem_text(struct arena *a, const struct problem *p) {
     return route_problem_body(p, 0, a, &bytes);
 }
 
+/* What becomes of jobs that we fail. */
+static bool texts_make(struct queue *q) {
+    struct problem crashed = {0}, too_large = {0}, ran = {0}, waited = {0};
+    problem_set(&crashed, PROBLEM_CRASHED, "", "the job's worker died under it %d times; it is not tried again",
+                QUEUE_ATTEMPTS_MAX);
+    problem_set(&too_large, PROBLEM_BUDGET, "", "the daemon's memory limit is now %llu bytes, less than the job needs",
+                (unsigned long long)q->memory_limit_bytes);
+    problem_set(&ran, PROBLEM_TIMEOUT, "/timeout_seconds", "the job ran for longer than this and was stopped");
+    problem_set(&waited, PROBLEM_QUEUE_TIMEOUT, "/queue_timeout_seconds",
+                "the job waited for longer than this and was not begun");
+    q->crashed = problem_text(&q->arena, &crashed);
+    q->too_large = problem_text(&q->arena, &too_large);
+    q->ran = problem_text(&q->arena, &ran);
+    q->waited = problem_text(&q->arena, &waited);
+    return q->crashed && q->too_large && q->ran && q->waited;
+}
+
 struct queue *queue_new(struct store *store, uint64_t memory_limit_bytes, struct problem *why) {
-    struct problem crashed = {0}, too_large = {0};
     struct queue *q = calloc(1, sizeof *q);
     if (!q || pthread_mutex_init(&q->lock, NULL) != 0) {
         free(q);
@@ -35,14 +52,9 @@ struct queue *queue_new(struct store *store, uint64_t memory_limit_bytes, struct
     }
     q->store = store;
     q->memory_limit_bytes = memory_limit_bytes;
+    q->now_ms = queue_now_ms;
     arena_init(&q->arena, 0);
-    problem_set(&crashed, PROBLEM_CRASHED, "", "the job's worker died under it %d times; it is not tried again",
-                QUEUE_ATTEMPTS_MAX);
-    problem_set(&too_large, PROBLEM_BUDGET, "", "the daemon's memory limit is now %llu bytes, less than the job needs",
-                (unsigned long long)memory_limit_bytes);
-    q->crashed = problem_text(&q->arena, &crashed);
-    q->too_large = problem_text(&q->arena, &too_large);
-    if (q->crashed && q->too_large)
+    if (texts_make(q))
         return q;
     queue_free(q);
     problem_set(why, PROBLEM_MEMORY, "", "no memory for the queue");
@@ -61,6 +73,10 @@ struct store *queue_store(const struct queue *q) {
     return q->store;
 }
 
+void queue_clock(struct queue *q, int64_t (*now_ms)(void)) {
+    q->now_ms = now_ms;
+}
+
 int64_t queue_now_ms(void) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -74,7 +90,7 @@ bool queue_id(struct queue *q, char out[STORE_ID_BYTES], struct problem *why) {
     if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
         return problem_set(why, PROBLEM_IO, "", "the system has no random numbers");
     pthread_mutex_lock(&q->lock);
-    int64_t now = queue_now_ms();
+    int64_t now = q->now_ms();
     if (now > q->id_ms) {
         q->id_ms = now;
         q->id_count = 0;
@@ -100,7 +116,7 @@ static bool release(struct queue *q, const char *owner, bool expired_only, bool 
                          &(struct store_release){.owner = owner,
                                                  .expired_only = expired_only,
                                                  .keep_attempt = keep_attempt,
-                                                 .now_ms = queue_now_ms(),
+                                                 .now_ms = q->now_ms(),
                                                  .attempts_max = QUEUE_ATTEMPTS_MAX,
                                                  .problem = q->crashed},
                          &n, why);
@@ -108,7 +124,7 @@ static bool release(struct queue *q, const char *owner, bool expired_only, bool 
 
 bool queue_recover(struct queue *q, struct problem *why) {
     return store_verify(q->store, why) && release(q, NULL, false, false, why) &&
-           store_refuse(q->store, q->memory_limit_bytes, queue_now_ms(), q->too_large, why);
+           store_refuse(q->store, q->memory_limit_bytes, q->now_ms(), q->too_large, why);
 }
 
 bool queue_worker_died(struct queue *q, const char *owner, struct problem *why) {
@@ -127,7 +143,7 @@ bool queue_submit(struct queue *q, struct store_job *job, const char *key, const
     if (key && (!*key || strlen(key) > QUEUE_KEY_BYTES))
         return problem_set(why, PROBLEM_MALFORMED, "", "an Idempotency-Key has from 1 to %d characters",
                            QUEUE_KEY_BYTES);
-    job->created_ms = queue_now_ms();
+    job->created_ms = q->now_ms();
     job->state = JOB_QUEUED;
     if (!queue_id(q, job->id, why) ||
         !store_add(q->store, job, key, job->created_ms - QUEUE_KEY_MS, blobs, n_blobs, first_id, &how, why))
@@ -143,7 +159,7 @@ bool queue_submit(struct queue *q, struct store_job *job, const char *key, const
 bool queue_claim(struct queue *q, const char *owner, struct arena *a, struct store_job *job, struct store_lease *lease,
                  bool *claimed, struct problem *why) {
     struct store_claim claim = {.owner = owner,
-                                .now_ms = queue_now_ms(),
+                                .now_ms = q->now_ms(),
                                 .lease_ms = QUEUE_LEASE_MS,
                                 .memory_limit_bytes = q->memory_limit_bytes,
                                 .passed_max = QUEUE_PASSED_MAX};
@@ -160,8 +176,12 @@ bool queue_claim(struct queue *q, const char *owner, struct arena *a, struct sto
 bool queue_worker_check(struct queue *q, const char *owner, bool *cancel, bool *late, struct problem *why) {
     int64_t lease_until_ms = INT64_MAX;
     bool ok = store_held(q->store, owner, cancel, &lease_until_ms, why);
-    *late = ok && lease_until_ms < queue_now_ms();
+    *late = ok && lease_until_ms < q->now_ms();
     return ok;
+}
+
+bool queue_time_out(struct queue *q, struct problem *why) {
+    return store_time_out(q->store, q->now_ms(), q->waited, q->ran, why);
 }
 
 bool queue_expire(struct queue *q, struct problem *why) {
@@ -170,14 +190,14 @@ bool queue_expire(struct queue *q, struct problem *why) {
 
 bool queue_beat(struct queue *q, const struct store_lease *lease, const struct store_progress *progress, bool *cancel,
                 struct problem *why) {
-    return store_beat(q->store, lease, queue_now_ms() + QUEUE_LEASE_MS, progress, cancel, why);
+    return store_beat(q->store, lease, q->now_ms() + QUEUE_LEASE_MS, progress, cancel, why);
 }
 
 bool queue_finish(struct queue *q, const struct store_lease *lease, enum job_state state,
                   const struct store_progress *progress, const char *result, const char *problem, struct problem *why) {
-    return store_finish(q->store, lease, state, queue_now_ms(), progress, result, problem, why);
+    return store_finish(q->store, lease, state, q->now_ms(), progress, result, problem, why);
 }
 
 bool queue_cancel(struct queue *q, const char *id, enum job_state *state, struct problem *why) {
-    return store_cancel(q->store, id, queue_now_ms(), state, why);
+    return store_cancel(q->store, id, q->now_ms(), state, why);
 }

@@ -25,6 +25,8 @@ struct queue;
 PROBLEM_MUST_CHECK struct queue *queue_new(struct store *store, uint64_t memory_limit_bytes, struct problem *why);
 void queue_free(struct queue *q); /* NULL is fine */
 struct store *queue_store(const struct queue *q);
+/* Another clock than queue_now_ms, for tests. */
+void queue_clock(struct queue *q, int64_t (*now_ms)(void));
 
 /* For the front, once, before workers start: checks the store; jobs of workers that no longer are go back to the queue;
  * queued jobs that a smaller memory limit has made impossible fail. */
@@ -46,6 +48,10 @@ PROBLEM_MUST_CHECK bool queue_worker_check(struct queue *q, const char *owner, b
 PROBLEM_MUST_CHECK bool queue_submit(struct queue *q, struct store_job *job, const char *key, const char *const *blobs,
                                      size_t n_blobs, struct arena *a, bool *replayed, bool *conflict,
                                      struct problem *why);
+
+/* For the front, some times a second: jobs that have waited too long fail, those that have run too long are stopped as
+ * if somebody cancelled them, and fail then. */
+PROBLEM_MUST_CHECK bool queue_time_out(struct queue *q, struct problem *why);
 
 /* Ends leases that ran out; every worker asks for it now and then (a write: not at every poll). */
 PROBLEM_MUST_CHECK bool queue_expire(struct queue *q, struct problem *why);

@@ -32,6 +32,11 @@ struct store_job {
     uint64_t progress_done, progress_total;
     uint64_t planned_peak_bytes; /* what it takes of the memory limit while it runs */
     bool cancel;                 /* somebody asked a running job to stop */
+    int64_t timeout_ms;          /* of running, each attempt anew; 0: none */
+    int64_t queue_timeout_ms;    /* of waiting for the first attempt; 0: none */
+    const char *submitter;       /* whose it is, "" where nobody has a name */
+    const char *labels;          /* JSON object of strings */
+    const char *retry_of;        /* the job this one is again, or NULL */
     const char *request;         /* canonical JSON */
     const char *planned;         /* JSON object */
     const char *result;          /* JSON object, or NULL */
@@ -86,8 +91,9 @@ PROBLEM_MUST_CHECK bool store_changes(struct store *s, uint64_t *changes, struct
 /* Reads every page; for the front, once. PROBLEM_IO where the file is damaged. */
 PROBLEM_MUST_CHECK bool store_verify(struct store *s, struct problem *why);
 
-/* Files a queued job; blobs are the digests its request names. With a key (NULL: none) that was used since
- * keys_after_ms: nothing is filed, first_id is the job of then, and *how says whether its request was the same. */
+/* Files a queued job (labels and submitter may be NULL: none); blobs are the digests its request names. With a key
+ * (NULL: none) that was used since keys_after_ms: nothing is filed, first_id is the job of then, and *how says whether
+ * its request was the same. */
 PROBLEM_MUST_CHECK bool store_add(struct store *s, const struct store_job *job, const char *key, int64_t keys_after_ms,
                                   const char *const *blobs, size_t n_blobs, char first_id[STORE_ID_BYTES],
                                   enum store_added *how, struct problem *why);
@@ -142,6 +148,12 @@ PROBLEM_MUST_CHECK bool store_finish(struct store *s, const struct store_lease *
 /* Queued: cancelled at once. Running: flagged. Finished: nothing. *state is what it is afterwards. */
 PROBLEM_MUST_CHECK bool store_cancel(struct store *s, const char *id, int64_t now_ms, enum job_state *state,
                                      struct problem *why);
+
+/* Notes whose time is over: a job queued for longer than its queue_timeout_ms fails with `waited` (JSON), one that has
+ * run for longer than its timeout_ms is asked to stop, and instead of cancelled it will have failed with `ran` (JSON).
+ * Writes only where there is one. */
+PROBLEM_MUST_CHECK bool store_time_out(struct store *s, int64_t now_ms, const char *waited, const char *ran,
+                                       struct problem *why);
 
 /* Ends leases: those of owner (NULL: of anybody), or with owner NULL and expired_only, those that ran out before
  * now_ms. A job goes back to the queue; one asked to stop is cancelled; one that had attempts_max attempts fails with

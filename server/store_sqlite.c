@@ -39,14 +39,45 @@ static const char *const layouts[] = {
                 "CREATE TRIGGER job_events_new AFTER INSERT ON jobs BEGIN " EVENT_ADD
                 "CREATE TRIGGER job_events_state AFTER UPDATE OF state ON jobs WHEN NEW.state <> OLD.state "
                 "BEGIN " EVENT_ADD,
+    /* jobs.cancel: 1 somebody asked to stop, 2 its time is over, and problem says so already. queue_until_ms and
+     * run_until_ms are 0 where nothing is waited for. Events of all jobs are in one order, seq, that never goes back.
+     */
+    "ALTER TABLE jobs ADD COLUMN timeout_ms INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE jobs ADD COLUMN run_until_ms INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE jobs ADD COLUMN queue_timeout_ms INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE jobs ADD COLUMN queue_until_ms INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE jobs ADD COLUMN submitter TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE jobs ADD COLUMN labels TEXT NOT NULL DEFAULT '{}';"
+    "ALTER TABLE jobs ADD COLUMN retry_of TEXT;"
+    "CREATE INDEX jobs_waiting ON jobs (submitter, id, planned_peak_bytes) WHERE state = 0;"
+    "CREATE INDEX jobs_queue_until ON jobs (queue_until_ms) WHERE state = 0 AND queue_until_ms > 0;"
+    "CREATE INDEX jobs_run_until ON jobs (run_until_ms) WHERE state = 1 AND run_until_ms > 0;"
+    "CREATE INDEX jobs_by_end ON jobs (finished_ms) WHERE state > 1;"
+    "CREATE TABLE job_labels (label TEXT NOT NULL, job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,"
+    " PRIMARY KEY (label, job_id)) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX job_labels_by_job ON job_labels (job_id);"
+    "CREATE TABLE submitters (name TEXT NOT NULL PRIMARY KEY, served INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "ALTER TABLE uploads ADD COLUMN used_ms INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE uploads SET used_ms = CAST(strftime('%s', 'now') AS INTEGER) * 1000;"
+    "ALTER TABLE job_events ADD COLUMN seq INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE job_events SET seq = place.seq FROM (SELECT job_id, number, row_number() OVER (ORDER BY job_id, number)"
+    " AS seq FROM job_events) AS place WHERE place.job_id = job_events.job_id AND place.number = job_events.number;"
+    "CREATE INDEX job_events_by_seq ON job_events (seq);"
+    "CREATE TABLE events_told (seq INTEGER NOT NULL) STRICT;"
+    "INSERT INTO events_told SELECT count(*) FROM job_events;"
+    "CREATE TRIGGER job_events_place AFTER INSERT ON job_events BEGIN UPDATE events_told SET seq = seq + 1;"
+    " UPDATE job_events SET seq = (SELECT seq FROM events_told) WHERE job_id = NEW.job_id AND number = NEW.number;"
+    " END;",
 };
 #define LAYOUTS ((int)(sizeof layouts / sizeof layouts[0]))
 
 #define COLUMNS                                                                                                        \
     "id, kind, state, created_ms, started_ms, finished_ms, attempts, done, total, planned_peak_bytes, cancel, "        \
-    "planned, result, problem"
-#define LEASED " WHERE id = ? AND owner = ? AND attempts = ? AND state = 1"
-#define ENDED  " WHERE state = 1 AND (?1 IS NULL OR owner = ?1) AND lease_until_ms < ?2"
+    "planned, result, problem, timeout_ms, queue_timeout_ms, submitter, labels, retry_of"
+#define LEASED       " WHERE id = ? AND owner = ? AND attempts = ? AND state = 1"
+#define ENDED        " WHERE state = 1 AND (?1 IS NULL OR owner = ?1) AND lease_until_ms < ?2"
+#define LATE_QUEUED  " WHERE state = 0 AND queue_until_ms > 0 AND queue_until_ms <= ?1"
+#define LATE_RUNNING " WHERE state = 1 AND run_until_ms > 0 AND run_until_ms <= ?1"
 
 static const char *const statements[] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -56,8 +87,9 @@ static const char *const statements[] = {
     [SQL_VERSION] = "PRAGMA data_version",
     [SQL_CHANGES] = "SELECT total_changes()",
     [SQL_VERIFY] = "PRAGMA quick_check(1)",
-    [SQL_ADD] = "INSERT INTO jobs (id, kind, state, created_ms, planned_peak_bytes, request, planned)"
-                " VALUES (?, ?, 0, ?, ?, ?, ?)",
+    [SQL_ADD] = "INSERT INTO jobs (id, kind, state, created_ms, planned_peak_bytes, request, planned, timeout_ms,"
+                " queue_timeout_ms, queue_until_ms, submitter, labels, retry_of) VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7,"
+                " ?8, CASE ?8 WHEN 0 THEN 0 ELSE ?3 + ?8 END, coalesce(?9, ''), coalesce(?10, '{}'), ?11)",
     [SQL_GET] = "SELECT " COLUMNS ", request FROM jobs WHERE id = ?",
     [SQL_STATE] = "SELECT state FROM jobs WHERE id = ?",
     [SQL_LIST] = "SELECT " COLUMNS ", NULL FROM jobs WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR kind = ?2)"
@@ -82,19 +114,29 @@ static const char *const statements[] = {
     [SQL_PASS] = "UPDATE jobs SET passed = passed + 1 WHERE id = ?",
     [SQL_CLAIM] =
         "UPDATE jobs SET state = 1, owner = ?2, started_ms = ?3, lease_until_ms = ?4, attempts = attempts + 1,"
-        " done = 0, total = 0 WHERE id = ?1",
+        " done = 0, total = 0, queue_until_ms = 0, run_until_ms = CASE timeout_ms WHEN 0 THEN 0 ELSE ?3 + timeout_ms "
+        "END"
+        " WHERE id = ?1",
     [SQL_BEAT] = "UPDATE jobs SET lease_until_ms = ?, done = ?, total = ?" LEASED " RETURNING cancel",
     [SQL_CANCELLED] = "SELECT cancel FROM jobs" LEASED,
     [SQL_HELD] = "SELECT cancel, lease_until_ms FROM jobs WHERE state = 1 AND owner = ?",
-    [SQL_FINISH] = "UPDATE jobs SET state = ?, finished_ms = ?, result = ?, problem = ?, owner = NULL,"
-                   " lease_until_ms = 0, done = ?, total = ?" LEASED,
-    [SQL_CANCEL] = "UPDATE jobs SET cancel = 1, state = CASE state WHEN 0 THEN 4 ELSE state END,"
-                   " finished_ms = CASE state WHEN 0 THEN ?2 ELSE 0 END WHERE id = ?1 AND state < 2",
-    [SQL_RELEASE_CANCELLED] = "UPDATE jobs SET state = 4, owner = NULL, finished_ms = ?3" ENDED " AND cancel = 1",
+    [SQL_FINISH] = "UPDATE jobs SET state = CASE WHEN cancel = 2 AND ?1 = 4 THEN 3 ELSE ?1 END, finished_ms = ?2,"
+                   " result = ?3, problem = CASE WHEN cancel = 2 AND ?1 = 4 THEN problem ELSE ?4 END, owner = NULL,"
+                   " lease_until_ms = 0, run_until_ms = 0, done = ?5, total = ?6" LEASED,
+    [SQL_CANCEL] =
+        "UPDATE jobs SET cancel = max(cancel, 1), run_until_ms = 0, state = CASE state WHEN 0 THEN 4 ELSE state END,"
+        " finished_ms = CASE state WHEN 0 THEN ?2 ELSE 0 END WHERE id = ?1 AND state < 2",
+    [SQL_RELEASE_CANCELLED] = "UPDATE jobs SET state = CASE cancel WHEN 2 THEN 3 ELSE 4 END, owner = NULL,"
+                              " run_until_ms = 0, finished_ms = ?3" ENDED " AND cancel > 0",
     [SQL_RELEASE_FAILED] =
-        "UPDATE jobs SET state = 3, owner = NULL, finished_ms = ?3, problem = ?4" ENDED " AND attempts >= ?5",
-    [SQL_RELEASE_QUEUED] = "UPDATE jobs SET state = 0, owner = NULL, started_ms = 0, attempts = attempts - ?3" ENDED,
+        "UPDATE jobs SET state = 3, owner = NULL, run_until_ms = 0, finished_ms = ?3, problem = ?4" ENDED
+        " AND attempts >= ?5",
+    [SQL_RELEASE_QUEUED] = "UPDATE jobs SET state = 0, owner = NULL, run_until_ms = 0, started_ms = 0,"
+                           " attempts = attempts - ?3" ENDED,
     [SQL_REFUSE] = "UPDATE jobs SET state = 3, finished_ms = ?, problem = ? WHERE state = 0 AND planned_peak_bytes > ?",
+    [SQL_LATE_ANY] = "SELECT EXISTS (SELECT 1 FROM jobs" LATE_QUEUED ") OR EXISTS (SELECT 1 FROM jobs" LATE_RUNNING ")",
+    [SQL_LATE_QUEUED] = "UPDATE jobs SET state = 3, finished_ms = ?1, queue_until_ms = 0, problem = ?2" LATE_QUEUED,
+    [SQL_LATE_RUNNING] = "UPDATE jobs SET cancel = 2, run_until_ms = 0, problem = ?2" LATE_RUNNING,
     [SQL_EVENT_ADD] = "INSERT INTO job_events (job_id, number, name, data)"
                       " SELECT ?1, coalesce(max(number), 0) + 1, 'progress', ?2 FROM job_events WHERE job_id = ?1",
     [SQL_EVENT_FORGET] = "DELETE FROM job_events WHERE job_id = ?1 AND name = 'progress' AND number <="

@@ -43,11 +43,15 @@ bool store_row(sqlite3_stmt *statement, struct arena *a, struct store_job *out, 
         .progress_total = (uint64_t)sqlite3_column_int64(statement, 8),
         .planned_peak_bytes = (uint64_t)sqlite3_column_int64(statement, 9),
         .cancel = sqlite3_column_int(statement, 10) != 0,
+        .timeout_ms = sqlite3_column_int64(statement, 14),
+        .queue_timeout_ms = sqlite3_column_int64(statement, 15),
     };
     sqlite3_snprintf(sizeof out->id, out->id, "%s", sqlite3_column_text(statement, 0));
     return store_text(statement, 1, a, &out->kind, why) && store_text(statement, 11, a, &out->planned, why) &&
-           store_text(statement, 12, a, &out->result, why) && store_text(statement, 13, a, &out->problem, why) &&
-           store_text(statement, 14, a, &out->request, why);
+           store_text(statement, 12, a, &out->result, why) && store_text(statement, 16, a, &out->submitter, why) &&
+           store_text(statement, 17, a, &out->labels, why) && store_text(statement, 18, a, &out->retry_of, why) &&
+           store_text(statement, 19, a, &out->request, why) &&
+           (!store_state_finished(out->state) || store_text(statement, 13, a, &out->problem, why));
 }
 
 /* With a key of this day: nothing more to do, *first_id and *how say so. */
@@ -67,8 +71,9 @@ static bool key_use(struct store *s, const struct store_job *job, const char *ke
 
 static bool job_insert(struct store *s, const struct store_job *job, const char *key, const char *const *blobs,
                        size_t n_blobs, struct problem *why) {
-    sqlite3_stmt *add = store_bind(s, SQL_ADD, "ttiitt", job->id, job->kind, job->created_ms,
-                                   (int64_t)job->planned_peak_bytes, job->request, job->planned);
+    sqlite3_stmt *add = store_bind(s, SQL_ADD, "ttiittiittt", job->id, job->kind, job->created_ms,
+                                   (int64_t)job->planned_peak_bytes, job->request, job->planned, job->timeout_ms,
+                                   job->queue_timeout_ms, job->submitter, job->labels, job->retry_of);
     if (!store_run(s, add, NULL, why))
         return false;
     for (size_t i = 0; i < n_blobs; i++)

@@ -176,6 +176,21 @@ bool store_release(struct store *s, const struct store_release *r, unsigned *n, 
     return store_leave(s, true, ok, why);
 }
 
+bool store_time_out(struct store *s, int64_t now_ms, const char *waited, const char *ran, struct problem *why) {
+    if (!store_enter(s, false, why))
+        return false;
+    sqlite3_stmt *statement = store_bind(s, SQL_LATE_ANY, "i", now_ms);
+    bool ok = store_step(s, statement, why) == 1, any = ok && sqlite3_column_int(statement, 0);
+    sqlite3_reset(statement);
+    if (!store_leave(s, false, ok, why) || !any)
+        return ok;
+    if (!store_enter(s, true, why))
+        return false;
+    ok = store_run(s, store_bind(s, SQL_LATE_QUEUED, "it", now_ms, waited), NULL, why) &&
+         store_run(s, store_bind(s, SQL_LATE_RUNNING, "it", now_ms, ran), NULL, why);
+    return store_leave(s, true, ok, why);
+}
+
 bool store_refuse(struct store *s, uint64_t limit_bytes, int64_t now_ms, const char *problem, struct problem *why) {
     int64_t limit = limit_bytes > INT64_MAX ? INT64_MAX : (int64_t)limit_bytes;
     if (!store_enter(s, true, why))

@@ -132,6 +132,37 @@ Test(Queue, keys_have_bounds_and_conflicts, .init = start, .fini = stop) {
     OK(queue_submit(queue, &other, longest, NULL, 0, &arena, &replayed, &conflict, &why));
 }
 
+static int64_t moment;
+static int64_t moved_clock(void) {
+    return moment;
+}
+
+Test(Queue, time_that_is_over_has_a_name, .init = start, .fini = stop) {
+    struct store_job job, runs = {.kind = "attention", .request = "{}", .planned = "{}", .timeout_ms = 1000};
+    struct store_job waits = {.kind = "attention", .request = "{}", .planned = "{}", .queue_timeout_ms = 1000};
+    struct store_lease lease;
+    bool replayed, conflict, cancel;
+    moment = queue_now_ms();
+    queue_clock(queue, moved_clock);
+    OK(queue_submit(queue, &runs, NULL, NULL, 0, &arena, &replayed, &conflict, &why));
+    OK(queue_submit(queue, &waits, NULL, NULL, 0, &arena, &replayed, &conflict, &why));
+    cr_assert(claim("w", &job, &lease));
+    moment += 999;
+    OK(queue_time_out(queue, &why));
+    cr_expect_eq(stored(waits.id).state, JOB_QUEUED);
+    OK(store_cancelled(store, &lease, &cancel, &why));
+    cr_expect_not(cancel);
+    moment += 1;
+    OK(queue_time_out(queue, &why));
+    job = stored(waits.id);
+    cr_expect_eq(job.state, JOB_FAILED);
+    cr_expect(strstr(job.problem, "/problems/queue-timeout\""), "%s", job.problem);
+    OK(queue_worker_died(queue, "w", &why)); /* by force */
+    job = stored(runs.id);
+    cr_expect_eq(job.state, JOB_FAILED, "it is not tried again");
+    cr_expect(strstr(job.problem, "/problems/timeout\""), "%s", job.problem);
+}
+
 Test(Queue, beats_keep_a_lease_and_silence_loses_it, .init = start, .fini = stop) {
     struct store_job job, first = submit(1);
     struct store_lease lease;

@@ -571,14 +571,35 @@ Test(Store, old_progress_is_forgotten_states_are_not, .init = start, .fini = sto
     cr_expect(n == 10 && !last, "there is more");
 }
 
-Test(Store, a_store_without_events_gets_them, .init = start, .fini = stop) {
+/* The first layout there was, with a job that failed, one that waits, and an upload. */
+static const char *const first_layout =
+    "CREATE TABLE jobs (id TEXT NOT NULL PRIMARY KEY, kind TEXT NOT NULL, state INTEGER NOT NULL,"
+    " created_ms INTEGER NOT NULL, started_ms INTEGER NOT NULL DEFAULT 0, finished_ms INTEGER NOT NULL DEFAULT 0,"
+    " attempts INTEGER NOT NULL DEFAULT 0, done INTEGER NOT NULL DEFAULT 0, total INTEGER NOT NULL DEFAULT 0,"
+    " planned_peak_bytes INTEGER NOT NULL, cancel INTEGER NOT NULL DEFAULT 0, passed INTEGER NOT NULL DEFAULT 0,"
+    " owner TEXT, lease_until_ms INTEGER NOT NULL DEFAULT 0,"
+    " request TEXT NOT NULL, planned TEXT NOT NULL, result TEXT, problem TEXT) STRICT;"
+    "CREATE INDEX jobs_by_state ON jobs (state, id);"
+    "CREATE TABLE job_blobs (job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE, digest TEXT NOT NULL,"
+    " made INTEGER NOT NULL, PRIMARY KEY (job_id, digest, made)) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX job_blobs_by_digest ON job_blobs (digest);"
+    "CREATE TABLE uploads (digest TEXT NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE keys (key TEXT NOT NULL PRIMARY KEY, created_ms INTEGER NOT NULL,"
+    " job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX keys_by_job ON keys (job_id);"
+    "INSERT INTO jobs (id, kind, state, created_ms, finished_ms, attempts, planned_peak_bytes, request, planned)"
+    " VALUES ('a', 'attention', 3, 1, 2, 1, 1, '{}', '{}'), ('b', 'attention', 0, 1, 0, 0, 1, '{}', '{}');"
+    "INSERT INTO uploads VALUES ('d1');"
+    "PRAGMA user_version = 1";
+
+Test(Store, an_old_directory_is_brought_up_to_date, .init = start, .fini = stop) {
     struct store_lease lease;
-    add("a", 1), add("b", 1);
-    claim("w", 10, &lease);
-    finish(&lease, JOB_FAILED);
+    struct store_job got;
+    char path[64];
     store_close(store);
-    spoil("DROP TRIGGER job_events_new; DROP TRIGGER job_events_state; DROP TABLE job_events;"
-          "PRAGMA user_version = 1");
+    snprintf(path, sizeof path, "%s/rematd.db", directory);
+    cr_assert(unlink(path) == 0);
+    spoil(first_layout);
     why = (struct problem){0};
     store = store_open(directory, &why);
     cr_assert(store, "%s", why.detail);
@@ -586,6 +607,92 @@ Test(Store, a_store_without_events_gets_them, .init = start, .fini = stop) {
     cr_expect_str_eq(events_after(store, "b", 0, false), "1 state {\"state\":\"queued\",\"attempt\":0}\n");
     claim("w", 10, &lease);
     cr_expect_str_eq(events_after(store, "b", 1, false), "2 state {\"state\":\"running\",\"attempt\":1}\n");
+    OK(store_get(store, "b", &arena, &got, &why));
+    cr_expect(!got.timeout_ms && !got.queue_timeout_ms && !got.retry_of);
+    cr_expect_str_eq(got.submitter, "");
+    cr_expect_str_eq(got.labels, "{}");
+}
+
+/* ---- time that is over ---- */
+
+static void add_timed(const char *id, int64_t timeout_ms, int64_t queue_timeout_ms) {
+    struct store_job job = job_of(id, 1);
+    char first[STORE_ID_BYTES];
+    enum store_added how;
+    job.timeout_ms = timeout_ms;
+    job.queue_timeout_ms = queue_timeout_ms;
+    OK(store_add(store, &job, NULL, 0, NULL, 0, first, &how, &why));
+}
+
+static void time_out(int64_t now_ms) {
+    OK(store_time_out(store, now_ms, "{\"waited\":1}", "{\"ran\":1}", &why));
+}
+
+static void expect_ended(const char *id, enum job_state state, const char *problem) {
+    struct store_job got;
+    OK(store_get(store, id, &arena, &got, &why));
+    cr_expect_eq(got.state, state, "%s is %s", id, store_state_name(got.state));
+    cr_expect_str_eq(got.problem ? got.problem : "", problem, "%s", id);
+}
+
+Test(Store, who_waits_too_long_fails, .init = start, .fini = stop) {
+    struct store_lease lease;
+    add_timed("a", 0, 1500); /* filed at 1000 */
+    add_timed("b", 0, 1500);
+    add_timed("c", 0, 0);
+    cr_assert_str_eq(claim("w", 10, &lease), "a");
+    time_out(2499);
+    cr_expect_eq(state_of("b"), JOB_QUEUED);
+    time_out(2500);
+    expect_ended("b", JOB_FAILED, "{\"waited\":1}");
+    expect_ended("a", JOB_RUNNING, "");
+    expect_ended("c", JOB_QUEUED, "");
+    release("w", false, false, 2600, 1); /* it was begun in time: what came after is not its waiting */
+    time_out(1000000);
+    expect_ended("a", JOB_QUEUED, "");
+    cr_expect_str_eq(events_after(store, "b", 1, true), "2 state {\"state\":\"failed\",\"attempt\":0}\n");
+}
+
+Test(Store, who_runs_too_long_is_stopped_and_fails, .init = start, .fini = stop) {
+    struct store_lease a, b, c, d;
+    bool cancel;
+    add_timed("a", 500, 0), add_timed("b", 500, 0), add_timed("c", 500, 0), add_timed("d", 0, 0);
+    claim("w", 10, &a), claim("x", 10, &b), claim("y", 10, &c), claim("z", 10, &d); /* at 2000 */
+    time_out(2499);
+    OK(store_cancelled(store, &a, &cancel, &why));
+    cr_expect_not(cancel);
+    time_out(2500);
+    OK(store_cancelled(store, &a, &cancel, &why));
+    cr_expect(cancel);
+    OK(store_cancelled(store, &d, &cancel, &why));
+    cr_expect_not(cancel);
+    expect_ended("a", JOB_RUNNING, "");
+    finish(&a, JOB_CANCELLED);          /* it was polite */
+    release("x", false, true, 3000, 1); /* it was not, or the daemon stops */
+    finish(&c, JOB_SUCCEEDED);          /* it was done by then */
+    expect_ended("a", JOB_FAILED, "{\"ran\":1}");
+    expect_ended("b", JOB_FAILED, "{\"ran\":1}");
+    expect_ended("c", JOB_SUCCEEDED, "");
+    cr_expect_str_eq(events_after(store, "a", 2, true), "3 state {\"state\":\"failed\",\"attempt\":1}\n");
+}
+
+Test(Store, an_attempt_has_its_time_anew_and_a_cancel_comes_first, .init = start, .fini = stop) {
+    struct store_lease lease;
+    enum job_state state;
+    bool cancel;
+    add_timed("a", 500, 0);
+    claim("w", 10, &lease);
+    release("w", false, false, 2400, 1);
+    time_out(1000000);
+    expect_ended("a", JOB_QUEUED, "");
+    claim("w", 10, &lease);
+    time_out(2499);
+    OK(store_cancelled(store, &lease, &cancel, &why));
+    cr_expect_not(cancel);
+    OK(store_cancel(store, "a", 2450, &state, &why));
+    time_out(9000);
+    finish(&lease, JOB_CANCELLED);
+    expect_ended("a", JOB_CANCELLED, "");
 }
 
 Test(Store, own_changes_are_changes_too, .init = start, .fini = stop) {
