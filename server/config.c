@@ -40,6 +40,8 @@ static const struct row config_table[] = {
      "answers to planning queries that are kept for the next to ask; 0: none"},
     {"--connections", "REMATD_CONNECTIONS", "N", ROW_COUNT, CONFIG_SERVE, AT(connections), "256", 1, 10000,
      "connections served at once; more get 503"},
+    {"--queue-limit", "REMATD_QUEUE_LIMIT", "N", ROW_COUNT, CONFIG_SERVE, AT(queue_limit), "10000", 1, 10000000,
+     "jobs that may wait in the queue; more get 503"},
     {"--allowed-hosts", "REMATD_ALLOWED_HOSTS", "NAME,NAME", ROW_TEXT, CONFIG_SERVE, AT(allowed_hosts), "", 0, 0,
      "Host names answered to besides localhost; none listed: localhost on a loopback address, any elsewhere"},
     {"--insecure", "REMATD_INSECURE", NULL, ROW_FLAG, CONFIG_SERVE, AT(insecure), "0", 0, 1,

@@ -24,6 +24,7 @@ struct config {
     uint64_t upload_limit_bytes;           /* one uploaded file */
     uint64_t plan_cache_bytes;             /* answers to planning queries; 0 = none are kept */
     uint64_t connections;                  /* served at once; what is beyond gets 503 */
+    uint64_t queue_limit;                  /* queued jobs; beyond it 503 */
     uint64_t slot;                         /* rematd work: which of serve's workers this is */
     bool insecure;                         /* a non-loopback address without tokens is meant */
     bool help, version;                    /* asked for: nothing else counts */

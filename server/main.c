@@ -111,6 +111,7 @@ static bool serve_open(struct serve *serve, struct problem *why) {
         !(service->queue = queue_new(service->store, service->memory_limit_bytes, why)) ||
         !queue_recover(service->queue, why))
         return false;
+    queue_bound(service->queue, config->queue_limit);
     service->plans = plan_cache_new(config->plan_cache_bytes, why);
     if (!service->plans && config->plan_cache_bytes)
         return false;

@@ -12,7 +12,7 @@
 
 struct queue {
     struct store *store;
-    uint64_t memory_limit_bytes;
+    uint64_t memory_limit_bytes, queued_max;
     int64_t (*now_ms)(void);
     struct arena arena; /* the texts below */
     const char *crashed, *too_large, *ran, *waited;
@@ -52,6 +52,7 @@ struct queue *queue_new(struct store *store, uint64_t memory_limit_bytes, struct
     }
     q->store = store;
     q->memory_limit_bytes = memory_limit_bytes;
+    q->queued_max = QUEUE_QUEUED_MAX;
     q->now_ms = queue_now_ms;
     arena_init(&q->arena, 0);
     if (texts_make(q))
@@ -71,6 +72,10 @@ void queue_free(struct queue *q) {
 
 struct store *queue_store(const struct queue *q) {
     return q->store;
+}
+
+void queue_bound(struct queue *q, uint64_t queued_max) {
+    q->queued_max = queued_max;
 }
 
 void queue_clock(struct queue *q, int64_t (*now_ms)(void)) {
@@ -145,9 +150,18 @@ bool queue_submit(struct queue *q, struct store_job *job, const char *key, const
                            QUEUE_KEY_BYTES);
     job->created_ms = q->now_ms();
     job->state = JOB_QUEUED;
-    if (!queue_id(q, job->id, why) ||
-        !store_add(q->store, job, key, job->created_ms - QUEUE_KEY_MS, blobs, n_blobs, first_id, &how, why))
+    if (key && job->submitter && *job->submitter && !(key = arena_printf(a, why, "%s\n%s", job->submitter, key)))
         return false;
+    struct store_filing filing = {.key = key,
+                                  .keys_after_ms = job->created_ms - QUEUE_KEY_MS,
+                                  .blobs = blobs,
+                                  .n_blobs = n_blobs,
+                                  .queued_max = q->queued_max};
+    if (!queue_id(q, job->id, why) || !store_add(q->store, job, &filing, first_id, &how, why))
+        return false;
+    if (how == STORE_QUEUE_FULL)
+        return problem_set(why, PROBLEM_BUSY, "", "%llu jobs are queued, as many as may be (--queue-limit)",
+                           (unsigned long long)q->queued_max);
     *conflict = how == STORE_KEY_CONFLICT;
     if (*conflict)
         return problem_set(why, PROBLEM_STATE, "", "this Idempotency-Key was used for another request, job %s",

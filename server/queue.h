@@ -18,6 +18,7 @@
 #define QUEUE_PASSED_MAX   16                 /* smaller jobs that may overtake the oldest one */
 #define QUEUE_KEY_MS       (24 * 3600 * 1000) /* idempotency keys are remembered for a day */
 #define QUEUE_KEY_BYTES    200                /* the longest key */
+#define QUEUE_QUEUED_MAX   10000              /* jobs that wait, unless queue_bound says otherwise */
 
 struct queue;
 
@@ -25,6 +26,8 @@ struct queue;
 PROBLEM_MUST_CHECK struct queue *queue_new(struct store *store, uint64_t memory_limit_bytes, struct problem *why);
 void queue_free(struct queue *q); /* NULL is fine */
 struct store *queue_store(const struct queue *q);
+/* How many jobs may wait; 0: any number. */
+void queue_bound(struct queue *q, uint64_t queued_max);
 /* Another clock than queue_now_ms, for tests. */
 void queue_clock(struct queue *q, int64_t (*now_ms)(void));
 
@@ -44,7 +47,8 @@ PROBLEM_MUST_CHECK bool queue_worker_check(struct queue *q, const char *owner, b
                                            struct problem *why);
 
 /* Fills in id, created_ms and state of *job, and files it; on a replay *job is the first job (strings in a). A key used
- * for another request is PROBLEM_STATE "" that says so, with *conflict true. */
+ * for another request is PROBLEM_STATE "" that says so, with *conflict true; a full queue is PROBLEM_BUSY. Keys of
+ * one submitter mean nothing to another. */
 PROBLEM_MUST_CHECK bool queue_submit(struct queue *q, struct store_job *job, const char *key, const char *const *blobs,
                                      size_t n_blobs, struct arena *a, bool *replayed, bool *conflict,
                                      struct problem *why);

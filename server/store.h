@@ -72,7 +72,7 @@ struct store_lease {
     unsigned attempt;
 };
 
-enum store_added { STORE_ADDED, STORE_REPLAYED, STORE_KEY_CONFLICT };
+enum store_added { STORE_ADDED, STORE_REPLAYED, STORE_KEY_CONFLICT, STORE_QUEUE_FULL };
 
 struct store;
 
@@ -91,12 +91,19 @@ PROBLEM_MUST_CHECK bool store_changes(struct store *s, uint64_t *changes, struct
 /* Reads every page; for the front, once. PROBLEM_IO where the file is damaged. */
 PROBLEM_MUST_CHECK bool store_verify(struct store *s, struct problem *why);
 
-/* Files a queued job (labels and submitter may be NULL: none); blobs are the digests its request names. With a key
- * (NULL: none) that was used since keys_after_ms: nothing is filed, first_id is the job of then, and *how says whether
- * its request was the same. */
-PROBLEM_MUST_CHECK bool store_add(struct store *s, const struct store_job *job, const char *key, int64_t keys_after_ms,
-                                  const char *const *blobs, size_t n_blobs, char first_id[STORE_ID_BYTES],
-                                  enum store_added *how, struct problem *why);
+/* How a job is filed. */
+struct store_filing {
+    const char *key; /* NULL: none */
+    int64_t keys_after_ms;
+    const char *const *blobs; /* the digests its request names */
+    size_t n_blobs;
+    uint64_t queued_max; /* so many are queued at most; 0: any number */
+};
+/* Files a queued job (labels and submitter may be NULL: none). With a key that was used since keys_after_ms nothing is
+ * filed, first_id is the job of then, and *how says whether its request was the same; nor is it where the queue is
+ * full. */
+PROBLEM_MUST_CHECK bool store_add(struct store *s, const struct store_job *job, const struct store_filing *filing,
+                                  char first_id[STORE_ID_BYTES], enum store_added *how, struct problem *why);
 
 /* Strings live in a. PROBLEM_NOT_FOUND if there is none. */
 PROBLEM_MUST_CHECK bool store_get(struct store *s, const char *id, struct arena *a, struct store_job *out,

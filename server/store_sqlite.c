@@ -87,6 +87,7 @@ static const char *const statements[] = {
     [SQL_VERSION] = "PRAGMA data_version",
     [SQL_CHANGES] = "SELECT total_changes()",
     [SQL_VERIFY] = "PRAGMA quick_check(1)",
+    [SQL_QUEUED] = "SELECT count(*) FROM jobs WHERE state = 0",
     [SQL_ADD] = "INSERT INTO jobs (id, kind, state, created_ms, planned_peak_bytes, request, planned, timeout_ms,"
                 " queue_timeout_ms, queue_until_ms, submitter, labels, retry_of) VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7,"
                 " ?8, CASE ?8 WHEN 0 THEN 0 ELSE ?3 + ?8 END, coalesce(?9, ''), coalesce(?10, '{}'), ?11)",

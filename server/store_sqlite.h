@@ -17,6 +17,7 @@ enum store_sql {
     SQL_VERSION,
     SQL_CHANGES,
     SQL_VERIFY,
+    SQL_QUEUED,
     SQL_ADD,
     SQL_GET,
     SQL_STATE,

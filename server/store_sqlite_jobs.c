@@ -55,11 +55,11 @@ bool store_row(sqlite3_stmt *statement, struct arena *a, struct store_job *out, 
 }
 
 /* With a key of this day: nothing more to do, *first_id and *how say so. */
-static bool key_use(struct store *s, const struct store_job *job, const char *key, int64_t keys_after_ms,
-                    char *first_id, enum store_added *how, struct problem *why) {
-    if (!store_run(s, store_bind(s, SQL_KEY_FORGET, "i", keys_after_ms), NULL, why))
+static bool key_use(struct store *s, const struct store_job *job, const struct store_filing *filing, char *first_id,
+                    enum store_added *how, struct problem *why) {
+    if (!store_run(s, store_bind(s, SQL_KEY_FORGET, "i", filing->keys_after_ms), NULL, why))
         return false;
-    sqlite3_stmt *statement = store_bind(s, SQL_KEY_FIND, "tt", key, job->request);
+    sqlite3_stmt *statement = store_bind(s, SQL_KEY_FIND, "tt", filing->key, job->request);
     int step = store_step(s, statement, why);
     if (step == 1) {
         sqlite3_snprintf(STORE_ID_BYTES, first_id, "%s", sqlite3_column_text(statement, 0));
@@ -69,28 +69,39 @@ static bool key_use(struct store *s, const struct store_job *job, const char *ke
     return step >= 0;
 }
 
-static bool job_insert(struct store *s, const struct store_job *job, const char *key, const char *const *blobs,
-                       size_t n_blobs, struct problem *why) {
+static bool room_check(struct store *s, uint64_t queued_max, enum store_added *how, struct problem *why) {
+    if (queued_max == 0)
+        return true;
+    sqlite3_stmt *statement = store_bind(s, SQL_QUEUED, "");
+    bool ok = store_step(s, statement, why) == 1;
+    if (ok && (uint64_t)sqlite3_column_int64(statement, 0) >= queued_max)
+        *how = STORE_QUEUE_FULL;
+    sqlite3_reset(statement);
+    return ok;
+}
+
+static bool job_insert(struct store *s, const struct store_job *job, const struct store_filing *filing,
+                       struct problem *why) {
     sqlite3_stmt *add = store_bind(s, SQL_ADD, "ttiittiittt", job->id, job->kind, job->created_ms,
                                    (int64_t)job->planned_peak_bytes, job->request, job->planned, job->timeout_ms,
                                    job->queue_timeout_ms, job->submitter, job->labels, job->retry_of);
     if (!store_run(s, add, NULL, why))
         return false;
-    for (size_t i = 0; i < n_blobs; i++)
-        if (!store_run(s, store_bind(s, SQL_BLOB_ADD, "tti", job->id, blobs[i], (int64_t)0), NULL, why))
+    for (size_t i = 0; i < filing->n_blobs; i++)
+        if (!store_run(s, store_bind(s, SQL_BLOB_ADD, "tti", job->id, filing->blobs[i], (int64_t)0), NULL, why))
             return false;
-    return !key || store_run(s, store_bind(s, SQL_KEY_ADD, "tit", key, job->created_ms, job->id), NULL, why);
+    return !filing->key ||
+           store_run(s, store_bind(s, SQL_KEY_ADD, "tit", filing->key, job->created_ms, job->id), NULL, why);
 }
 
-bool store_add(struct store *s, const struct store_job *job, const char *key, int64_t keys_after_ms,
-               const char *const *blobs, size_t n_blobs, char first_id[STORE_ID_BYTES], enum store_added *how,
-               struct problem *why) {
+bool store_add(struct store *s, const struct store_job *job, const struct store_filing *filing,
+               char first_id[STORE_ID_BYTES], enum store_added *how, struct problem *why) {
     *how = STORE_ADDED;
     if (!store_enter(s, true, why))
         return false;
-    bool ok = !key || key_use(s, job, key, keys_after_ms, first_id, how, why);
-    if (ok && *how == STORE_ADDED)
-        ok = job_insert(s, job, key, blobs, n_blobs, why);
+    bool ok = (!filing->key || key_use(s, job, filing, first_id, how, why)) &&
+              (*how != STORE_ADDED || room_check(s, filing->queued_max, how, why)) &&
+              (*how != STORE_ADDED || job_insert(s, job, filing, why));
     return store_leave(s, true, ok, why);
 }
 

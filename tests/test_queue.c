@@ -132,6 +132,37 @@ Test(Queue, keys_have_bounds_and_conflicts, .init = start, .fini = stop) {
     OK(queue_submit(queue, &other, longest, NULL, 0, &arena, &replayed, &conflict, &why));
 }
 
+Test(Queue, is_bounded_but_answers_a_key_it_knows, .init = start, .fini = stop) {
+    struct store_job job = {.kind = "attention", .request = "{}", .planned = "{}"}, again = job, other = job;
+    struct store_lease lease;
+    bool replayed, conflict;
+    queue_bound(queue, 2);
+    OK(queue_submit(queue, &job, "k", NULL, 0, &arena, &replayed, &conflict, &why));
+    submit(1);
+    why = (struct problem){0};
+    cr_expect_not(queue_submit(queue, &other, NULL, NULL, 0, &arena, &replayed, &conflict, &why));
+    cr_expect(why.kind == PROBLEM_BUSY && !conflict, "%s", why.detail);
+    cr_expect(strstr(why.detail, "--queue-limit"));
+    OK(queue_submit(queue, &again, "k", NULL, 0, &arena, &replayed, &conflict, &why));
+    cr_expect(replayed);
+    cr_expect_str_eq(again.id, job.id);
+    cr_assert(claim("w", &again, &lease)); /* one runs: there is room */
+    OK(queue_submit(queue, &other, NULL, NULL, 0, &arena, &replayed, &conflict, &why));
+}
+
+Test(Queue, keys_are_a_submitters_own, .init = start, .fini = stop) {
+    struct store_job a = {.kind = "attention", .request = "{}", .planned = "{}", .submitter = "a"}, b = a, again = a;
+    bool replayed, conflict;
+    b.submitter = "b";
+    OK(queue_submit(queue, &a, "k", NULL, 0, &arena, &replayed, &conflict, &why));
+    OK(queue_submit(queue, &b, "k", NULL, 0, &arena, &replayed, &conflict, &why));
+    cr_expect_not(replayed);
+    OK(queue_submit(queue, &again, "k", NULL, 0, &arena, &replayed, &conflict, &why));
+    cr_expect(replayed);
+    cr_expect_str_eq(again.id, a.id);
+    cr_expect_str_eq(again.submitter, "a");
+}
+
 static int64_t moment;
 static int64_t moved_clock(void) {
     return moment;

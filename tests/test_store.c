@@ -56,7 +56,7 @@ static void add(const char *id, uint64_t peak) {
     struct store_job job = job_of(id, peak);
     char first[STORE_ID_BYTES];
     enum store_added how;
-    OK(store_add(store, &job, NULL, 0, NULL, 0, first, &how, &why));
+    OK(store_add(store, &job, &(struct store_filing){0}, first, &how, &why));
     cr_assert_eq(how, STORE_ADDED);
 }
 
@@ -276,19 +276,19 @@ Test(Store, keys_make_retries_safe, .init = start, .fini = stop) {
     enum store_added how;
     c.request = "{\"r\":2}";
     d.created_ms = 90000000;
-    OK(store_add(store, &a, "k", 0, NULL, 0, first, &how, &why));
+    OK(store_add(store, &a, &(struct store_filing){.key = "k", .keys_after_ms = 0}, first, &how, &why));
     cr_expect_eq(how, STORE_ADDED);
-    OK(store_add(store, &b, "k", 0, NULL, 0, first, &how, &why));
+    OK(store_add(store, &b, &(struct store_filing){.key = "k", .keys_after_ms = 0}, first, &how, &why));
     cr_expect(how == STORE_REPLAYED && strcmp(first, "a") == 0);
-    OK(store_add(store, &c, "k", 0, NULL, 0, first, &how, &why));
+    OK(store_add(store, &c, &(struct store_filing){.key = "k", .keys_after_ms = 0}, first, &how, &why));
     cr_expect(how == STORE_KEY_CONFLICT && strcmp(first, "a") == 0);
-    OK(store_add(store, &c, "other", 0, NULL, 0, first, &how, &why));
+    OK(store_add(store, &c, &(struct store_filing){.key = "other", .keys_after_ms = 0}, first, &how, &why));
     cr_expect_eq(how, STORE_ADDED);
-    OK(store_add(store, &d, "k", 1001, NULL, 0, first, &how, &why));
+    OK(store_add(store, &d, &(struct store_filing){.key = "k", .keys_after_ms = 1001}, first, &how, &why));
     cr_expect_eq(how, STORE_ADDED, "the key is of yesterday");
     struct store_job got;
     REFUSED(store_get(store, "b", &arena, &got, &why), PROBLEM_NOT_FOUND);
-    REFUSED(store_add(store, &d, NULL, 0, NULL, 0, first, &how, &why), PROBLEM_IO); /* the same id */
+    REFUSED(store_add(store, &d, &(struct store_filing){0}, first, &how, &why), PROBLEM_IO); /* the same id */
 }
 
 static char gone_list[256];
@@ -316,7 +316,7 @@ Test(Store, blobs_go_with_the_last_job_that_uses_them, .init = start, .fini = st
     make(&a, "d1"), make(&a, "d2"), make(&a, "d3"), make(&a, "d4");
     REFUSED(store_remove(store, "a", gone, NULL, &why), PROBLEM_STATE);
     finish(&a, JOB_SUCCEEDED);
-    OK(store_add(store, &b, NULL, 0, named, 1, first, &how, &why));
+    OK(store_add(store, &b, &(struct store_filing){.blobs = named, .n_blobs = 1}, first, &how, &why));
     OK(store_blob_waited(store, "d2", &waited, &why));
     cr_expect(waited);
     OK(store_blob_waited(store, "d1", &waited, &why));
@@ -362,7 +362,7 @@ Test(Store, a_kill_loses_nothing_that_was_answered, .init = start, .fini = stop)
             enum store_added how;
             snprintf(job.id, sizeof job.id, "a%d", round);
             struct store *s = store_open(directory, &w);
-            if (s && store_add(s, &job, NULL, 0, NULL, 0, first, &how, &w))
+            if (s && store_add(s, &job, &(struct store_filing){0}, first, &how, &w))
                 raise(SIGKILL);
             _exit(1);
         }
@@ -621,7 +621,7 @@ static void add_timed(const char *id, int64_t timeout_ms, int64_t queue_timeout_
     enum store_added how;
     job.timeout_ms = timeout_ms;
     job.queue_timeout_ms = queue_timeout_ms;
-    OK(store_add(store, &job, NULL, 0, NULL, 0, first, &how, &why));
+    OK(store_add(store, &job, &(struct store_filing){0}, first, &how, &why));
 }
 
 static void time_out(int64_t now_ms) {

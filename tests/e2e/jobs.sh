@@ -25,3 +25,16 @@ same "a month is the most" 422 \
   "$(status "$REMATD_URL/v1/jobs" -H "$json" -d "$(with '"queue_timeout_seconds": 2592001' "$tiny")")"
 same "and it is named" /queue_timeout_seconds "$(field "$dir/body" /pointer)"
 "$rematctl" cancel "$id" >/dev/null
+stop
+
+# --- a full queue
+start --workers 0 --queue-limit 2
+submit "$tiny" >/dev/null
+id=$(printf '%s' "$tiny" | "$rematctl" -o json submit --key once - | "$rematctl" get - /id)
+same "a full queue" 503 "$(status -D "$dir/head" "$REMATD_URL/v1/jobs" -H "$json" -d "$tiny")"
+check "with Retry-After" grep -qi '^retry-after: [0-9]' "$dir/head"
+check "it says which setting" grep -q -e --queue-limit "$dir/body"
+same "a known key is answered" "202 $id" \
+  "$(status "$REMATD_URL/v1/jobs" -H "$json" -H 'Idempotency-Key: once' -d "$tiny") $(field "$dir/body" /id)"
+"$rematctl" cancel "$id" >/dev/null
+same "there is room again" 202 "$(status "$REMATD_URL/v1/jobs" -H "$json" -d "$tiny")"
