@@ -72,7 +72,7 @@ struct store_lease {
     unsigned attempt;
 };
 
-enum store_added { STORE_ADDED, STORE_REPLAYED, STORE_KEY_CONFLICT, STORE_QUEUE_FULL };
+enum store_added { STORE_ADDED, STORE_REPLAYED, STORE_KEY_CONFLICT, STORE_QUEUE_FULL, STORE_QUEUE_CLOSED };
 
 struct store;
 
@@ -98,10 +98,11 @@ struct store_filing {
     const char *const *blobs; /* the digests its request names */
     size_t n_blobs;
     uint64_t queued_max; /* so many are queued at most; 0: any number */
+    bool closed;         /* nothing new is filed: STORE_QUEUE_CLOSED */
 };
 /* Files a queued job (labels and submitter may be NULL: none). With a key that was used since keys_after_ms nothing is
  * filed, first_id is the job of then, and *how says whether its request was the same; nor is it where the queue is
- * full. */
+ * full. PROBLEM_NOT_FOUND if a blob has gone since the request was read. */
 PROBLEM_MUST_CHECK bool store_add(struct store *s, const struct store_job *job, const struct store_filing *filing,
                                   char first_id[STORE_ID_BYTES], enum store_added *how, struct problem *why);
 
@@ -178,14 +179,27 @@ PROBLEM_MUST_CHECK bool store_release(struct store *s, const struct store_releas
 PROBLEM_MUST_CHECK bool store_refuse(struct store *s, uint64_t limit_bytes, int64_t now_ms, const char *problem,
                                      struct problem *why);
 
-/* Removes a finished job (PROBLEM_STATE otherwise). gone is told each blob it made that nobody uses any more, while no
+/* Removes a finished job (PROBLEM_STATE otherwise). gone is told each blob of it that nobody uses any more, while no
  * other call can claim it: remove the file there. */
 PROBLEM_MUST_CHECK bool store_remove(struct store *s, const char *id, void (*gone)(void *context, const char *digest),
                                      void *context, struct problem *why);
 
+/* Removes finished jobs that ended before then, the oldest first, at most so many; *n: how many. Writes only where
+ * there is one. gone as above. */
+PROBLEM_MUST_CHECK bool store_expire(struct store *s, int64_t before_ms, unsigned most,
+                                     void (*gone)(void *context, const char *digest), void *context, unsigned *n,
+                                     struct problem *why);
+/* The same of uploads that no job names and that nobody has sent since then. */
+PROBLEM_MUST_CHECK bool store_expire_uploads(struct store *s, int64_t before_ms, unsigned most,
+                                             void (*gone)(void *context, const char *digest), void *context,
+                                             unsigned *n, struct problem *why);
+
 /* Uploads are users of blobs too: a blob somebody uploaded does not go with a job that made the same one. */
-PROBLEM_MUST_CHECK bool store_upload_add(struct store *s, const char *digest, struct problem *why);
+/* Before the file gets its name; again: it was used now. */
+PROBLEM_MUST_CHECK bool store_upload_add(struct store *s, const char *digest, int64_t now_ms, struct problem *why);
 PROBLEM_MUST_CHECK bool store_upload_remove(struct store *s, const char *digest, struct problem *why);
+/* Whether a job or an upload has to do with the blob. */
+PROBLEM_MUST_CHECK bool store_blob_known(struct store *s, const char *digest, bool *known, struct problem *why);
 /* Whether an unfinished job names the blob. */
 PROBLEM_MUST_CHECK bool store_blob_waited(struct store *s, const char *digest, bool *waited, struct problem *why);
 

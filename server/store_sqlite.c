@@ -59,6 +59,7 @@ static const char *const layouts[] = {
     "CREATE TABLE submitters (name TEXT NOT NULL PRIMARY KEY, served INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "ALTER TABLE uploads ADD COLUMN used_ms INTEGER NOT NULL DEFAULT 0;"
     "UPDATE uploads SET used_ms = CAST(strftime('%s', 'now') AS INTEGER) * 1000;"
+    "CREATE INDEX uploads_by_use ON uploads (used_ms);"
     "ALTER TABLE job_events ADD COLUMN seq INTEGER NOT NULL DEFAULT 0;"
     "UPDATE job_events SET seq = place.seq FROM (SELECT job_id, number, row_number() OVER (ORDER BY job_id, number)"
     " AS seq FROM job_events) AS place WHERE place.job_id = job_events.job_id AND place.number = job_events.number;"
@@ -101,11 +102,17 @@ static const char *const statements[] = {
     [SQL_BLOB_ADD] = "INSERT OR IGNORE INTO job_blobs (job_id, digest, made) VALUES (?, ?, ?)",
     [SQL_BLOB_WAITED] = "SELECT EXISTS (SELECT 1 FROM job_blobs JOIN jobs ON jobs.id = job_id"
                         " WHERE digest = ? AND made = 0 AND state < 2)",
-    [SQL_BLOB_UNUSED] = "SELECT digest FROM job_blobs AS mine WHERE job_id = ?1 AND made = 1"
+    [SQL_BLOB_UNUSED] = "SELECT DISTINCT digest FROM job_blobs AS mine WHERE job_id = ?1"
                         " AND NOT EXISTS (SELECT 1 FROM job_blobs AS other"
                         " WHERE other.digest = mine.digest AND other.job_id <> ?1)"
                         " AND NOT EXISTS (SELECT 1 FROM uploads WHERE uploads.digest = mine.digest)",
-    [SQL_UPLOAD_ADD] = "INSERT OR IGNORE INTO uploads (digest) VALUES (?)",
+    [SQL_BLOB_KNOWN] = "SELECT EXISTS (SELECT 1 FROM uploads WHERE digest = ?1)"
+                       " OR EXISTS (SELECT 1 FROM job_blobs WHERE digest = ?1)",
+    [SQL_EXPIRED] = "SELECT id FROM jobs WHERE state > 1 AND finished_ms < ? ORDER BY finished_ms LIMIT ?",
+    [SQL_UPLOADS_EXPIRED] = "SELECT digest FROM uploads WHERE used_ms < ?"
+                            " AND NOT EXISTS (SELECT 1 FROM job_blobs WHERE job_blobs.digest = uploads.digest) LIMIT ?",
+    [SQL_UPLOAD_ADD] = "INSERT INTO uploads (digest, used_ms) VALUES (?, ?)"
+                       " ON CONFLICT (digest) DO UPDATE SET used_ms = excluded.used_ms",
     [SQL_UPLOAD_REMOVE] = "DELETE FROM uploads WHERE digest = ?",
     [SQL_REMOVE] = "DELETE FROM jobs WHERE id = ?",
     [SQL_RUNNING_BYTES] = "SELECT coalesce(sum(planned_peak_bytes), 0) FROM jobs WHERE state = 1",

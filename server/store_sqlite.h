@@ -28,6 +28,9 @@ enum store_sql {
     SQL_BLOB_ADD,
     SQL_BLOB_WAITED,
     SQL_BLOB_UNUSED,
+    SQL_BLOB_KNOWN,
+    SQL_EXPIRED,
+    SQL_UPLOADS_EXPIRED,
     SQL_UPLOAD_ADD,
     SQL_UPLOAD_REMOVE,
     SQL_REMOVE,
@@ -80,6 +83,8 @@ PROBLEM_MUST_CHECK bool store_number(struct store *s, enum store_sql sql, uint64
 PROBLEM_MUST_CHECK bool store_events_add(struct store *s, const char *id, const struct store_progress *progress,
                                          struct problem *why);
 
+/* "there is no job ...". Returns false. */
+bool store_missing(const char *id, struct problem *why);
 /* A text column, copied to a; *out is NULL where it is null. */
 PROBLEM_MUST_CHECK bool store_text(sqlite3_stmt *statement, int column, struct arena *a, const char **out,
                                    struct problem *why);

@@ -325,7 +325,7 @@ Test(Store, blobs_go_with_the_last_job_that_uses_them, .init = start, .fini = st
     OK(store_cancel(store, "b", 1, &state, &why));
     cr_assert_str_eq(claim("w", 10, &c), "c");
     make(&c, "d3");
-    OK(store_upload_add(store, "d4", &why));
+    OK(store_upload_add(store, "d4", 1, &why));
     OK(store_remove(store, "a", gone, NULL, &why));
     cr_expect_str_eq(gone_list, "d1 ", "d2 is named, d3 made by another, d4 uploaded");
     REFUSED(store_remove(store, "a", gone, NULL, &why), PROBLEM_NOT_FOUND);
@@ -334,6 +334,66 @@ Test(Store, blobs_go_with_the_last_job_that_uses_them, .init = start, .fini = st
     OK(store_remove(store, "c", gone, NULL, &why));
     cr_expect_str_eq(gone_list, "d3 ");
     OK(store_upload_remove(store, "d4", &why));
+}
+
+Test(Store, blobs_that_a_job_named_go_with_it_too, .init = start, .fini = stop) {
+    static const char *const named[] = {"d1"}, *const lost[] = {"d9"};
+    struct store_lease a;
+    struct store_job b = job_of("b", 1), c = job_of("c", 1);
+    char first[STORE_ID_BYTES];
+    enum store_added how;
+    enum job_state state;
+    bool known;
+    gone_list[0] = '\0';
+    add("a", 1);
+    claim("w", 10, &a);
+    make(&a, "d1");
+    finish(&a, JOB_SUCCEEDED);
+    OK(store_add(store, &b, &(struct store_filing){.blobs = named, .n_blobs = 1}, first, &how, &why));
+    REFUSED(store_add(store, &c, &(struct store_filing){.blobs = lost, .n_blobs = 1}, first, &how, &why),
+            PROBLEM_NOT_FOUND);
+    OK(store_remove(store, "a", gone, NULL, &why));
+    cr_expect_str_eq(gone_list, "");
+    OK(store_blob_known(store, "d1", &known, &why));
+    cr_expect(known);
+    OK(store_cancel(store, "b", 5, &state, &why));
+    OK(store_remove(store, "b", gone, NULL, &why));
+    cr_expect_str_eq(gone_list, "d1 ");
+    OK(store_blob_known(store, "d1", &known, &why));
+    cr_expect_not(known);
+}
+
+Test(Store, what_is_old_expires_and_what_is_used_does_not, .init = start, .fini = stop) {
+    static const char *const named[] = {"d2"};
+    struct store_lease lease;
+    struct store_job b = job_of("c", 1), got;
+    char first[STORE_ID_BYTES];
+    enum store_added how;
+    unsigned n;
+    gone_list[0] = '\0';
+    add("a", 1), add("b", 1);
+    OK(store_upload_add(store, "d1", 100, &why));
+    OK(store_upload_add(store, "d2", 100, &why));
+    OK(store_upload_add(store, "d3", 100, &why));
+    OK(store_upload_add(store, "d3", 5000, &why)); /* sent again */
+    OK(store_add(store, &b, &(struct store_filing){.blobs = named, .n_blobs = 1}, first, &how, &why));
+    for (int i = 0; i < 2; i++) {
+        claim("w", 10, &lease);
+        make(&lease, i ? "m2" : "m1");
+        finish(&lease, JOB_SUCCEEDED); /* at 3000 */
+    }
+    OK(store_expire(store, 3000, 10, gone, NULL, &n, &why));
+    cr_expect_eq(n, 0);
+    OK(store_expire(store, 3001, 1, gone, NULL, &n, &why));
+    cr_expect_eq(n, 1, "at most as many as were asked for");
+    OK(store_expire(store, 3001, 10, gone, NULL, &n, &why));
+    cr_expect_eq(n, 1);
+    cr_expect_str_eq(gone_list, "m1 m2 ");
+    REFUSED(store_get(store, "a", &arena, &got, &why), PROBLEM_NOT_FOUND);
+    cr_expect_eq(state_of("c"), JOB_QUEUED);
+    OK(store_expire_uploads(store, 3001, 10, gone, NULL, &n, &why));
+    cr_expect_eq(n, 1);
+    cr_expect_str_eq(gone_list, "m1 m2 d1 ");
 }
 
 Test(Store, another_connection_sees_changes, .init = start, .fini = stop) {

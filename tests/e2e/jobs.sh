@@ -38,3 +38,62 @@ same "a known key is answered" "202 $id" \
   "$(status "$REMATD_URL/v1/jobs" -H "$json" -H 'Idempotency-Key: once' -d "$tiny") $(field "$dir/body" /id)"
 "$rematctl" cancel "$id" >/dev/null
 same "there is room again" 202 "$(status "$REMATD_URL/v1/jobs" -H "$json" -d "$tiny")"
+stop
+
+# --- what is kept, how long, and how much of it
+# npy FILE COUNT: a file of that many zeros.
+npy() {
+  python3 -c 'import sys
+head = "{\"descr\": \"<f4\", \"fortran_order\": False, \"shape\": (%d,), }".replace("\"", chr(39)) % int(sys.argv[2])
+head += " " * (53 - len(head) % 64 + (64 if len(head) % 64 > 53 else 0)) + "\n"
+open(sys.argv[1], "wb").write(b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head.encode() + bytes(4 * int(sys.argv[2])))' "$@"
+}
+files() { find "$dir/data/blobs" "$dir/data/tmp" -type f | wc -l; }
+small='{"kind": "attention", "inputs": {"q": {"shape": [4, 8], "random": {"seed": 1}},
+  "k": {"shape": [4, 8], "random": {"seed": 2}}, "v": {"shape": [4, 8], "random": {"seed": 3}}}}'
+until_status() { # WANTED SECONDS URL
+  local tries=0
+  until [ "$(status "$3")" = "$1" ]; do
+    tries=$((tries + 1))
+    [ "$tries" -lt $(($2 * 20)) ] || return 1
+    sleep 0.05
+  done
+}
+npy "$dir/one.npy" 16
+rm -rf "$dir/data"
+start --workers 1
+id=$(submit "$small")
+code "a job is run" 0 "$rematctl" wait --timeout 20 "$id"
+digest=$("$rematctl" -o json upload "$dir/one.npy" | "$rematctl" get - /tensor)
+output=$(job_field "$id" /result/outputs/output/tensor)
+kept=$(files)
+stop KILL
+mkdir -p "$dir/data/blobs/ab"
+: >"$dir/data/blobs/ab/ab${digest#sha256:??}"
+echo left >"$dir/data/tmp/upload-XXXXXX"
+echo left >"$dir/data/tmp/outputs-XXXXXX"
+start --workers 1
+same "after a kill nothing is left that nobody knows" "$kept" "$(files)"
+same "what is known stays" "200 200" "$(status "$REMATD_URL/v1/tensors/$digest") $(status "$REMATD_URL/v1/tensors/$output")"
+stop
+start --workers 1 --retention 1
+check "a job that has ended goes after --retention" until_status 404 10 "$REMATD_URL/v1/jobs/$id"
+check "its files too" until_status 404 10 "$REMATD_URL/v1/tensors/$output"
+check "and what was uploaded for nothing" until_status 404 10 "$REMATD_URL/v1/tensors/$digest"
+same "nothing is left" 0 "$(files)"
+stop
+rm -rf "$dir/data"
+start --workers 0 --data-limit 8M
+npy "$dir/large.npy" 2500000
+upload() { status "$REMATD_URL/v1/tensors" -H "$file_type" --data-binary @"$1"; }
+same "a small file has room" 201 "$(upload "$dir/one.npy")"
+same "a large one has not" 507 "$(upload "$dir/large.npy")"
+check "it says which setting" grep -q -e --data-limit "$dir/body"
+same "nothing of it stays" 1 "$(files)"
+same "a small one still has room" 201 "$(upload "$dir/one.npy")"
+id=$(printf '%s' "$tiny" | "$rematctl" -o json submit --key once - | "$rematctl" get - /id)
+stop
+start --workers 0 --data-limit 40K
+same "a full directory takes no job" 507 "$(status "$REMATD_URL/v1/jobs" -H "$json" -d "$tiny")"
+same "a known key is answered" 202 "$(status "$REMATD_URL/v1/jobs" -H "$json" -H 'Idempotency-Key: once' -d "$tiny")"
+same "and what is there" 200 "$(status "$REMATD_URL/v1/jobs/$id")"
