@@ -45,6 +45,7 @@ struct store_job {
 
 struct store_query {
     const char *state, *kind; /* NULL: any */
+    const char *labels;       /* JSON array of "KEY:VALUE", all of which a job has; NULL: any */
     const char *before_id;    /* NULL: from the newest; else ids before this one */
     unsigned limit;           /* at most this many, >= 1 */
 };
@@ -126,10 +127,12 @@ struct store_claim {
     const char *owner;
     int64_t now_ms, lease_ms;
     uint64_t memory_limit_bytes; /* running jobs and this one together never pass it */
-    unsigned passed_max;         /* after being passed over this often, the oldest job is waited for */
+    unsigned passed_max;         /* after being passed over this often, the oldest job is the next */
 };
-/* Takes the oldest queued job whose planned_peak_bytes fits beside the running ones; *claimed says whether there was
- * one. out->attempts counts this attempt. */
+/* Takes a queued job whose planned_peak_bytes fits beside the running ones: of the submitter whose running jobs take
+ * least bytes (among equals: who runs the fewest, then who was served longest ago) the oldest one. The oldest job of
+ * all is passed over passed_max times, for whatever reason, and then waited for. *claimed says whether there was one.
+ * out->attempts counts this attempt. */
 PROBLEM_MUST_CHECK bool store_claim(struct store *s, const struct store_claim *claim, struct arena *a,
                                     struct store_job *out, bool *claimed, struct problem *why);
 

@@ -96,8 +96,15 @@ static const char *const statements[] = {
     [SQL_STATE] = "SELECT state FROM jobs WHERE id = ?",
     [SQL_LIST] = "SELECT " COLUMNS ", NULL FROM jobs WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR kind = ?2)"
                  " AND (?3 IS NULL OR id < ?3) ORDER BY id DESC LIMIT ?4",
+    [SQL_LIST_LABELLED] =
+        "SELECT " COLUMNS ", NULL FROM job_labels CROSS JOIN jobs ON id = job_id WHERE label = json_extract(?5, '$[0]')"
+        " AND (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR kind = ?2) AND (?3 IS NULL OR job_id < ?3)"
+        " AND NOT EXISTS (SELECT 1 FROM json_each(?5) AS wanted WHERE NOT EXISTS (SELECT 1 FROM job_labels AS own"
+        " WHERE own.label = wanted.value AND own.job_id = jobs.id)) ORDER BY job_id DESC LIMIT ?4",
+    [SQL_LABELS_ADD] = "INSERT INTO job_labels (label, job_id) SELECT key || ':' || value, ?1 FROM json_each(?2)",
     [SQL_KEY_FORGET] = "DELETE FROM keys WHERE created_ms < ?",
-    [SQL_KEY_FIND] = "SELECT job_id, request = ?2 FROM keys JOIN jobs ON jobs.id = job_id WHERE key = ?1",
+    [SQL_KEY_FIND] =
+        "SELECT job_id, request = ?2 AND retry_of IS ?3 FROM keys JOIN jobs ON jobs.id = job_id WHERE key = ?1",
     [SQL_KEY_ADD] = "INSERT INTO keys (key, created_ms, job_id) VALUES (?, ?, ?)",
     [SQL_BLOB_ADD] = "INSERT OR IGNORE INTO job_blobs (job_id, digest, made) VALUES (?, ?, ?)",
     [SQL_BLOB_WAITED] = "SELECT EXISTS (SELECT 1 FROM job_blobs JOIN jobs ON jobs.id = job_id"
@@ -118,7 +125,15 @@ static const char *const statements[] = {
     [SQL_RUNNING_BYTES] = "SELECT coalesce(sum(planned_peak_bytes), 0) FROM jobs WHERE state = 1",
     [SQL_OLDEST] = "SELECT id, planned_peak_bytes, passed FROM jobs WHERE state = 0 AND planned_peak_bytes <= ?"
                    " ORDER BY id LIMIT 1",
-    [SQL_OLDEST_THAT_FITS] = "SELECT id FROM jobs WHERE state = 0 AND planned_peak_bytes <= ? ORDER BY id LIMIT 1",
+    [SQL_NEXT] = "WITH first AS (SELECT submitter, min(id) AS id FROM jobs WHERE state = 0 AND planned_peak_bytes <= ?"
+                 " GROUP BY submitter), running AS (SELECT submitter, sum(planned_peak_bytes) AS bytes, count(*) AS n"
+                 " FROM jobs WHERE state = 1 GROUP BY submitter)"
+                 " SELECT first.id FROM first LEFT JOIN running ON running.submitter = first.submitter"
+                 " LEFT JOIN submitters ON name = first.submitter"
+                 " ORDER BY coalesce(bytes, 0), coalesce(n, 0), coalesce(served, 0), first.id LIMIT 1",
+    [SQL_SERVED] = "INSERT INTO submitters (name, served)"
+                   " SELECT submitter, (SELECT coalesce(max(served), 0) + 1 FROM submitters) FROM jobs WHERE id = ?"
+                   " ON CONFLICT (name) DO UPDATE SET served = excluded.served",
     [SQL_PASS] = "UPDATE jobs SET passed = passed + 1 WHERE id = ?",
     [SQL_CLAIM] =
         "UPDATE jobs SET state = 1, owner = ?2, started_ms = ?3, lease_until_ms = ?4, attempts = attempts + 1,"

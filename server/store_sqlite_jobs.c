@@ -59,7 +59,7 @@ static bool key_use(struct store *s, const struct store_job *job, const struct s
                     enum store_added *how, struct problem *why) {
     if (!store_run(s, store_bind(s, SQL_KEY_FORGET, "i", filing->keys_after_ms), NULL, why))
         return false;
-    sqlite3_stmt *statement = store_bind(s, SQL_KEY_FIND, "tt", filing->key, job->request);
+    sqlite3_stmt *statement = store_bind(s, SQL_KEY_FIND, "ttt", filing->key, job->request, job->retry_of);
     int step = store_step(s, statement, why);
     if (step == 1) {
         sqlite3_snprintf(STORE_ID_BYTES, first_id, "%s", sqlite3_column_text(statement, 0));
@@ -97,7 +97,8 @@ static bool job_insert(struct store *s, const struct store_job *job, const struc
     sqlite3_stmt *add = store_bind(s, SQL_ADD, "ttiittiittt", job->id, job->kind, job->created_ms,
                                    (int64_t)job->planned_peak_bytes, job->request, job->planned, job->timeout_ms,
                                    job->queue_timeout_ms, job->submitter, job->labels, job->retry_of);
-    if (!store_run(s, add, NULL, why))
+    if (!store_run(s, add, NULL, why) ||
+        (job->labels && !store_run(s, store_bind(s, SQL_LABELS_ADD, "tt", job->id, job->labels), NULL, why)))
         return false;
     for (size_t i = 0; i < filing->n_blobs; i++)
         if (!blob_name(s, job->id, filing->blobs[i], why))
@@ -154,7 +155,8 @@ bool store_list(struct store *s, const struct store_query *q, struct arena *a, s
         return problem_set(why, PROBLEM_MALFORMED, "/state", "is not a state");
     if (!store_enter(s, false, why))
         return false;
-    sqlite3_stmt *statement = store_bind(s, SQL_LIST, "itti", (int64_t)state, q->kind, q->before_id, (int64_t)q->limit);
+    sqlite3_stmt *statement = store_bind(s, q->labels ? SQL_LIST_LABELLED : SQL_LIST, q->labels ? "ittit" : "itti",
+                                         (int64_t)state, q->kind, q->before_id, (int64_t)q->limit, q->labels);
     if (!q->state)
         sqlite3_bind_null(statement, 1);
     int step;

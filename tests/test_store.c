@@ -52,6 +52,12 @@ static struct store_job job_of(const char *id, uint64_t peak) {
     return job;
 }
 
+static char gone_list[256];
+static void gone(void *context, const char *digest) {
+    (void)context;
+    strcat(strcat(gone_list, digest), " ");
+}
+
 static void add(const char *id, uint64_t peak) {
     struct store_job job = job_of(id, peak);
     char first[STORE_ID_BYTES];
@@ -260,6 +266,96 @@ Test(Store, the_oldest_is_not_passed_over_for_ever, .init = start, .fini = stop)
     cr_expect_str_eq(claim("x", 100, &lease), "b");
 }
 
+static void add_of(const char *id, const char *submitter, uint64_t peak, const char *labels) {
+    struct store_job job = job_of(id, peak);
+    char first[STORE_ID_BYTES];
+    enum store_added how;
+    job.submitter = submitter;
+    job.labels = labels;
+    OK(store_add(store, &job, &(struct store_filing){0}, first, &how, &why));
+}
+
+Test(Store, nobodys_many_jobs_hold_up_anothers_one, .init = start, .fini = stop) {
+    struct store_lease lease;
+    char id[16];
+    for (int i = 0; i < 1000; i++) {
+        snprintf(id, sizeof id, "a%04d", i);
+        add_of(id, "ann", 1, NULL);
+    }
+    cr_expect_str_eq(claim("w", 100, &lease), "a0000");
+    add_of("b", "bob", 1, NULL);
+    add_of("c", "cy", 1, NULL);
+    finish(&lease, JOB_SUCCEEDED); /* with one worker: in turns */
+    cr_expect_str_eq(claim("w", 100, &lease), "b");
+    finish(&lease, JOB_SUCCEEDED);
+    add_of("d", "bob", 1, NULL);
+    cr_expect_str_eq(claim("w", 100, &lease), "c");
+    finish(&lease, JOB_SUCCEEDED);
+    cr_expect_str_eq(claim("w", 100, &lease), "a0001");
+    finish(&lease, JOB_SUCCEEDED);
+    cr_expect_str_eq(claim("w", 100, &lease), "d");
+    finish(&lease, JOB_SUCCEEDED);
+    cr_expect_str_eq(claim("w", 100, &lease), "a0002");
+}
+
+Test(Store, running_bytes_are_shared_and_then_jobs, .init = start, .fini = stop) {
+    struct store_lease lease;
+    add_of("a1", "ann", 50, NULL), add_of("a2", "ann", 10, NULL), add_of("a3", "ann", 10, NULL);
+    add_of("b1", "bob", 10, NULL), add_of("b2", "bob", 40, NULL), add_of("b3", "bob", 0, NULL);
+    cr_expect_str_eq(claim("v", 200, &lease), "a1");
+    cr_expect_str_eq(claim("w", 200, &lease), "b1");
+    cr_expect_str_eq(claim("x", 200, &lease), "b2", "10 bytes are less than 50");
+    cr_expect_str_eq(claim("y", 200, &lease), "a2", "as many bytes, fewer jobs");
+    cr_expect_str_eq(claim("z", 200, &lease), "b3");
+}
+
+Test(Store, the_oldest_of_all_has_its_turn_whoever_runs_least, .init = start, .fini = stop) {
+    struct store_lease long_one, lease;
+    char id[16];
+    add_of("a1", "ann", 50, NULL);
+    add_of("a2", "ann", 1, NULL);
+    cr_expect_str_eq(claim("w", 100, &long_one), "a1");
+    for (int i = 0; i < 5; i++) {
+        snprintf(id, sizeof id, "b%d", i);
+        add_of(id, "bob", 1, NULL);
+    }
+    for (int i = 0; i < 3; i++) { /* passed_max */
+        cr_expect_eq(*claim("x", 100, &lease), 'b');
+        finish(&lease, JOB_SUCCEEDED);
+    }
+    cr_expect_str_eq(claim("x", 100, &lease), "a2");
+    finish(&lease, JOB_SUCCEEDED);
+    cr_expect_str_eq(claim("x", 100, &lease), "b3");
+}
+
+static const char *labelled(const char *labels, const char *before, unsigned limit) {
+    struct store_job *jobs;
+    const char *text = "";
+    size_t n;
+    OK(store_list(store, &(struct store_query){.limit = limit, .labels = labels, .before_id = before}, &arena, &jobs,
+                  &n, &why));
+    for (size_t i = 0; i < n; i++)
+        text = arena_printf(&arena, &why, "%s%s ", text, jobs[i].id);
+    return text;
+}
+
+Test(Store, labels_find_jobs, .init = start, .fini = stop) {
+    enum job_state state;
+    add_of("a", "", 1, "{\"team\":\"x\",\"run\":\"1\"}");
+    add_of("b", "", 1, "{\"team\":\"x\"}");
+    add_of("c", "", 1, "{\"team\":\"y\",\"run\":\"1\"}");
+    add_of("d", "", 1, NULL);
+    cr_expect_str_eq(labelled("[\"team:x\"]", NULL, 10), "b a ");
+    cr_expect_str_eq(labelled("[\"team:x\",\"run:1\"]", NULL, 10), "a ");
+    cr_expect_str_eq(labelled("[\"team:x\",\"team:y\"]", NULL, 10), "");
+    cr_expect_str_eq(labelled("[\"team:\"]", NULL, 10), "");
+    cr_expect_str_eq(labelled("[\"run:1\"]", NULL, 1), "c ");
+    cr_expect_str_eq(labelled("[\"run:1\"]", "c", 1), "a ");
+    OK(store_cancel(store, "a", 1, &state, &why));
+    OK(store_remove(store, "a", gone, NULL, &why));
+    cr_expect_str_eq(labelled("[\"team:x\"]", NULL, 10), "b ");
+}
+
 Test(Store, a_job_no_limit_admits_blocks_nobody, .init = start, .fini = stop) {
     struct store_lease lease;
     add("a", 500);
@@ -289,12 +385,6 @@ Test(Store, keys_make_retries_safe, .init = start, .fini = stop) {
     struct store_job got;
     REFUSED(store_get(store, "b", &arena, &got, &why), PROBLEM_NOT_FOUND);
     REFUSED(store_add(store, &d, &(struct store_filing){0}, first, &how, &why), PROBLEM_IO); /* the same id */
-}
-
-static char gone_list[256];
-static void gone(void *context, const char *digest) {
-    (void)context;
-    strcat(strcat(gone_list, digest), " ");
 }
 
 static void make(struct store_lease *lease, const char *digest) {

@@ -97,3 +97,36 @@ start --workers 0 --data-limit 40K
 same "a full directory takes no job" 507 "$(status "$REMATD_URL/v1/jobs" -H "$json" -d "$tiny")"
 same "a known key is answered" 202 "$(status "$REMATD_URL/v1/jobs" -H "$json" -H 'Idempotency-Key: once' -d "$tiny")"
 same "and what is there" 200 "$(status "$REMATD_URL/v1/jobs/$id")"
+stop
+
+# --- labels, and a second chance
+start --workers 0
+ids() { python3 -c 'import json, sys; print(*[job["id"] for job in json.load(open(sys.argv[1]))["jobs"]])' "$dir/body"; }
+a=$(submit "$(with '"labels": {"team": "x", "run": "1"}' "$tiny")")
+b=$(submit "$(with '"labels": {"team": "x"}' "$tiny")")
+c=$(printf '%s' "$tiny" | "$rematctl" -o json submit --label team:y --label run:1 --queue-timeout 600 - | "$rematctl" get - /id)
+same "a job has its labels" 'x	1' "$(job_field "$a" /labels/team /labels/run)"
+same "rematctl submit --label, --queue-timeout" 'y	1	600' "$(job_field "$c" /labels/team /labels/run /queue_timeout_seconds)"
+same "jobs with a label" "200 $b $a" "$(status "$REMATD_URL/v1/jobs?label=team:x") $(ids)"
+same "with both" "200 $a" "$(status "$REMATD_URL/v1/jobs?label=team:x&label=run:1") $(ids)"
+same "with one that none has" "200 " "$(status "$REMATD_URL/v1/jobs?label=team:") $(ids)"
+same "page by page" "200 $b" "$(status -D "$dir/head" "$REMATD_URL/v1/jobs?label=team:x&state=queued&page_size=1") $(ids)"
+next=$(sed -n 's/^[Ll]ink: <\(.*\)>; rel="next".*/\1/p' "$dir/head")
+same "the link keeps them" "200 $a" "$(status "$REMATD_URL$next") $(ids)"
+check "all of them" grep -q 'label=team:x&state=queued' <<<"$next"
+same "no colon" "400 /label" "$(status "$REMATD_URL/v1/jobs?label=team") $(field "$dir/body" /pointer)"
+same "not a label" 422 "$(status "$REMATD_URL/v1/jobs?label=te%20am:x")"
+same "rematctl jobs --label" 2 "$("$rematctl" jobs --label team:x | grep -c queued)"
+same "only what has ended badly is run again" 409 "$(status -X POST "$REMATD_URL/v1/jobs/$a/retry")"
+same "and what there is" 404 "$(status -X POST "$REMATD_URL/v1/jobs/nobody/retry")"
+"$rematctl" cancel "$a" >/dev/null
+same "again" "202" "$(status -D "$dir/head" -X POST "$REMATD_URL/v1/jobs/$a/retry" -H 'Idempotency-Key: again')"
+again=$(field "$dir/body" /id)
+check "it is another job" grep -qi "^location: /v1/jobs/$again" "$dir/head"
+same "with the same body" "queued	$a	x	1" "$(job_field "$again" /state /retry_of /labels/team /labels/run)"
+same "a key is for one" "202 $again" \
+  "$(status -X POST "$REMATD_URL/v1/jobs/$a/retry" -H 'Idempotency-Key: again') $(field "$dir/body" /id)"
+same "not for another body" 422 "$(status "$REMATD_URL/v1/jobs" -H "$json" -H 'Idempotency-Key: again' \
+  -d "$(with '"labels": {"team": "x", "run": "1"}' "$tiny")")"
+"$rematctl" cancel "$again" >/dev/null
+same "rematctl retry" "$again" "$("$rematctl" -o json retry "$again" | "$rematctl" get - /retry_of)"
