@@ -58,6 +58,7 @@ struct store_event {
     const char
         *name; /* "state": {"state", "attempt"}; "progress": {"done", "total"}, and "report" where there is one */
     const char *data; /* JSON object, one line */
+    const char *job;  /* of store_feed: whose it is */
 };
 
 /* How far a job is, and the data of the progress events that led there, oldest first. */
@@ -122,6 +123,24 @@ PROBLEM_MUST_CHECK bool store_events(struct store *s, const char *id, uint64_t a
 /* Whether store_events would say anything: an event, or that it was the last. */
 PROBLEM_MUST_CHECK bool store_events_any(struct store *s, const char *id, uint64_t after, bool *any,
                                          struct problem *why);
+
+/* Whose events a feed is of; NULL: any job's. */
+struct store_feed {
+    const char *jobs;   /* JSON array of ids */
+    const char *labels; /* JSON array of "KEY:VALUE", all of which a job has */
+};
+/* Events of many jobs in the one order they were told in, after a place: numbers are places in that order, and rise. At
+ * most `limit`; it looks at STORE_FEED_SCAN events at most, and *after is the last one it looked at. *more: there are
+ * others behind it. */
+#define STORE_FEED_SCAN 2000
+PROBLEM_MUST_CHECK bool store_feed(struct store *s, const struct store_feed *feed, uint64_t *after, unsigned limit,
+                                   struct arena *a, struct store_event **events, size_t *n, bool *more,
+                                   struct problem *why);
+/* The place of the last event of all, 0 where there was none yet. */
+PROBLEM_MUST_CHECK bool store_feed_last(struct store *s, uint64_t *last, struct problem *why);
+/* Of jobs (JSON array of ids): the place before their first event, and whether none of them will have another. */
+PROBLEM_MUST_CHECK bool store_feed_first(struct store *s, const char *jobs, uint64_t *before, struct problem *why);
+PROBLEM_MUST_CHECK bool store_feed_over(struct store *s, const char *jobs, bool *over, struct problem *why);
 
 struct store_claim {
     const char *owner;

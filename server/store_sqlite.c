@@ -167,6 +167,15 @@ static const char *const statements[] = {
     [SQL_EVENTS] = "SELECT number, name, data FROM job_events WHERE job_id = ? AND number > ? ORDER BY number LIMIT ?",
     [SQL_EVENTS_ANY] = "SELECT EXISTS (SELECT 1 FROM job_events WHERE job_id = ?1 AND number > ?2)"
                        " OR NOT EXISTS (SELECT 1 FROM jobs WHERE id = ?1 AND state < 2)",
+    [SQL_FEED] = "SELECT seq, name, data, job_id, (?2 IS NULL OR job_id IN (SELECT value FROM json_each(?2)))"
+                 " AND (?3 IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(?3) AS wanted WHERE NOT EXISTS"
+                 " (SELECT 1 FROM job_labels AS own WHERE own.label = wanted.value"
+                 " AND own.job_id = job_events.job_id))) FROM job_events WHERE seq > ?1 ORDER BY seq LIMIT ?4",
+    [SQL_FEED_LAST] = "SELECT seq FROM events_told",
+    [SQL_FEED_FIRST] = "SELECT coalesce(min(seq) - 1, 0) FROM job_events"
+                       " WHERE number = 1 AND job_id IN (SELECT value FROM json_each(?))",
+    [SQL_FEED_OVER] = "SELECT NOT EXISTS (SELECT 1 FROM jobs WHERE state < 2"
+                      " AND id IN (SELECT value FROM json_each(?)))",
 };
 _Static_assert(sizeof statements / sizeof statements[0] == SQL_COUNT, "one row per statement");
 

@@ -58,6 +58,10 @@ enum store_sql {
     SQL_EVENT_FORGET,
     SQL_EVENTS,
     SQL_EVENTS_ANY,
+    SQL_FEED,
+    SQL_FEED_LAST,
+    SQL_FEED_FIRST,
+    SQL_FEED_OVER,
     SQL_COUNT
 };
 

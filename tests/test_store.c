@@ -761,6 +761,13 @@ Test(Store, an_old_directory_is_brought_up_to_date, .init = start, .fini = stop)
     cr_expect(!got.timeout_ms && !got.queue_timeout_ms && !got.retry_of);
     cr_expect_str_eq(got.submitter, "");
     cr_expect_str_eq(got.labels, "{}");
+    uint64_t after = 0;
+    struct store_event *events;
+    size_t n;
+    bool more;
+    OK(store_feed(store, &(struct store_feed){0}, &after, 10, &arena, &events, &n, &more, &why));
+    cr_assert_eq(n, 3);
+    cr_expect(events[0].number == 1 && strcmp(events[0].job, "a") == 0 && events[2].number == 3);
 }
 
 /* ---- time that is over ---- */
@@ -843,6 +850,57 @@ Test(Store, an_attempt_has_its_time_anew_and_a_cancel_comes_first, .init = start
     time_out(9000);
     finish(&lease, JOB_CANCELLED);
     expect_ended("a", JOB_CANCELLED, "");
+}
+
+/* "1 a state\n2 b state\n" after a place, which moves. */
+static const char *feed_after(const char *jobs, const char *labels, uint64_t *after, unsigned limit, bool more_wanted) {
+    struct store_event *events;
+    size_t n;
+    bool more;
+    const char *text = "";
+    OK(store_feed(store, &(struct store_feed){.jobs = jobs, .labels = labels}, after, limit, &arena, &events, &n, &more,
+                  &why));
+    for (size_t i = 0; i < n; i++)
+        text = arena_printf(&arena, &why, "%s%llu %s %s\n", text, (unsigned long long)events[i].number, events[i].job,
+                            events[i].name);
+    cr_expect_eq(more, more_wanted, "%s", text);
+    return text;
+}
+
+Test(Store, many_jobs_events_have_one_order, .init = start, .fini = stop) {
+    struct store_lease lease;
+    enum job_state state;
+    uint64_t after = 0, last, before;
+    bool over;
+    add_of("a", "", 1, "{\"team\":\"x\"}");
+    add_of("b", "", 1, NULL);
+    claim("w", 10, &lease); /* a */
+    beat(&lease, "{\"p\":1}", NULL);
+    OK(store_cancel(store, "b", 1, &state, &why));
+    finish(&lease, JOB_SUCCEEDED);
+    cr_expect_str_eq(feed_after(NULL, NULL, &after, 100, false),
+                     "1 a state\n2 b state\n3 a state\n4 a progress\n5 b state\n6 a state\n");
+    cr_expect_eq(after, 6);
+    OK(store_feed_last(store, &last, &why));
+    cr_expect_eq(last, 6);
+    after = 2;
+    cr_expect_str_eq(feed_after(NULL, NULL, &after, 2, true), "3 a state\n4 a progress\n");
+    cr_expect_eq(after, 4);
+    after = 0;
+    cr_expect_str_eq(feed_after("[\"b\"]", NULL, &after, 100, false), "2 b state\n5 b state\n");
+    cr_expect_eq(after, 6, "what is another's was looked at");
+    after = 3;
+    cr_expect_str_eq(feed_after(NULL, "[\"team:x\"]", &after, 100, false), "4 a progress\n6 a state\n");
+    OK(store_feed_first(store, "[\"b\"]", &before, &why));
+    cr_expect_eq(before, 1);
+    OK(store_feed_over(store, "[\"a\",\"b\"]", &over, &why));
+    cr_expect(over);
+    OK(store_remove(store, "a", gone, NULL, &why));
+    add("c", 1);
+    after = 6;
+    cr_expect_str_eq(feed_after(NULL, NULL, &after, 100, false), "7 c state\n", "places are not used again");
+    OK(store_feed_over(store, "[\"a\",\"c\"]", &over, &why));
+    cr_expect_not(over);
 }
 
 Test(Store, own_changes_are_changes_too, .init = start, .fini = stop) {

@@ -130,3 +130,46 @@ same "not for another body" 422 "$(status "$REMATD_URL/v1/jobs" -H "$json" -H 'I
   -d "$(with '"labels": {"team": "x", "run": "1"}' "$tiny")")"
 "$rematctl" cancel "$again" >/dev/null
 same "rematctl retry" "$again" "$("$rematctl" -o json retry "$again" | "$rematctl" get - /retry_of)"
+stop
+
+# --- what happens to many jobs
+rm -rf "$dir/data"
+start --workers 1
+feed() { curl -sS -N --max-time 60 "$REMATD_URL/v1/events$1" "${@:2}"; }
+jobs_of() { sed -n 's/.*"job":"\([^"]*\)".*/\1/p' "$@" | sort -u | tr '\n' ' '; }
+lines='Accept: application/x-ndjson'
+a=$(submit "$(with '"labels": {"team": "x"}' "$(long_job 20)")")
+b=$(submit "$tiny")
+c=$(submit "$(with '"labels": {"team": "y"}' "$tiny")")
+feed "?label=team:x" -H "$lines" --max-time 5 >"$dir/labelled" & third=$!
+feed "?job=$a&job=$b" >"$dir/sse" & first=$!
+feed "?job=$a&job=$b" -H "$lines" >"$dir/lines" & second=$!
+code "a stream ends with its jobs" 0 wait "$first"
+code "a second one too" 0 wait "$second"
+same "both jobs have ended by then" "succeeded succeeded" "$(job_field "$a" /state) $(job_field "$b" /state)"
+same "all hear the same" "$(sed -n 's/^data: //p' "$dir/sse")" "$(sed 's/.*"data":\(.*\)}$/\1/' "$dir/lines")"
+same "of these jobs" "$a $b " "$(jobs_of "$dir/lines")"
+same "each from its beginning to its end" 'queued running succeeded queued running succeeded ' \
+  "$({ grep "$a" "$dir/lines"; grep "$b" "$dir/lines"; } | sed -n 's/.*"state":"\([a-z]*\)".*/\1/p' | tr '\n' ' ')"
+sed -n 's/^{"id":\([0-9]*\).*/\1/p' "$dir/lines" >"$dir/numbers"
+check "ids rise" sort -nuc "$dir/numbers"
+half=$(sed -n 3p "$dir/numbers")
+feed "?job=$a&job=$b" -H "$lines" -H "Last-Event-ID: $half" >"$dir/rest"
+same "Last-Event-ID: exactly the rest" "$(tail -n +4 "$dir/lines")" "$(cat "$dir/rest")"
+same "nothing is left: 204" 204 "$(status "$REMATD_URL/v1/events?job=$a&job=$b" -H "Last-Event-ID: $(tail -n 1 "$dir/numbers")")"
+wait "$third"
+same "by label" "$a " "$(jobs_of "$dir/labelled")"
+code "it goes on when they have ended" 28 feed "?label=team:x" --max-time 1
+"$rematctl" wait --timeout 20 "$c" >/dev/null
+feed "" -H "$lines" --max-time 2 >"$dir/all"
+same "of all" "$(printf '%s\n' "$a" "$b" "$c" | sort | tr '\n' ' ')" "$(jobs_of "$dir/all")"
+feed "?last_event_id=latest" -H "$lines" --max-time 5 >"$dir/latest" & first=$!
+sleep 0.5
+b=$(submit "$tiny")
+wait "$first"
+same "latest: only what comes" "$b " "$(jobs_of "$dir/latest")"
+same "an unknown job" 404 "$(status "$REMATD_URL/v1/events?job=$a&job=nobody")"
+same "an id that is none" 400 "$(status "$REMATD_URL/v1/events?last_event_id=x")"
+same "an unknown parameter" 400 "$(status "$REMATD_URL/v1/events?since=1")"
+same "a label that is none" 400 "$(status "$REMATD_URL/v1/events?label=team")"
+same "another type" 406 "$(status "$REMATD_URL/v1/events" -H 'Accept: image/png')"
