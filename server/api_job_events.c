@@ -250,6 +250,7 @@ static bool of_many(struct request *request, struct response *response, struct p
         (s->feed.jobs && !store_feed_first(request->service->store, s->feed.jobs, &before, why)))
         return false;
     s->after = units_max(s->after, before);
+    s->ping_ns = now_ns(); /* at once, where there is nothing yet: headers alone are not sent */
     return stream_begin(request, response, s, why);
 }
 

@@ -136,12 +136,20 @@ stop
 rm -rf "$dir/data"
 start --workers 1
 feed() { curl -sS -N --max-time 60 "$REMATD_URL/v1/events$1" "${@:2}"; }
+until_line() { # PATTERN FILE SECONDS
+  local tries=0
+  until grep -q -e "$1" "$2"; do
+    tries=$((tries + 1))
+    [ "$tries" -lt $(($3 * 20)) ] || return 1
+    sleep 0.05
+  done
+}
 jobs_of() { sed -n 's/.*"job":"\([^"]*\)".*/\1/p' "$@" | sort -u | tr '\n' ' '; }
 lines='Accept: application/x-ndjson'
 a=$(submit "$(with '"labels": {"team": "x"}' "$(long_job 20)")")
 b=$(submit "$tiny")
 c=$(submit "$(with '"labels": {"team": "y"}' "$tiny")")
-feed "?label=team:x" -H "$lines" --max-time 5 >"$dir/labelled" & third=$!
+feed "?label=team:x" -H "$lines" >"$dir/labelled" & third=$!
 feed "?job=$a&job=$b" >"$dir/sse" & first=$!
 feed "?job=$a&job=$b" -H "$lines" >"$dir/lines" & second=$!
 code "a stream ends with its jobs" 0 wait "$first"
@@ -157,16 +165,19 @@ half=$(sed -n 3p "$dir/numbers")
 feed "?job=$a&job=$b" -H "$lines" -H "Last-Event-ID: $half" >"$dir/rest"
 same "Last-Event-ID: exactly the rest" "$(tail -n +4 "$dir/lines")" "$(cat "$dir/rest")"
 same "nothing is left: 204" 204 "$(status "$REMATD_URL/v1/events?job=$a&job=$b" -H "Last-Event-ID: $(tail -n 1 "$dir/numbers")")"
-wait "$third"
-same "by label" "$a " "$(jobs_of "$dir/labelled")"
-code "it goes on when they have ended" 28 feed "?label=team:x" --max-time 1
+check "by label" until_line succeeded "$dir/labelled" 20
 "$rematctl" wait --timeout 20 "$c" >/dev/null
-feed "" -H "$lines" --max-time 2 >"$dir/all"
-same "of all" "$(printf '%s\n' "$a" "$b" "$c" | sort | tr '\n' ' ')" "$(jobs_of "$dir/all")"
-feed "?last_event_id=latest" -H "$lines" --max-time 5 >"$dir/latest" & first=$!
-sleep 0.5
+feed "" -H "$lines" >"$dir/all" & first=$!
+check "of all" until_line "$c.*succeeded" "$dir/all" 20
+check "those of labels go on when their jobs have ended" kill -0 "$third" "$first"
+kill "$third" "$first"
+same "of no other label" "$a " "$(jobs_of "$dir/labelled")"
+same "of every job" "$(printf '%s\n' "$a" "$b" "$c" | sort | tr '\n' ' ')" "$(jobs_of "$dir/all")"
+feed "?last_event_id=latest" >"$dir/latest" & first=$!
+check "a stream begins before there is anything to say" until_line '^: ping' "$dir/latest" 10
 b=$(submit "$tiny")
-wait "$first"
+check "it hears what comes" until_line "$b.*succeeded" "$dir/latest" 20
+kill "$first"
 same "latest: only what comes" "$b " "$(jobs_of "$dir/latest")"
 same "an unknown job" 404 "$(status "$REMATD_URL/v1/events?job=$a&job=nobody")"
 same "an id that is none" 400 "$(status "$REMATD_URL/v1/events?last_event_id=x")"
