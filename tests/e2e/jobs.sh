@@ -25,6 +25,12 @@ same "a month is the most" 422 \
   "$(status "$REMATD_URL/v1/jobs" -H "$json" -d "$(with '"queue_timeout_seconds": 2592001' "$tiny")")"
 same "and it is named" /queue_timeout_seconds "$(field "$dir/body" /pointer)"
 "$rematctl" cancel "$id" >/dev/null
+check "it is cancelled" until_state "$id" cancelled 10
+id=$(submit "$(with '"timeout_seconds": 1' "$(long_job 4000)")")
+check "a job runs" until_state "$id" running 20
+kill -STOP $(children)
+check "a worker that hangs is ended by force" until_state "$id" failed 10
+same "its job is not tried again" "timeout	1" "$(slug "$id")	$(job_field "$id" /attempts)"
 stop
 
 # --- a full queue
@@ -91,6 +97,11 @@ same "a large one has not" 507 "$(upload "$dir/large.npy")"
 check "it says which setting" grep -q -e --data-limit "$dir/body"
 same "nothing of it stays" 1 "$(files)"
 same "a small one still has room" 201 "$(upload "$dir/one.npy")"
+stop
+start --workers 1 --data-limit 8M
+id=$(submit "${small//4, 8/64, 32768}")
+code "a job whose results have no room fails" 1 "$rematctl" wait --timeout 60 "$id"
+same "and says so" full "$(slug "$id")"
 id=$(printf '%s' "$tiny" | "$rematctl" -o json submit --key once - | "$rematctl" get - /id)
 stop
 start --workers 0 --data-limit 40K
