@@ -93,6 +93,12 @@ typedef bool rematc_listener(void *user, uint64_t id, const char *event, const j
 bool rematc_events(struct rematc *client, const char *id, uint64_t last_event_id, rematc_listener *tell, void *user,
                    struct rematc_error *why);
 
+/* The same of many jobs: those named, or those that have every label ("KEY:VALUE"), or with neither of all. data has
+ * "job". With jobs until all of these have ended, else until the listener has had enough. */
+bool rematc_events_of(struct rematc *client, const char *const *jobs, unsigned n_jobs, const char *const *labels,
+                      unsigned n_labels, uint64_t last_event_id, rematc_listener *tell, void *user,
+                      struct rematc_error *why);
+
 /* Whether a job's state is one that lasts. */
 bool rematc_job_finished(const json_t *job);
 bool rematc_job_succeeded(const json_t *job);

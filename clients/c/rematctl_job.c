@@ -156,14 +156,18 @@ static bool on_event(void *user, uint64_t id, const char *event, const json_t *d
         json_decref(line);
     }
     if (strcmp(event, "state") == 0)
-        w->failed = rematc_job_finished(data) && !rematc_job_succeeded(data);
+        w->failed |= rematc_job_finished(data) && !rematc_job_succeeded(data);
     return fflush(stdout) == 0; /* who reads us may have gone */
 }
 
 int rematctl_events(const struct rematctl *ctl) {
     struct rematc_error why = {0};
     struct watching w = {.json = ctl->json};
-    if (!rematc_events(ctl->client, ctl->words[0], ctl->last_event_id, on_event, &w, &why))
+    bool one = ctl->n_words == 1 && ctl->n_labels == 0;
+    bool heard = one ? rematc_events(ctl->client, ctl->words[0], ctl->last_event_id, on_event, &w, &why)
+                     : rematc_events_of(ctl->client, (const char *const *)ctl->words, (unsigned)ctl->n_words,
+                                        ctl->labels, ctl->n_labels, ctl->last_event_id, on_event, &w, &why);
+    if (!heard)
         return rematctl_fail(&why);
     return w.failed ? EXIT_JOB_FAILED : EXIT_DONE;
 }

@@ -176,6 +176,9 @@ half=$(sed -n 3p "$dir/numbers")
 feed "?job=$a&job=$b" -H "$lines" -H "Last-Event-ID: $half" >"$dir/rest"
 same "Last-Event-ID: exactly the rest" "$(tail -n +4 "$dir/lines")" "$(cat "$dir/rest")"
 same "nothing is left: 204" 204 "$(status "$REMATD_URL/v1/events?job=$a&job=$b" -H "Last-Event-ID: $(tail -n 1 "$dir/numbers")")"
+same "rematctl hears them too" "$(cat "$dir/lines")" "$("$rematctl" -o json events "$a" "$b")"
+code "rematctl: for people" 0 "$rematctl" events "$a" "$b"
+says "and whose events they are" "$a  state *succeeded"
 check "by label" until_line succeeded "$dir/labelled" 20
 "$rematctl" wait --timeout 20 "$c" >/dev/null
 feed "" -H "$lines" >"$dir/all" & first=$!
