@@ -244,12 +244,13 @@ static bool jobs_read(const struct request *request, const char **out, struct pr
 
 static bool of_many(struct request *request, struct response *response, struct problem *why) {
     struct stream *s = stream_new(request, why);
-    uint64_t before = 0;
+    uint64_t before = 0, last = 0;
     if (!s || !parameters_check(request, true, why) || !after_read(request, true, &s->after, why) ||
         !jobs_read(request, &s->feed.jobs, why) || !api_jobs_labels(request, &s->feed.labels, why) ||
-        (s->feed.jobs && !store_feed_first(request->service->store, s->feed.jobs, &before, why)))
+        (s->feed.jobs && !store_feed_first(request->service->store, s->feed.jobs, &before, why)) ||
+        !store_feed_last(request->service->store, &last, why))
         return false;
-    s->after = units_max(s->after, before);
+    s->after = units_min(units_max(s->after, before), last); /* an id of another data directory is none of ours */
     s->ping_ns = now_ns(); /* at once, where there is nothing yet: headers alone are not sent */
     return stream_begin(request, response, s, why);
 }

@@ -140,7 +140,7 @@ static bool release(struct queue *q, const char *owner, bool expired_only, bool 
 
 bool queue_recover(struct queue *q, struct problem *why) {
     return store_verify(q->store, why) && release(q, NULL, false, false, why) &&
-           store_refuse(q->store, q->memory_limit_bytes, q->now_ms(), q->too_large, why);
+           store_refuse(q->store, q->memory_limit_bytes, q->now_ms(), q->too_large, why) && queue_time_out(q, why);
 }
 
 bool queue_worker_died(struct queue *q, const char *owner, struct problem *why) {

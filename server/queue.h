@@ -37,7 +37,7 @@ void queue_bound(struct queue *q, uint64_t queued_max);
 void queue_clock(struct queue *q, int64_t (*now_ms)(void));
 
 /* For the front, once, before workers start: checks the store; jobs of workers that no longer are go back to the queue;
- * queued jobs that a smaller memory limit has made impossible fail. */
+ * queued jobs that a smaller memory limit has made impossible, or that have waited too long meanwhile, fail. */
 PROBLEM_MUST_CHECK bool queue_recover(struct queue *q, struct problem *why);
 /* The name a worker process goes by; the supervisor makes the same one from slot and pid. */
 void queue_owner(char out[STORE_OWNER_BYTES], unsigned slot, pid_t pid);

@@ -49,7 +49,7 @@ static const char *const layouts[] = {
     "ALTER TABLE jobs ADD COLUMN submitter TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE jobs ADD COLUMN labels TEXT NOT NULL DEFAULT '{}';"
     "ALTER TABLE jobs ADD COLUMN retry_of TEXT;"
-    "CREATE INDEX jobs_waiting ON jobs (submitter, id, planned_peak_bytes) WHERE state = 0;"
+    "CREATE INDEX jobs_waiting ON jobs (submitter, id, planned_peak_bytes, state) WHERE state = 0;"
     "CREATE INDEX jobs_queue_until ON jobs (queue_until_ms) WHERE state = 0 AND queue_until_ms > 0;"
     "CREATE INDEX jobs_run_until ON jobs (run_until_ms) WHERE state = 1 AND run_until_ms > 0;"
     "CREATE INDEX jobs_by_end ON jobs (finished_ms) WHERE state > 1;"
@@ -125,8 +125,9 @@ static const char *const statements[] = {
     [SQL_RUNNING_BYTES] = "SELECT coalesce(sum(planned_peak_bytes), 0) FROM jobs WHERE state = 1",
     [SQL_OLDEST] = "SELECT id, planned_peak_bytes, passed FROM jobs WHERE state = 0 AND planned_peak_bytes <= ?"
                    " ORDER BY id LIMIT 1",
-    [SQL_NEXT] = "WITH first AS (SELECT submitter, min(id) AS id FROM jobs WHERE state = 0 AND planned_peak_bytes <= ?"
-                 " GROUP BY submitter), running AS (SELECT submitter, sum(planned_peak_bytes) AS bytes, count(*) AS n"
+    [SQL_NEXT] = "WITH first AS (SELECT submitter, min(id) AS id FROM jobs INDEXED BY jobs_waiting WHERE state = 0"
+                 " AND planned_peak_bytes <= ? GROUP BY submitter), running AS (SELECT submitter,"
+                 " sum(planned_peak_bytes) AS bytes, count(*) AS n"
                  " FROM jobs WHERE state = 1 GROUP BY submitter)"
                  " SELECT first.id FROM first LEFT JOIN running ON running.submitter = first.submitter"
                  " LEFT JOIN submitters ON name = first.submitter"

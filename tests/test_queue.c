@@ -115,6 +115,17 @@ Test(Queue, recovery_takes_everything_back, .init = start, .fini = stop) {
     cr_expect(strstr(stored(large.id).problem, "budget"));
 }
 
+Test(Queue, recovery_fails_who_waited_too_long, .init = start, .fini = stop) {
+    struct store_job job = {.kind = "attention", .request = "{}", .planned = "{}", .queue_timeout_ms = 1000};
+    bool replayed, conflict;
+    moment = queue_now_ms();
+    queue_clock(queue, moved_clock);
+    OK(queue_submit(queue, &job, NULL, NULL, 0, &arena, &replayed, &conflict, &why));
+    moment += 1000;
+    OK(queue_recover(queue, &why));
+    cr_expect_eq(stored(job.id).state, JOB_FAILED);
+}
+
 Test(Queue, keys_have_bounds_and_conflicts, .init = start, .fini = stop) {
     struct store_job job = {.kind = "attention", .request = "{}", .planned = "{}"}, again = job, other = job;
     char longest[QUEUE_KEY_BYTES + 2];
