@@ -18,6 +18,7 @@
 #include "server/blob.h"
 #include "server/config.h"
 #include "server/http.h"
+#include "server/jail.h"
 #include "server/log.h"
 #include "server/plan_cache.h"
 #include "server/queue.h"
@@ -36,6 +37,8 @@
 #define EXIT_USAGE      2
 #define DRAIN_SECONDS   30u
 #define HEAP_KEPT_BYTES (8 << 20)
+#define HEAP_KEPT_SHARE 64u /* of the front's memory */
+#define CACHE_SHARE     4u  /* of the front's memory, at most, for answers that are kept */
 #define TICK_NS         200000000u
 #define SWEEP_SECONDS   1
 #define FLOOR_BYTES     ((uint64_t)64 << 20) /* of the disk, kept free for jobs that are under way */
@@ -80,21 +83,19 @@ static bool directory_lock(struct serve *serve, struct problem *why) {
                        serve->config.data_dir);
 }
 
-/* Prints where we are and leaves it in DATA/url, for who started us on port 0. */
+/* Prints where we are and leaves the first of it in DATA/url, for who started us on port 0. */
 static bool url_tell(const struct serve *serve, struct problem *why) {
-    char name[NAME_BYTES], temporary[NAME_BYTES + 4], url[128];
-    bool v6 = strchr(serve->config.address, ':') != NULL;
-    snprintf(url, sizeof url, "http://%s%s%s:%u", v6 ? "[" : "", serve->config.address, v6 ? "]" : "",
-             http_port(serve->http));
+    char name[NAME_BYTES], temporary[NAME_BYTES + 4];
     snprintf(name, sizeof name, "%s/url", serve->config.data_dir);
     snprintf(temporary, sizeof temporary, "%s.new", name);
     FILE *file = fopen(temporary, "we");
-    bool good = file && fprintf(file, "%s\n", url) > 0;
+    bool good = file && fprintf(file, "%s\n", http_url(serve->http, 0)) > 0;
     if (file && fclose(file) != 0)
         good = false;
     if (!good || rename(temporary, name) != 0)
         return problem_set(why, PROBLEM_IO, "", "cannot write %.300s: %s", name, strerror(errno));
-    printf("rematd: listening on %s\n", url);
+    for (unsigned i = 0; http_url(serve->http, i); i++)
+        printf("rematd: listening on %s\n", http_url(serve->http, i));
     fflush(stdout);
     return true;
 }
@@ -127,6 +128,16 @@ static bool data_prepare(struct serve *serve, struct problem *why) {
     return true;
 }
 
+/* Pages that a request touched stay for the next one: a fresh page costs more than planning a layer. Where there is
+ * little memory, few do: what the allocator keeps for one thread, another one's plan cannot have. */
+static void heap_keep(uint64_t front_bytes) {
+    int kept = (int)units_min(front_bytes / HEAP_KEPT_SHARE, HEAP_KEPT_BYTES);
+    mallopt(M_TRIM_THRESHOLD, kept);
+    mallopt(M_MMAP_THRESHOLD, kept);
+    if (kept < HEAP_KEPT_BYTES)
+        mallopt(M_ARENA_MAX, 2);
+}
+
 /* Who may ask, and how often. */
 static bool access_open(struct serve *serve, struct problem *why) {
     const struct config *config = &serve->config;
@@ -152,7 +163,13 @@ static bool serve_open(struct serve *serve, struct problem *why) {
     struct service *service = &serve->service;
     service->config = config;
     service->threads = (unsigned)config->threads;
-    service->memory_limit_bytes = config_memory_limit(config->memory_limit_bytes, "");
+    const struct config_memory memory =
+        config_memory_find(config->memory_limit_bytes, config->workers, config->threads, "");
+    if (memory.jobs_bytes == 0)
+        return problem_set(why, PROBLEM_LIMIT, "", "--workers %llu: they and the front leave no memory for jobs here",
+                           (unsigned long long)config->workers);
+    service->memory_limit_bytes = memory.jobs_bytes;
+    heap_keep(memory.front_bytes);
     service->draining = is_draining;
     wire_start();
     if (!access_open(serve, why) || !(service->blobs = blob_open(config->data_dir, why)) ||
@@ -162,11 +179,17 @@ static bool serve_open(struct serve *serve, struct problem *why) {
         return false;
     if (!data_prepare(serve, why))
         return false;
-    service->plans = plan_cache_new(config->plan_cache_bytes, why);
-    if (!service->plans && config->plan_cache_bytes)
+    uint64_t cache_bytes = units_min(config->plan_cache_bytes, memory.front_bytes / CACHE_SHARE);
+    service->plans = plan_cache_new(cache_bytes, why);
+    if (!service->plans && cache_bytes)
         return false;
     serve->http = http_open(&(struct http_options){.address = config->address,
                                                    .port = (uint16_t)config->port,
+                                                   .unix_path = config->unix_path,
+                                                   .inherit = true,
+                                                   .insecure = config->insecure || serve->tokens,
+                                                   .tls_certificate = config->tls_certificate,
+                                                   .tls_key = config->tls_key,
                                                    .tables = route_tables,
                                                    .service = service,
                                                    .allowed_hosts = config->allowed_hosts,
@@ -175,7 +198,11 @@ static bool serve_open(struct serve *serve, struct problem *why) {
                                                    .rate = serve->rate,
                                                    .open_metrics = config->open_metrics,
                                                    .upload_limit_bytes = config->upload_limit_bytes,
-                                                   .connections = (unsigned)config->connections},
+                                                   .connections = (unsigned)config->connections,
+                                                   .connections_per_address = (unsigned)config->connections_per_address,
+                                                   .streams = (unsigned)config->streams,
+                                                   .planning_threads = (unsigned)config->planning_threads,
+                                                   .planning_queue = (unsigned)config->planning_queue},
                             why);
     if (!serve->http)
         return false;
@@ -183,8 +210,15 @@ static bool serve_open(struct serve *serve, struct problem *why) {
                                           .workers = (unsigned)config->workers,
                                           .threads = service->threads,
                                           .memory_limit_bytes = service->memory_limit_bytes,
+                                          .sandbox = (enum jail_mode)config->sandbox,
                                           .queue = service->queue};
-    return supervise_start(&serve->supervise, why) && url_tell(serve, why);
+    if (!supervise_start(&serve->supervise, why) || !url_tell(serve, why))
+        return false;
+    const uint64_t held = jail_memory_bytes(); /* most of it reserved, never touched */
+    jail_memory_limit(held ? held + memory.front_bytes - units_min(memory.front_bytes / 4, CONFIG_FRONT_IDLE_BYTES)
+                           : UINT64_MAX);
+    http_notify("READY=1");
+    return true;
 }
 
 static void serve_close(struct serve *serve) {
@@ -245,6 +279,7 @@ static void serve_run(struct serve *serve) {
 /* Not ready, nothing new; running jobs get their time; a second signal, or the end of it, puts them back. */
 static void serve_drain(struct serve *serve) {
     draining = true;
+    http_notify("STOPPING=1");
     log_event(LOG_INFO, "serve.draining", "running jobs get %u s; a second signal ends them", DRAIN_SECONDS);
     supervise_stop(&serve->supervise);
     int number = 0;
@@ -264,19 +299,12 @@ static void files_allow(void) {
     }
 }
 
-/* Pages that a request touched stay for the next one: a fresh page costs more than planning a layer. */
-static void heap_keep(void) {
-    mallopt(M_TRIM_THRESHOLD, HEAP_KEPT_BYTES);
-    mallopt(M_MMAP_THRESHOLD, HEAP_KEPT_BYTES);
-}
-
 static int serve_main(const struct config *config) {
     static struct serve serve;
     struct problem why = {0};
     serve.config = *config;
     serve.lock = -1;
     files_allow();
-    heap_keep();
     sigemptyset(&serve.signals);
     sigaddset(&serve.signals, SIGTERM);
     sigaddset(&serve.signals, SIGINT);
@@ -309,10 +337,12 @@ static int serve_main(const struct config *config) {
 /* ---- rematd work ---- */
 
 static int work_main(const struct config *config) {
-    struct worker_options options = {.data_dir = config->data_dir,
-                                     .slot = (unsigned)config->slot,
-                                     .threads = (unsigned)config->threads,
-                                     .memory_limit_bytes = config_memory_limit(config->memory_limit_bytes, "")};
+    struct worker_options options = {
+        .data_dir = config->data_dir,
+        .slot = (unsigned)config->slot,
+        .threads = (unsigned)config->threads,
+        .memory_limit_bytes = config_memory_find(config->memory_limit_bytes, 1, config->threads, "").jobs_bytes,
+        .sandbox = (enum jail_mode)config->sandbox};
     prctl(PR_SET_NAME, "rematd work"); /* started through /proc/self/exe, it would be called "exe" */
     wire_start();
     return worker_run(&options);
