@@ -32,6 +32,9 @@ struct config {
     uint64_t upload_limit_bytes;                        /* one uploaded file */
     uint64_t plan_cache_bytes;                          /* answers to planning queries; 0 = none are kept */
     uint64_t connections;                               /* served at once; what is beyond gets 503 */
+    uint64_t queue_limit;                               /* queued jobs; beyond it 503 */
+    uint64_t retention_seconds;                         /* finished jobs and unused uploads are kept; 0 = for ever */
+    uint64_t data_limit_bytes;                          /* what the data directory may hold; 0 = what the disk has */
     uint64_t sandbox;                                   /* enum jail_mode */
     uint64_t connections_per_address;                   /* of them; 0 = half, from this machine all */
     uint64_t streams;                                   /* event streams at once */

@@ -45,7 +45,7 @@ bool job_common_read(const struct wire_value *request, struct job_common *out, s
            wire_uint_of(request, "budget_bytes", 1, WIRE_INTEGER_MAX, &out->budget_bytes, why);
 }
 
-static bool read_request(struct job *job, const struct wire_document *document, const struct job_context *c,
+static bool read_request(struct job *job, struct wire_document *document, const struct job_context *c,
                          struct problem *why) {
     struct wire_value request = wire_root(document), kind;
     const char *name;
@@ -59,7 +59,8 @@ static bool read_request(struct job *job, const struct wire_document *document, 
                          "is not a kind of job; there are attention, sequential, memory_savings,"
                          " training_step, plan");
     job->request = wire_canonical(document, c->arena, why);
-    return job->request && job->kind->read(job, &request, c, why);
+    return job->request && job_options_take(document, c->arena, &job->options, why) &&
+           job->kind->read(job, &request, c, why);
 }
 
 bool job_make(struct job *job, const char *text, size_t bytes, const struct job_context *c, struct problem *why) {

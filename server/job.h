@@ -11,6 +11,7 @@
 #include "engine/base/arena.h"
 #include "engine/base/problem.h"
 #include "server/blob.h"
+#include "server/job_options.h"
 #include "server/wire.h"
 
 struct plan;
@@ -28,7 +29,8 @@ struct job_context {
 /* A request that was read and planned. */
 struct job {
     const struct job_kind *kind;
-    const char *request;      /* canonical JSON */
+    const char *request; /* canonical JSON */
+    struct job_options options;
     void *spec, *program;     /* the kind's own */
     const struct plan *plan;  /* the job's own plan, for explaining; NULL: it has none to show */
     uint64_t admission_bytes; /* the larger peak of the job and its comparison, and WITNESS_OUTSIDE_BYTES */

@@ -12,9 +12,12 @@
 
 struct queue {
     struct store *store;
-    uint64_t memory_limit_bytes;
-    struct arena arena; /* the two texts below */
-    const char *crashed, *too_large;
+    uint64_t memory_limit_bytes, queued_max;
+    int64_t (*now_ms)(void), retention_ms;
+    bool (*room)(void *context, struct problem *why);
+    void *room_context;
+    struct arena arena; /* the texts below */
+    const char *crashed, *too_large, *ran, *waited;
     pthread_mutex_t lock; /* the last id's time and count */
     int64_t id_ms;
     unsigned id_count;
@@ -25,8 +28,24 @@ static const char *problem_text(struct arena *a, const struct problem *p) {
     return route_problem_body(p, 0, a, &bytes);
 }
 
+/* What becomes of jobs that we fail. */
+static bool texts_make(struct queue *q) {
+    struct problem crashed = {0}, too_large = {0}, ran = {0}, waited = {0};
+    problem_set(&crashed, PROBLEM_CRASHED, "", "the job's worker died under it %d times; it is not tried again",
+                QUEUE_ATTEMPTS_MAX);
+    problem_set(&too_large, PROBLEM_BUDGET, "", "the daemon's memory limit is now %llu bytes, less than the job needs",
+                (unsigned long long)q->memory_limit_bytes);
+    problem_set(&ran, PROBLEM_TIMEOUT, "/timeout_seconds", "the job ran for longer than this and was stopped");
+    problem_set(&waited, PROBLEM_QUEUE_TIMEOUT, "/queue_timeout_seconds",
+                "the job waited for longer than this and was not begun");
+    q->crashed = problem_text(&q->arena, &crashed);
+    q->too_large = problem_text(&q->arena, &too_large);
+    q->ran = problem_text(&q->arena, &ran);
+    q->waited = problem_text(&q->arena, &waited);
+    return q->crashed && q->too_large && q->ran && q->waited;
+}
+
 struct queue *queue_new(struct store *store, uint64_t memory_limit_bytes, struct problem *why) {
-    struct problem crashed = {0}, too_large = {0};
     struct queue *q = calloc(1, sizeof *q);
     if (!q || pthread_mutex_init(&q->lock, NULL) != 0) {
         free(q);
@@ -35,14 +54,10 @@ struct queue *queue_new(struct store *store, uint64_t memory_limit_bytes, struct
     }
     q->store = store;
     q->memory_limit_bytes = memory_limit_bytes;
+    q->queued_max = QUEUE_QUEUED_MAX;
+    q->now_ms = queue_now_ms;
     arena_init(&q->arena, 0);
-    problem_set(&crashed, PROBLEM_CRASHED, "", "the job's worker died under it %d times; it is not tried again",
-                QUEUE_ATTEMPTS_MAX);
-    problem_set(&too_large, PROBLEM_BUDGET, "", "the daemon's memory limit is now %llu bytes, less than the job needs",
-                (unsigned long long)memory_limit_bytes);
-    q->crashed = problem_text(&q->arena, &crashed);
-    q->too_large = problem_text(&q->arena, &too_large);
-    if (q->crashed && q->too_large)
+    if (texts_make(q))
         return q;
     queue_free(q);
     problem_set(why, PROBLEM_MEMORY, "", "no memory for the queue");
@@ -61,6 +76,23 @@ struct store *queue_store(const struct queue *q) {
     return q->store;
 }
 
+void queue_bound(struct queue *q, uint64_t queued_max) {
+    q->queued_max = queued_max;
+}
+
+void queue_room(struct queue *q, bool (*room)(void *context, struct problem *why), void *context) {
+    q->room = room;
+    q->room_context = context;
+}
+
+void queue_retain(struct queue *q, int64_t retention_ms) {
+    q->retention_ms = retention_ms;
+}
+
+void queue_clock(struct queue *q, int64_t (*now_ms)(void)) {
+    q->now_ms = now_ms;
+}
+
 int64_t queue_now_ms(void) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -74,7 +106,7 @@ bool queue_id(struct queue *q, char out[STORE_ID_BYTES], struct problem *why) {
     if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
         return problem_set(why, PROBLEM_IO, "", "the system has no random numbers");
     pthread_mutex_lock(&q->lock);
-    int64_t now = queue_now_ms();
+    int64_t now = q->now_ms();
     if (now > q->id_ms) {
         q->id_ms = now;
         q->id_count = 0;
@@ -100,7 +132,7 @@ static bool release(struct queue *q, const char *owner, bool expired_only, bool 
                          &(struct store_release){.owner = owner,
                                                  .expired_only = expired_only,
                                                  .keep_attempt = keep_attempt,
-                                                 .now_ms = queue_now_ms(),
+                                                 .now_ms = q->now_ms(),
                                                  .attempts_max = QUEUE_ATTEMPTS_MAX,
                                                  .problem = q->crashed},
                          &n, why);
@@ -108,7 +140,7 @@ static bool release(struct queue *q, const char *owner, bool expired_only, bool 
 
 bool queue_recover(struct queue *q, struct problem *why) {
     return store_verify(q->store, why) && release(q, NULL, false, false, why) &&
-           store_refuse(q->store, q->memory_limit_bytes, queue_now_ms(), q->too_large, why);
+           store_refuse(q->store, q->memory_limit_bytes, q->now_ms(), q->too_large, why) && queue_time_out(q, why);
 }
 
 bool queue_worker_died(struct queue *q, const char *owner, struct problem *why) {
@@ -127,11 +159,24 @@ bool queue_submit(struct queue *q, struct store_job *job, const char *key, const
     if (key && (!*key || strlen(key) > QUEUE_KEY_BYTES))
         return problem_set(why, PROBLEM_MALFORMED, "", "an Idempotency-Key has from 1 to %d characters",
                            QUEUE_KEY_BYTES);
-    job->created_ms = queue_now_ms();
+    job->created_ms = q->now_ms();
     job->state = JOB_QUEUED;
-    if (!queue_id(q, job->id, why) ||
-        !store_add(q->store, job, key, job->created_ms - QUEUE_KEY_MS, blobs, n_blobs, first_id, &how, why))
+    if (key && job->submitter && *job->submitter && !(key = arena_printf(a, why, "%s\n%s", job->submitter, key)))
         return false;
+    struct problem no_room = {0};
+    struct store_filing filing = {.key = key,
+                                  .keys_after_ms = job->created_ms - QUEUE_KEY_MS,
+                                  .blobs = blobs,
+                                  .n_blobs = n_blobs,
+                                  .queued_max = q->queued_max,
+                                  .closed = q->room && !q->room(q->room_context, &no_room)};
+    if (!queue_id(q, job->id, why) || !store_add(q->store, job, &filing, first_id, &how, why))
+        return false;
+    if (how == STORE_QUEUE_CLOSED)
+        return problem_set(why, no_room.kind, "", "%s", no_room.detail);
+    if (how == STORE_QUEUE_FULL)
+        return problem_set(why, PROBLEM_BUSY, "", "%llu jobs are queued, as many as may be (--queue-limit)",
+                           (unsigned long long)q->queued_max);
     *conflict = how == STORE_KEY_CONFLICT;
     if (*conflict)
         return problem_set(why, PROBLEM_STATE, "", "this Idempotency-Key was used for another request, job %s",
@@ -143,7 +188,7 @@ bool queue_submit(struct queue *q, struct store_job *job, const char *key, const
 bool queue_claim(struct queue *q, const char *owner, struct arena *a, struct store_job *job, struct store_lease *lease,
                  bool *claimed, struct problem *why) {
     struct store_claim claim = {.owner = owner,
-                                .now_ms = queue_now_ms(),
+                                .now_ms = q->now_ms(),
                                 .lease_ms = QUEUE_LEASE_MS,
                                 .memory_limit_bytes = q->memory_limit_bytes,
                                 .passed_max = QUEUE_PASSED_MAX};
@@ -160,7 +205,24 @@ bool queue_claim(struct queue *q, const char *owner, struct arena *a, struct sto
 bool queue_worker_check(struct queue *q, const char *owner, bool *cancel, bool *late, struct problem *why) {
     int64_t lease_until_ms = INT64_MAX;
     bool ok = store_held(q->store, owner, cancel, &lease_until_ms, why);
-    *late = ok && lease_until_ms < queue_now_ms();
+    *late = ok && lease_until_ms < q->now_ms();
+    return ok;
+}
+
+bool queue_time_out(struct queue *q, struct problem *why) {
+    return store_time_out(q->store, q->now_ms(), q->waited, q->ran, why);
+}
+
+bool queue_sweep(struct queue *q, void (*gone)(void *context, const char *digest), void *context, bool *more,
+                 struct problem *why) {
+    unsigned jobs = 0, uploads = 0;
+    int64_t before_ms = q->now_ms() - q->retention_ms;
+    *more = false;
+    if (!q->retention_ms)
+        return true;
+    bool ok = store_expire(q->store, before_ms, QUEUE_SWEEP_MAX, gone, context, &jobs, why) &&
+              store_expire_uploads(q->store, before_ms, QUEUE_SWEEP_MAX, gone, context, &uploads, why);
+    *more = jobs == QUEUE_SWEEP_MAX || uploads == QUEUE_SWEEP_MAX;
     return ok;
 }
 
@@ -170,14 +232,14 @@ bool queue_expire(struct queue *q, struct problem *why) {
 
 bool queue_beat(struct queue *q, const struct store_lease *lease, const struct store_progress *progress, bool *cancel,
                 struct problem *why) {
-    return store_beat(q->store, lease, queue_now_ms() + QUEUE_LEASE_MS, progress, cancel, why);
+    return store_beat(q->store, lease, q->now_ms() + QUEUE_LEASE_MS, progress, cancel, why);
 }
 
 bool queue_finish(struct queue *q, const struct store_lease *lease, enum job_state state,
                   const struct store_progress *progress, const char *result, const char *problem, struct problem *why) {
-    return store_finish(q->store, lease, state, queue_now_ms(), progress, result, problem, why);
+    return store_finish(q->store, lease, state, q->now_ms(), progress, result, problem, why);
 }
 
 bool queue_cancel(struct queue *q, const char *id, enum job_state *state, struct problem *why) {
-    return store_cancel(q->store, id, queue_now_ms(), state, why);
+    return store_cancel(q->store, id, q->now_ms(), state, why);
 }

@@ -30,6 +30,8 @@ static const struct problem_row problem_table[] = {
     [PROBLEM_TOO_LARGE] = {413, "Too large"},
     [PROBLEM_CRASHED] = {500, "A worker crashed"},
     [PROBLEM_BUSY] = {503, "Busy"},
+    [PROBLEM_TIMEOUT] = {504, "Ran too long"},
+    [PROBLEM_QUEUE_TIMEOUT] = {504, "Waited too long"},
     [PROBLEM_INTERNAL] = {500, "Internal error"},
 };
 _Static_assert(sizeof problem_table / sizeof problem_table[0] == PROBLEM_KINDS, "one row per problem kind");

@@ -43,14 +43,46 @@ static const char *const layouts[] = {
                 "CREATE TRIGGER job_events_state AFTER UPDATE OF state ON jobs WHEN NEW.state <> OLD.state "
                 "BEGIN " EVENT_ADD,
     store_layout_tallies,
+    /* jobs.cancel: 1 somebody asked to stop, 2 its time is over, and problem says so already. queue_until_ms and
+     * run_until_ms are 0 where nothing is waited for. Events of all jobs are in one order, seq, that never goes back.
+     */
+    "ALTER TABLE jobs ADD COLUMN timeout_ms INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE jobs ADD COLUMN run_until_ms INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE jobs ADD COLUMN queue_timeout_ms INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE jobs ADD COLUMN queue_until_ms INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE jobs ADD COLUMN submitter TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE jobs ADD COLUMN labels TEXT NOT NULL DEFAULT '{}';"
+    "ALTER TABLE jobs ADD COLUMN retry_of TEXT;"
+    "CREATE INDEX jobs_waiting ON jobs (submitter, id, planned_peak_bytes, state) WHERE state = 0;"
+    "CREATE INDEX jobs_queue_until ON jobs (queue_until_ms) WHERE state = 0 AND queue_until_ms > 0;"
+    "CREATE INDEX jobs_run_until ON jobs (run_until_ms) WHERE state = 1 AND run_until_ms > 0;"
+    "CREATE INDEX jobs_by_end ON jobs (finished_ms) WHERE state > 1;"
+    "CREATE TABLE job_labels (label TEXT NOT NULL, job_id TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,"
+    " PRIMARY KEY (label, job_id)) STRICT, WITHOUT ROWID;"
+    "CREATE INDEX job_labels_by_job ON job_labels (job_id);"
+    "CREATE TABLE submitters (name TEXT NOT NULL PRIMARY KEY, served INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "ALTER TABLE uploads ADD COLUMN used_ms INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE uploads SET used_ms = CAST(strftime('%s', 'now') AS INTEGER) * 1000;"
+    "CREATE INDEX uploads_by_use ON uploads (used_ms);"
+    "ALTER TABLE job_events ADD COLUMN seq INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE job_events SET seq = place.seq FROM (SELECT job_id, number, row_number() OVER (ORDER BY job_id, number)"
+    " AS seq FROM job_events) AS place WHERE place.job_id = job_events.job_id AND place.number = job_events.number;"
+    "CREATE INDEX job_events_by_seq ON job_events (seq);"
+    "CREATE TABLE events_told (seq INTEGER NOT NULL) STRICT;"
+    "INSERT INTO events_told SELECT count(*) FROM job_events;"
+    "CREATE TRIGGER job_events_place AFTER INSERT ON job_events BEGIN UPDATE events_told SET seq = seq + 1;"
+    " UPDATE job_events SET seq = (SELECT seq FROM events_told) WHERE job_id = NEW.job_id AND number = NEW.number;"
+    " END;",
 };
 #define LAYOUTS ((int)(sizeof layouts / sizeof layouts[0]))
 
 #define COLUMNS                                                                                                        \
     "id, kind, state, created_ms, started_ms, finished_ms, attempts, done, total, planned_peak_bytes, cancel, "        \
-    "planned, result, problem"
-#define LEASED " WHERE id = ? AND owner = ? AND attempts = ? AND state = 1"
-#define ENDED  " WHERE state = 1 AND (?1 IS NULL OR owner = ?1) AND lease_until_ms < ?2"
+    "planned, result, problem, timeout_ms, queue_timeout_ms, submitter, labels, retry_of"
+#define LEASED       " WHERE id = ? AND owner = ? AND attempts = ? AND state = 1"
+#define ENDED        " WHERE state = 1 AND (?1 IS NULL OR owner = ?1) AND lease_until_ms < ?2"
+#define LATE_QUEUED  " WHERE state = 0 AND queue_until_ms > 0 AND queue_until_ms <= ?1"
+#define LATE_RUNNING " WHERE state = 1 AND run_until_ms > 0 AND run_until_ms <= ?1"
 
 static const char *const statements[] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -60,45 +92,79 @@ static const char *const statements[] = {
     [SQL_VERSION] = "PRAGMA data_version",
     [SQL_CHANGES] = "SELECT total_changes()",
     [SQL_VERIFY] = "PRAGMA quick_check(1)",
-    [SQL_ADD] = "INSERT INTO jobs (id, kind, state, created_ms, planned_peak_bytes, request, planned)"
-                " VALUES (?, ?, 0, ?, ?, ?, ?)",
+    [SQL_QUEUED] = "SELECT count(*) FROM jobs WHERE state = 0",
+    [SQL_ADD] = "INSERT INTO jobs (id, kind, state, created_ms, planned_peak_bytes, request, planned, timeout_ms,"
+                " queue_timeout_ms, queue_until_ms, submitter, labels, retry_of) VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7,"
+                " ?8, CASE ?8 WHEN 0 THEN 0 ELSE ?3 + ?8 END, coalesce(?9, ''), coalesce(?10, '{}'), ?11)",
     [SQL_GET] = "SELECT " COLUMNS ", request FROM jobs WHERE id = ?",
     [SQL_STATE] = "SELECT state FROM jobs WHERE id = ?",
     [SQL_LIST] = "SELECT " COLUMNS ", NULL FROM jobs WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR kind = ?2)"
                  " AND (?3 IS NULL OR id < ?3) ORDER BY id DESC LIMIT ?4",
+    [SQL_LIST_LABELLED] =
+        "SELECT " COLUMNS ", NULL FROM job_labels CROSS JOIN jobs ON id = job_id WHERE label = json_extract(?5, '$[0]')"
+        " AND (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR kind = ?2) AND (?3 IS NULL OR job_id < ?3)"
+        " AND NOT EXISTS (SELECT 1 FROM json_each(?5) AS wanted WHERE NOT EXISTS (SELECT 1 FROM job_labels AS own"
+        " WHERE own.label = wanted.value AND own.job_id = jobs.id)) ORDER BY job_id DESC LIMIT ?4",
+    [SQL_LABELS_ADD] = "INSERT INTO job_labels (label, job_id) SELECT key || ':' || value, ?1 FROM json_each(?2)",
     [SQL_KEY_FORGET] = "DELETE FROM keys WHERE created_ms < ?",
-    [SQL_KEY_FIND] = "SELECT job_id, request = ?2 FROM keys JOIN jobs ON jobs.id = job_id WHERE key = ?1",
+    [SQL_KEY_FIND] =
+        "SELECT job_id, request = ?2 AND retry_of IS ?3 FROM keys JOIN jobs ON jobs.id = job_id WHERE key = ?1",
     [SQL_KEY_ADD] = "INSERT INTO keys (key, created_ms, job_id) VALUES (?, ?, ?)",
     [SQL_BLOB_ADD] = "INSERT OR IGNORE INTO job_blobs (job_id, digest, made) VALUES (?, ?, ?)",
     [SQL_BLOB_WAITED] = "SELECT EXISTS (SELECT 1 FROM job_blobs JOIN jobs ON jobs.id = job_id"
                         " WHERE digest = ? AND made = 0 AND state < 2)",
-    [SQL_BLOB_UNUSED] = "SELECT digest FROM job_blobs AS mine WHERE job_id = ?1 AND made = 1"
+    [SQL_BLOB_UNUSED] = "SELECT DISTINCT digest FROM job_blobs AS mine WHERE job_id = ?1"
                         " AND NOT EXISTS (SELECT 1 FROM job_blobs AS other"
                         " WHERE other.digest = mine.digest AND other.job_id <> ?1)"
                         " AND NOT EXISTS (SELECT 1 FROM uploads WHERE uploads.digest = mine.digest)",
-    [SQL_UPLOAD_ADD] = "INSERT OR IGNORE INTO uploads (digest) VALUES (?)",
+    [SQL_BLOB_KNOWN] = "SELECT EXISTS (SELECT 1 FROM uploads WHERE digest = ?1)"
+                       " OR EXISTS (SELECT 1 FROM job_blobs WHERE digest = ?1)",
+    [SQL_EXPIRED] = "SELECT id FROM jobs WHERE state > 1 AND finished_ms < ? ORDER BY finished_ms LIMIT ?",
+    [SQL_UPLOADS_EXPIRED] = "SELECT digest FROM uploads WHERE used_ms < ?"
+                            " AND NOT EXISTS (SELECT 1 FROM job_blobs WHERE job_blobs.digest = uploads.digest) LIMIT ?",
+    [SQL_UPLOAD_ADD] = "INSERT INTO uploads (digest, used_ms) VALUES (?, ?)"
+                       " ON CONFLICT (digest) DO UPDATE SET used_ms = excluded.used_ms",
     [SQL_UPLOAD_REMOVE] = "DELETE FROM uploads WHERE digest = ?",
     [SQL_REMOVE] = "DELETE FROM jobs WHERE id = ?",
     [SQL_RUNNING_BYTES] = "SELECT coalesce(sum(planned_peak_bytes), 0) FROM jobs WHERE state = 1",
     [SQL_OLDEST] = "SELECT id, planned_peak_bytes, passed FROM jobs WHERE state = 0 AND planned_peak_bytes <= ?"
                    " ORDER BY id LIMIT 1",
-    [SQL_OLDEST_THAT_FITS] = "SELECT id FROM jobs WHERE state = 0 AND planned_peak_bytes <= ? ORDER BY id LIMIT 1",
+    [SQL_NEXT] = "WITH first AS (SELECT submitter, min(id) AS id FROM jobs INDEXED BY jobs_waiting WHERE state = 0"
+                 " AND planned_peak_bytes <= ? GROUP BY submitter), running AS (SELECT submitter,"
+                 " sum(planned_peak_bytes) AS bytes, count(*) AS n"
+                 " FROM jobs WHERE state = 1 GROUP BY submitter)"
+                 " SELECT first.id FROM first LEFT JOIN running ON running.submitter = first.submitter"
+                 " LEFT JOIN submitters ON name = first.submitter"
+                 " ORDER BY coalesce(bytes, 0), coalesce(n, 0), coalesce(served, 0), first.id LIMIT 1",
+    [SQL_SERVED] = "INSERT INTO submitters (name, served)"
+                   " SELECT submitter, (SELECT coalesce(max(served), 0) + 1 FROM submitters) FROM jobs WHERE id = ?"
+                   " ON CONFLICT (name) DO UPDATE SET served = excluded.served",
     [SQL_PASS] = "UPDATE jobs SET passed = passed + 1 WHERE id = ?",
     [SQL_CLAIM] =
         "UPDATE jobs SET state = 1, owner = ?2, started_ms = ?3, lease_until_ms = ?4, attempts = attempts + 1,"
-        " done = 0, total = 0 WHERE id = ?1",
+        " done = 0, total = 0, queue_until_ms = 0, run_until_ms = CASE timeout_ms WHEN 0 THEN 0 ELSE ?3 + timeout_ms "
+        "END"
+        " WHERE id = ?1",
     [SQL_BEAT] = "UPDATE jobs SET lease_until_ms = ?, done = ?, total = ?" LEASED " RETURNING cancel",
     [SQL_CANCELLED] = "SELECT cancel FROM jobs" LEASED,
     [SQL_HELD] = "SELECT cancel, lease_until_ms FROM jobs WHERE state = 1 AND owner = ?",
-    [SQL_FINISH] = "UPDATE jobs SET state = ?, finished_ms = ?, result = ?, problem = ?, owner = NULL,"
-                   " lease_until_ms = 0, done = ?, total = ?" LEASED,
-    [SQL_CANCEL] = "UPDATE jobs SET cancel = 1, state = CASE state WHEN 0 THEN 4 ELSE state END,"
-                   " finished_ms = CASE state WHEN 0 THEN ?2 ELSE 0 END WHERE id = ?1 AND state < 2",
-    [SQL_RELEASE_CANCELLED] = "UPDATE jobs SET state = 4, owner = NULL, finished_ms = ?3" ENDED " AND cancel = 1",
+    [SQL_FINISH] = "UPDATE jobs SET state = CASE WHEN cancel = 2 AND ?1 = 4 THEN 3 ELSE ?1 END, finished_ms = ?2,"
+                   " result = ?3, problem = CASE WHEN cancel = 2 AND ?1 = 4 THEN problem ELSE ?4 END, owner = NULL,"
+                   " lease_until_ms = 0, run_until_ms = 0, done = ?5, total = ?6" LEASED,
+    [SQL_CANCEL] =
+        "UPDATE jobs SET cancel = max(cancel, 1), run_until_ms = 0, state = CASE state WHEN 0 THEN 4 ELSE state END,"
+        " finished_ms = CASE state WHEN 0 THEN ?2 ELSE 0 END WHERE id = ?1 AND state < 2",
+    [SQL_RELEASE_CANCELLED] = "UPDATE jobs SET state = CASE cancel WHEN 2 THEN 3 ELSE 4 END, owner = NULL,"
+                              " run_until_ms = 0, finished_ms = ?3" ENDED " AND cancel > 0",
     [SQL_RELEASE_FAILED] =
-        "UPDATE jobs SET state = 3, owner = NULL, finished_ms = ?3, problem = ?4" ENDED " AND attempts >= ?5",
-    [SQL_RELEASE_QUEUED] = "UPDATE jobs SET state = 0, owner = NULL, started_ms = 0, attempts = attempts - ?3" ENDED,
+        "UPDATE jobs SET state = 3, owner = NULL, run_until_ms = 0, finished_ms = ?3, problem = ?4" ENDED
+        " AND attempts >= ?5",
+    [SQL_RELEASE_QUEUED] = "UPDATE jobs SET state = 0, owner = NULL, run_until_ms = 0, started_ms = 0,"
+                           " attempts = attempts - ?3" ENDED,
     [SQL_REFUSE] = "UPDATE jobs SET state = 3, finished_ms = ?, problem = ? WHERE state = 0 AND planned_peak_bytes > ?",
+    [SQL_LATE_ANY] = "SELECT EXISTS (SELECT 1 FROM jobs" LATE_QUEUED ") OR EXISTS (SELECT 1 FROM jobs" LATE_RUNNING ")",
+    [SQL_LATE_QUEUED] = "UPDATE jobs SET state = 3, finished_ms = ?1, queue_until_ms = 0, problem = ?2" LATE_QUEUED,
+    [SQL_LATE_RUNNING] = "UPDATE jobs SET cancel = 2, run_until_ms = 0, problem = ?2" LATE_RUNNING,
     [SQL_EVENT_ADD] = "INSERT INTO job_events (job_id, number, name, data)"
                       " SELECT ?1, coalesce(max(number), 0) + 1, 'progress', ?2 FROM job_events WHERE job_id = ?1",
     [SQL_EVENT_FORGET] = "DELETE FROM job_events WHERE job_id = ?1 AND name = 'progress' AND number <="
@@ -111,6 +177,15 @@ static const char *const statements[] = {
                     " count(*), coalesce(sum(planned_peak_bytes), 0) FROM jobs WHERE state = 1",
     [SQL_TALLIES] = "SELECT what, kind, outcome, upto, n, sum FROM job_tallies ORDER BY what, kind, outcome, upto",
     [SQL_TALLY_PEAK] = store_tally_peak,
+    [SQL_FEED] = "SELECT seq, name, data, job_id, (?2 IS NULL OR job_id IN (SELECT value FROM json_each(?2)))"
+                 " AND (?3 IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(?3) AS wanted WHERE NOT EXISTS"
+                 " (SELECT 1 FROM job_labels AS own WHERE own.label = wanted.value"
+                 " AND own.job_id = job_events.job_id))) FROM job_events WHERE seq > ?1 ORDER BY seq LIMIT ?4",
+    [SQL_FEED_LAST] = "SELECT seq FROM events_told",
+    [SQL_FEED_FIRST] = "SELECT coalesce(min(seq) - 1, 0) FROM job_events"
+                       " WHERE number = 1 AND job_id IN (SELECT value FROM json_each(?))",
+    [SQL_FEED_OVER] = "SELECT NOT EXISTS (SELECT 1 FROM jobs WHERE state < 2"
+                      " AND id IN (SELECT value FROM json_each(?)))",
 };
 _Static_assert(sizeof statements / sizeof statements[0] == SQL_COUNT, "one row per statement");
 

@@ -17,22 +17,29 @@ enum store_sql {
     SQL_VERSION,
     SQL_CHANGES,
     SQL_VERIFY,
+    SQL_QUEUED,
     SQL_ADD,
     SQL_GET,
     SQL_STATE,
     SQL_LIST,
+    SQL_LIST_LABELLED,
+    SQL_LABELS_ADD,
     SQL_KEY_FORGET,
     SQL_KEY_FIND,
     SQL_KEY_ADD,
     SQL_BLOB_ADD,
     SQL_BLOB_WAITED,
     SQL_BLOB_UNUSED,
+    SQL_BLOB_KNOWN,
+    SQL_EXPIRED,
+    SQL_UPLOADS_EXPIRED,
     SQL_UPLOAD_ADD,
     SQL_UPLOAD_REMOVE,
     SQL_REMOVE,
     SQL_RUNNING_BYTES,
     SQL_OLDEST,
-    SQL_OLDEST_THAT_FITS,
+    SQL_NEXT,
+    SQL_SERVED,
     SQL_PASS,
     SQL_CLAIM,
     SQL_BEAT,
@@ -44,6 +51,9 @@ enum store_sql {
     SQL_RELEASE_FAILED,
     SQL_RELEASE_QUEUED,
     SQL_REFUSE,
+    SQL_LATE_ANY,
+    SQL_LATE_QUEUED,
+    SQL_LATE_RUNNING,
     SQL_EVENT_ADD,
     SQL_EVENT_FORGET,
     SQL_EVENTS,
@@ -51,6 +61,10 @@ enum store_sql {
     SQL_FIGURES,
     SQL_TALLIES,
     SQL_TALLY_PEAK,
+    SQL_FEED,
+    SQL_FEED_LAST,
+    SQL_FEED_FIRST,
+    SQL_FEED_OVER,
     SQL_COUNT
 };
 
@@ -85,6 +99,8 @@ PROBLEM_MUST_CHECK bool store_number(struct store *s, enum store_sql sql, uint64
 PROBLEM_MUST_CHECK bool store_events_add(struct store *s, const char *id, const struct store_progress *progress,
                                          struct problem *why);
 
+/* "there is no job ...". Returns false. */
+bool store_missing(const char *id, struct problem *why);
 /* A text column, copied to a; *out is NULL where it is null. */
 PROBLEM_MUST_CHECK bool store_text(sqlite3_stmt *statement, int column, struct arena *a, const char **out,
                                    struct problem *why);

@@ -234,6 +234,10 @@ bool wire_get(const struct wire_value *object, const char *key, struct wire_valu
     return member != NULL;
 }
 
+void wire_remove(struct wire_document *d, const char *key) {
+    json_object_del(d->root, key);
+}
+
 bool wire_member(const struct wire_value *object, size_t index, struct wire_value *out) {
     json_t *json = (json_t *)(uintptr_t)object->json;
     void *at = json_object_iter(json);

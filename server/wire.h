@@ -62,6 +62,8 @@ size_t wire_length(const struct wire_value *array);
 struct wire_value wire_at(const struct wire_value *array, size_t index);
 /* False: no such field. *out keeps a pointer to object. */
 bool wire_get(const struct wire_value *object, const char *key, struct wire_value *out);
+/* Takes a field of the document itself away; values and strings read of it are gone. */
+void wire_remove(struct wire_document *d, const char *key);
 /* The index-th field, in no order that means anything; false past the last. */
 bool wire_member(const struct wire_value *object, size_t index, struct wire_value *out);
 PROBLEM_MUST_CHECK bool wire_need(const struct wire_value *object, const char *key, struct wire_value *out,

@@ -404,9 +404,9 @@ bool rematc_health(struct rematc *client, struct rematc_error *why) {
 /* ---- jobs ---- */
 
 static json_t *post_body(struct exchange *x, const json_t *body, struct rematc_error *why) {
-    char *text = json_dumps(body, JSON_COMPACT);
+    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
     json_t *answer;
-    if (!text) {
+    if (body && !text) {
         fail(why, REMATC_LOCAL, "Not a request", "it cannot be written as JSON");
         return NULL;
     }

@@ -77,6 +77,12 @@ json_t *rematc_job(struct rematc *client, const char *id, struct rematc_error *w
 json_t *rematc_jobs(struct rematc *client, const char *state, const char *kind, unsigned page_size,
                     const char *page_token, struct rematc_error *why);
 
+/* The same of those that have every label, each "KEY:VALUE"; and a job that failed or was cancelled again, as a new
+ * one. In rematc_jobs.c. */
+json_t *rematc_jobs_labelled(struct rematc *client, const char *state, const char *kind, const char *const *labels,
+                             unsigned n_labels, unsigned page_size, const char *page_token, struct rematc_error *why);
+json_t *rematc_retry(struct rematc *client, const char *id, struct rematc_error *why);
+
 json_t *rematc_cancel(struct rematc *client, const char *id, struct rematc_error *why);
 bool rematc_delete(struct rematc *client, const char *id, struct rematc_error *why);
 
@@ -93,6 +99,12 @@ typedef bool rematc_listener(void *user, uint64_t id, const char *event, const j
 bool rematc_events(struct rematc *client, const char *id, uint64_t last_event_id, rematc_listener *tell, void *user,
                    struct rematc_error *why);
 
+/* The same of many jobs: those named, or those that have every label ("KEY:VALUE"), or with neither of all. data has
+ * "job". With jobs until all of these have ended, else until the listener has had enough. */
+bool rematc_events_of(struct rematc *client, const char *const *jobs, unsigned n_jobs, const char *const *labels,
+                      unsigned n_labels, uint64_t last_event_id, rematc_listener *tell, void *user,
+                      struct rematc_error *why);
+
 /* Whether a job's state is one that lasts. */
 bool rematc_job_finished(const json_t *job);
 bool rematc_job_succeeded(const json_t *job);
@@ -105,7 +117,8 @@ json_t *rematc_upload(struct rematc *client, const char *file, struct rematc_err
 bool rematc_fetch(struct rematc *client, const char *id, const char *name, bool npy, const char *file,
                   struct rematc_error *why);
 
-/* Any other path, such as "/v1/strategies"; or a body to it, answered within so many seconds (0: 30). */
+/* Any other path, such as "/v1/strategies"; or a body (NULL: none) to it, answered within so many seconds (0: 30).
+ */
 json_t *rematc_get(struct rematc *client, const char *path, struct rematc_error *why);
 json_t *rematc_post(struct rematc *client, const char *path, const json_t *body, unsigned seconds,
                     struct rematc_error *why);

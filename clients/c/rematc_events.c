@@ -1,4 +1,5 @@
-/* rematc_events.c - rematc_events: Server-Sent Events read as they come, and resumed where a daemon went away. */
+/* rematc_events.c - rematc_events, rematc_events_of: Server-Sent Events read as they come, and resumed where a daemon
+ * went away. */
 #include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #define EVENT_BYTES_MAX ((size_t)1 << 20)
 #define ABSENCE_TRIES   60 /* of half a second */
 #define PAUSE_NS        500000000L
+#define ADDRESS_BYTES   16384u
 
 struct listening {
     rematc_listener *tell;
@@ -17,6 +19,7 @@ struct listening {
     char *text; /* what has come of the next event; NUL-terminated */
     size_t bytes;
     uint64_t last_id;
+    bool many; /* an end of one job is not the end */
     bool heard, ended, enough, garbled;
 };
 
@@ -39,7 +42,7 @@ static bool event_tell(struct listening *l, char *event) {
         return false;
     l->last_id = id;
     l->heard = true;
-    l->ended = strcmp(name, "state") == 0 && rematc_job_finished(value);
+    l->ended = !l->many && strcmp(name, "state") == 0 && rematc_job_finished(value);
     l->enough = !l->tell(l->user, id, name, value);
     json_decref(value);
     return true;
@@ -65,16 +68,10 @@ static bool bytes_take(void *user, const char *bytes, size_t n) {
 }
 
 /* One connection. False with why where it may not be tried again. */
-static bool listen_once(struct rematc *client, const char *id, struct listening *l, struct rematc_error *why) {
-    char path[512], *escaped = curl_easy_escape(NULL, id, 0);
+static bool listen_once(struct rematc *client, const char *address, struct listening *l, struct rematc_error *why) {
+    char path[ADDRESS_BYTES + 32];
     int status = 0;
-    bool fits = escaped && snprintf(path, sizeof path, "/v1/jobs/%s/events?last_event_id=%llu", escaped,
-                                    (unsigned long long)l->last_id) < (int)sizeof path;
-    curl_free(escaped);
-    if (!fits) {
-        *why = (struct rematc_error){.kind = REMATC_LOCAL, .title = "Bad name", .detail = "the id is too long"};
-        return false;
-    }
+    snprintf(path, sizeof path, "%slast_event_id=%llu", address, (unsigned long long)l->last_id);
     l->bytes = 0;
     if (!rematc_get_live(client, path, bytes_take, l, &status, why))
         return l->heard && (why->kind == REMATC_UNREACHABLE || why->kind == REMATC_UNAVAILABLE);
@@ -86,9 +83,9 @@ static bool listen_once(struct rematc *client, const char *id, struct listening 
     return !l->garbled;
 }
 
-bool rematc_events(struct rematc *client, const char *id, uint64_t last_event_id, rematc_listener *tell, void *user,
-                   struct rematc_error *why) {
-    struct listening l = {.tell = tell, .user = user, .last_id = last_event_id};
+/* Until the end, or enough; address is complete but for last_event_id. */
+static bool listen_all(struct rematc *client, const char *address, struct listening *given, struct rematc_error *why) {
+    struct listening l = *given;
     struct rematc_error now = {0};
     unsigned tries = 0;
     bool again = true;
@@ -97,7 +94,7 @@ bool rematc_events(struct rematc *client, const char *id, uint64_t last_event_id
         now = (struct rematc_error){.kind = REMATC_UNREACHABLE,
                                     .title = "Cut off",
                                     .detail = "the daemon ended the stream before the job had ended"};
-        again = listen_once(client, id, &l, &now);
+        again = listen_once(client, address, &l, &now);
         tries = l.last_id != before ? 0 : tries + 1;
         if (again && !l.ended && !l.enough)
             nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
@@ -106,4 +103,45 @@ bool rematc_events(struct rematc *client, const char *id, uint64_t last_event_id
     if (why)
         *why = l.ended || l.enough ? (struct rematc_error){0} : now;
     return l.ended || l.enough;
+}
+
+/* "?job=ID&label=KEY:VALUE&", escaped, behind what there is. False: too long. */
+static bool parameter_add(char *address, char joint, const char *name, const char *value) {
+    size_t length = strlen(address);
+    char *escaped = curl_easy_escape(NULL, value, 0);
+    bool fits = escaped && snprintf(address + length, ADDRESS_BYTES - length, "%c%s%s", joint, name, escaped) <
+                               (int)(ADDRESS_BYTES - length);
+    curl_free(escaped);
+    return fits;
+}
+
+static bool too_long(struct rematc_error *why) {
+    if (why)
+        *why = (struct rematc_error){.kind = REMATC_LOCAL, .title = "Bad name", .detail = "the ids are too long"};
+    return false;
+}
+
+bool rematc_events(struct rematc *client, const char *id, uint64_t last_event_id, rematc_listener *tell, void *user,
+                   struct rematc_error *why) {
+    struct listening l = {.tell = tell, .user = user, .last_id = last_event_id};
+    char address[ADDRESS_BYTES] = "/v1/jobs";
+    if (!parameter_add(address, '/', "", id) || strlen(address) + 9 > sizeof address)
+        return too_long(why);
+    strcat(address, "/events?");
+    return listen_all(client, address, &l, why);
+}
+
+bool rematc_events_of(struct rematc *client, const char *const *jobs, unsigned n_jobs, const char *const *labels,
+                      unsigned n_labels, uint64_t last_event_id, rematc_listener *tell, void *user,
+                      struct rematc_error *why) {
+    struct listening l = {.tell = tell, .user = user, .last_id = last_event_id, .many = true};
+    char address[ADDRESS_BYTES] = "/v1/events";
+    bool fits = true;
+    for (unsigned i = 0; fits && i < n_jobs + n_labels; i++)
+        fits = i < n_jobs ? parameter_add(address, i ? '&' : '?', "job=", jobs[i])
+                          : parameter_add(address, i ? '&' : '?', "label=", labels[i - n_jobs]);
+    if (!fits || strlen(address) + 2 > sizeof address)
+        return too_long(why);
+    strcat(address, n_jobs + n_labels ? "&" : "?");
+    return listen_all(client, address, &l, why);
 }

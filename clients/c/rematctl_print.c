@@ -220,7 +220,8 @@ static void report_print(const json_t *report, const char *joint) {
 }
 
 void rematctl_print_event(uint64_t id, const char *event, const json_t *data) {
-    printf("%6llu  %-10s", (unsigned long long)id, event);
+    const char *job = text_of(data, "job"); /* where there are many */
+    printf("%6llu  %s%s%-10s", (unsigned long long)id, job, job[0] ? "  " : "", event);
     if (strcmp(event, "state") == 0)
         printf("%s, attempt %lld", text_of(data, "state"), json_integer_value(json_object_get(data, "attempt")));
     else {

@@ -26,6 +26,8 @@ static const char *const slugs[] = {
     [PROBLEM_TOO_LARGE] = "too-large",
     [PROBLEM_CRASHED] = "worker-crashed",
     [PROBLEM_BUSY] = "busy",
+    [PROBLEM_TIMEOUT] = "timeout",
+    [PROBLEM_QUEUE_TIMEOUT] = "queue-timeout",
     [PROBLEM_INTERNAL] = "internal",
 };
 _Static_assert(sizeof slugs / sizeof slugs[0] == PROBLEM_KINDS, "one slug per problem kind");

@@ -33,6 +33,8 @@ enum problem_kind {
     PROBLEM_TOO_LARGE,        /* a body beyond its limit */
     PROBLEM_CRASHED,          /* a worker died under a job */
     PROBLEM_BUSY,             /* too much of this at once; soon there will be room */
+    PROBLEM_TIMEOUT,          /* a job ran longer than it was to */
+    PROBLEM_QUEUE_TIMEOUT,    /* a job waited longer than it was to */
     PROBLEM_INTERNAL,         /* ours: should never be seen */
     PROBLEM_KINDS
 };

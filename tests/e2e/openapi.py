@@ -233,7 +233,7 @@ def nodes(value, path=""):
 KEYWORDS = set(
     "$ref type properties required additionalProperties items enum const anyOf oneOf allOf description default examples "
     "minimum maximum exclusiveMinimum exclusiveMaximum minItems maxItems minLength maxLength pattern format "
-    "propertyNames discriminator contentMediaType".split()
+    "propertyNames maxProperties discriminator contentMediaType".split()
 )
 
 

@@ -85,6 +85,8 @@ check "in words" grep -q "scope 'submit'" "$dir/body"
 curl -sS -o /dev/null -D "$dir/head" "$REMATD_URL/v1/jobs"
 check "401 says how" grep -qi '^www-authenticate: Bearer ' "$dir/head"
 code "rematctl without a token" 4 "$rematctl" jobs
+same "a job says whose it is" "202 worker" \
+  "$(status "$REMATD_URL/v1/jobs" -H "$(bearer worker)" -H "$json" -d "$(long_job 1)") $(field "$dir/body" /submitter)"
 code "rematctl --token-file" 0 "$rematctl" --token-file "$dir/reader.token" jobs
 code "REMATD_TOKEN" 0 env REMATD_TOKEN="$(cat "$dir/reader.token")" "$rematctl" jobs
 code "a token that may not" 4 env REMATD_TOKEN="$(cat "$dir/reader.token")" "$rematctl" cancel none
