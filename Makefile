@@ -59,6 +59,7 @@ TEST_L := $(if $(filter tsan,$(VARIANT)),,-lcriterion)
 
 $(B)/engine/kernels/%.o: CFLAGS += -fno-math-errno -fno-trapping-math $(if $(filter plain,$(VARIANT)),-O3)
 $(B)/server/api_service.o: docs/openapi.json
+$(B)/server/api_page.o $(B)/server/api_docs.o: $(wildcard server/web/* build/swagger/*)
 
 $(B)/%.o: %.c
 	@mkdir -p $(dir $@)

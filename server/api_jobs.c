@@ -246,7 +246,7 @@ static bool discard(struct request *request, struct response *response, struct p
 
 const struct route api_job_routes[] = {
     {"POST", "/v1/jobs", BODY_JSON, submit},
-    {"GET", "/v1/jobs", BODY_NONE, list},
+    {"GET", "/v1/jobs", BODY_QUERY, list},
     {"GET", "/v1/jobs/{id}", BODY_NONE, get},
     {"DELETE", "/v1/jobs/{id}", BODY_NONE, discard},
     {"POST", "/v1/jobs/{id}/cancel", BODY_NONE, cancel},

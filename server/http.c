@@ -119,13 +119,15 @@ static bool route_request(struct http_exchange *exchange, const char *method) {
                                  &exchange->allow, exchange->arena, why);
     if (exchange->allow)
         exchange->status = 405;
+    if (exchange->route && exchange->route->body != BODY_QUERY && request->n_query > 0)
+        return request_parameter_unknown(request->query[0].name, why);
     return exchange->route != NULL;
 }
 
 /* Draining: what runs may be watched and stopped, nothing new is taken in. */
 static bool drain_check(struct http_exchange *exchange) {
     struct service *service = exchange->request.service;
-    if (exchange->route->body != BODY_NONE && service->draining && service->draining())
+    if (route_takes_body(exchange->route) && service->draining && service->draining())
         return http_refuse(exchange, 503, PROBLEM_STATE, "this daemon is stopping and takes nothing new");
     return true;
 }

@@ -115,8 +115,10 @@ struct response {
  * ours). */
 bool response_header(struct response *response, const char *name, const char *value);
 
-/* BODY_JSON: at most ROUTE_JSON_MAX bytes, content type application/json. BODY_STREAM: written to a blob upload. */
-enum body_kind { BODY_NONE, BODY_JSON, BODY_STREAM };
+/* BODY_JSON: at most ROUTE_JSON_MAX bytes, content type application/json. BODY_STREAM: written to a blob upload.
+ * BODY_QUERY: none, but parameters behind '?'; the handler refuses names that it does not know. The others take no
+ * parameters: http refuses any. */
+enum body_kind { BODY_NONE, BODY_JSON, BODY_STREAM, BODY_QUERY };
 #define ROUTE_JSON_MAX ((size_t)1 << 20)
 
 /* True with a response, or false with a problem, which http sends as application/problem+json. */
@@ -128,6 +130,10 @@ struct route {
     enum body_kind body;
     route_handler *handle;
 };
+
+static inline bool route_takes_body(const struct route *route) {
+    return route->body == BODY_JSON || route->body == BODY_STREAM;
+}
 
 /* The tables of the api_*.c files: each ends with a row of method NULL, the list with NULL. In api_table.c. */
 extern const struct route *const route_tables[];

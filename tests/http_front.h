@@ -161,15 +161,15 @@ static inline bool stream(struct request *request, struct response *response, st
 
 static const struct route first_routes[] = {
     {"GET", "/healthz", BODY_NONE, hello},
-    {"GET", "/hello", BODY_NONE, hello},
+    {"GET", "/hello", BODY_QUERY, hello},
     {"GET", "/things/{a}/parts/{b}", BODY_NONE, thing},
     {"POST", "/hello", BODY_JSON, echo},
     {NULL, NULL, BODY_NONE, NULL},
 };
 static const struct route second_routes[] = {
-    {"POST", "/files", BODY_STREAM, store},      {"GET", "/files/{digest}", BODY_NONE, fetch},
-    {"GET", "/budget", BODY_NONE, full_problem}, {"GET", "/slow", BODY_NONE, slow},
-    {"GET", "/stream", BODY_NONE, stream},       {NULL, NULL, BODY_NONE, NULL},
+    {"POST", "/files", BODY_STREAM, store},      {"GET", "/files/{digest}", BODY_QUERY, fetch},
+    {"GET", "/budget", BODY_NONE, full_problem}, {"GET", "/slow", BODY_QUERY, slow},
+    {"GET", "/stream", BODY_QUERY, stream},      {NULL, NULL, BODY_NONE, NULL},
 };
 static const struct route *const tables[] = {first_routes, second_routes, NULL};
 

@@ -198,11 +198,21 @@ class Source:
 # ---- what must hold ----
 
 
+def unsaid(r, problem):
+    """What the document says in words alone: whether a length is needed is the model's affair, and which parameters of a
+    query go together."""
+    if r.method == "GET":
+        return problem["type"].endswith(("/missing-field", "/unknown-field"))
+    return problem["type"].endswith("/missing-field") and problem["pointer"].endswith("/workload/seq_len")
+
+
 def faults(document, r, e):
-    yield from openapi.exchange_faults(document, e)
+    for fault in openapi.exchange_faults(document, e):
+        if not fault.startswith("the question at /queries/"):  # each is answered for itself, by a problem too
+            yield fault
     if e.status >= 500 and e.status not in (503, 507, 501 if r.method == "X" or r.method == "TRACE" else 0):
         yield "a status of the daemon's own failing"
-    if r.fits and e.status in (400, 411, 415):
+    if r.fits and e.status in (400, 411, 415) and not unsaid(r, json.loads(e.body)):
         yield "the document takes the request, the daemon calls it malformed: %s" % json.loads(e.body)
 
 

@@ -37,6 +37,7 @@ class Maker:
             "#/components/schemas/TensorInline": self.inline,
             "#/components/schemas/NumberList": lambda: self.numbers(self.rng.randint(1, 12)),
             "#/components/schemas/Graph": self.graph,
+            "#/components/schemas/Model": self.model,
         }
 
     # ---- what fits ----
@@ -81,7 +82,7 @@ class Maker:
     def of_array(self, schema, name, depth):
         least = schema.get("minItems", 0)
         most = min(schema.get("maxItems", 4), max(least, 4)) if depth < 5 else max(least, 1)
-        return [self.value(schema.get("items", {}), name, depth + 1) for _ in range(self.rng.randint(least, most))]
+        return [self.fresh(schema.get("items", {}), name, depth + 1) for _ in range(self.rng.randint(least, most))]
 
     def of_integer(self, schema, name, depth):
         least = max(schema.get("minimum", 0), schema.get("exclusiveMinimum", -1) + 1)
@@ -118,6 +119,11 @@ class Maker:
         return None
 
     # ---- what a schema can't say ----
+
+    def model(self):
+        """Mostly a small one with every field: presets are not small."""
+        forms = self.resolve({"$ref": "#/components/schemas/Model"})["oneOf"]
+        return self.value(self.rng.choices(forms, (1, 2, 20))[0], "model", 2)
 
     def numbers(self, n):
         return [round(self.rng.gauss(0, 1), 2) for _ in range(n)]
