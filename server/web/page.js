@@ -19,12 +19,14 @@ const show = (id, ...children) => $(id).replaceChildren(...children.flat().filte
 
 // ---- numbers ----
 
-function bytes(n) {
-  const units = ["B", "kB", "MB", "GB", "TB", "PB"];
+function scaled(n, base, units) {
   let i = 0;
-  while (Math.abs(n) >= 1000 && i < units.length - 1) { n /= 1000; i++; }
-  return `${i === 0 ? n : n.toPrecision(n >= 100 ? 4 : 3)} ${units[i]}`;
+  while (Math.abs(n) >= base && i < units.length - 1) { n /= base; i++; }
+  return `${i === 0 ? n : n.toPrecision(n >= 1000 ? 4 : 3)} ${units[i]}`;
 }
+const GIB = 2 ** 30;
+const bytes = (n) => scaled(n, 1024, ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]);
+const count = (n) => scaled(n, 1000, ["", "thousand", "million", "billion", "trillion"]);
 const exact = (n) => `${n.toLocaleString("en")} B`;
 const percent = (n) => (n === null ? "not known" : `${n.toFixed(Math.abs(n) < 10 ? 2 : 1)} %`);
 const words = (name) => name.replace(/_/g, " ");
@@ -130,7 +132,7 @@ function asked() {
   const q = { workload: w, strategy: strategyAsked() };
   if (fields.device.value) q.device = fields.device.value;
   const budget = typed("budget");
-  if (budget !== undefined) q.budget_bytes = typeof budget === "number" ? Math.round(budget * 1e9) : budget;
+  if (budget !== undefined) q.budget_bytes = typeof budget === "number" ? Math.round(budget * GIB) : budget;
   q.include = ["layers", "explain"];
   return q;
 }
@@ -157,7 +159,7 @@ function take(strategy) {
   fields.strategy.value = s.name;
   for (const p of ["n", "k", "segments", "loss_chunk"]) fields[p].value = s[p] ?? "";
   if (s.ops) fields.ops.value = s.ops.join(", ");
-  if (s.budget_bytes) fields.budget.value = String(s.budget_bytes / 1e9);
+  if (s.budget_bytes) fields.budget.value = String(s.budget_bytes / GIB);
   plan();
 }
 
@@ -170,7 +172,7 @@ function verdict(p) {
   const budget = p.budget_bytes;
   const peak = `${bytes(p.peak_bytes)}${budget ? ` of ${bytes(budget)}` : ""}`;
   show("verdict", p.feasible
-    ? el("p", { class: "yes" }, el("b", {}, budget ? "It fits" : "No budget: it fits"), ` in ${peak} under ${strategyText(p.strategy)}.`)
+    ? el("p", { class: "yes" }, el("b", {}, budget ? "It fits" : "It takes"), ` ${budget ? "in " : ""}${peak} under ${strategyText(p.strategy)}.`)
     : el("p", { class: "no" }, el("b", {}, "It does not fit"), `: ${peak} under ${strategyText(p.strategy)}.`,
       p.minimum_budget_bytes ? ` The least budget of this strategy: ${bytes(p.minimum_budget_bytes)}.` : ""));
   show("figures",
@@ -178,7 +180,7 @@ function verdict(p) {
     figure("Saved", percent(p.memory_saved_pct), `of ${bytes(p.standard.peak_bytes)} that keep everything`),
     figure("Overhead", percent(p.compute_overhead_pct), p.flops ? `${p.flops.recompute.toExponential(2)} FLOPs again` : null),
     p.step_seconds === null ? null : figure("Step, at least", seconds(p.step_seconds), `${Math.round(p.tokens_per_step / p.step_seconds).toLocaleString("en")} tokens/s at most`),
-    figure("Model", `${bytes(p.model.parameters).replace(/ ?B$/, "").replace("G", "B").replace("k", "K")}`, "parameters"));
+    figure("Model", count(p.model.parameters), `parameters, ${p.model.family}`));
 }
 
 /** What the peak is made of: [name, bytes], of persistent bytes, the highest step, and what the layout adds. */
@@ -224,15 +226,20 @@ function drawLayers(layers) {
   }));
   show("layer-about", layers.length ? "Point at a layer, or go through them with the arrow keys." : "Closed forms know no layers.");
 }
-$("layers").addEventListener("keydown", (e) => {
-  const step = { ArrowRight: 1, ArrowLeft: -1 }[e.key], all = [...$("layers").children], at = all.indexOf(document.activeElement);
-  if (!step || at < 0) return;
-  const next = all[Math.min(all.length - 1, Math.max(0, at + step))];
-  all[at].tabIndex = -1;
-  next.tabIndex = 0;
-  next.focus();
-  e.preventDefault();
-});
+/** Of many parts only one is reached by Tab; arrow keys, Home and End go through the others. */
+function rove(id) {
+  $(id).addEventListener("keydown", (e) => {
+    const all = [...$(id).querySelectorAll("[tabindex]")], at = all.indexOf(document.activeElement);
+    const to = { ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1, Home: 0, End: all.length - 1 }[e.key];
+    if (to === undefined || at < 0 || !all[to]) return;
+    all[at].setAttribute("tabindex", -1);
+    all[to].setAttribute("tabindex", 0);
+    all[to].focus();
+    e.preventDefault();
+  });
+}
+rove("layers");
+rove("frontier");
 
 let running = null; // of the last question: a newer one ends it
 async function plan() {
@@ -288,10 +295,19 @@ async function frontier(q, p, signal) {
     told(e, "frontier-status");
   }
 }
+/** Round numbers of bytes, some five of them. */
 function ticks(least, most) {
-  const rough = (most - least) / 5 || 1, power = 10 ** Math.floor(Math.log10(rough)), step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= rough);
+  const rough = (most - least) / 5 || 1, unit = 1024 ** Math.floor(Math.log(rough) / Math.log(1024));
+  const step = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1024].map((m) => m * unit).find((s) => s >= rough);
   const all = [];
   for (let t = Math.ceil(least / step) * step; t <= most * (1 + 1e-9); t += step) all.push(t);
+  return all;
+}
+/** Those of 1, 2, 5, 10, 20, ... up to the most that stand far enough apart on a scale. */
+function rootTicks(most, y) {
+  const all = [0];
+  for (let power = 1; power <= most; power *= 10)
+    for (const m of [1, 2, 5]) if (m * power <= most && y(all[all.length - 1]) - y(m * power) >= 22) all.push(m * power);
   return all;
 }
 function drawFrontier(f, p) {
@@ -301,25 +317,26 @@ function drawFrontier(f, p) {
   const now = { peak_bytes: p.peak_bytes, compute_overhead_pct: p.compute_overhead_pct };
   const xs = [...all, now].map((n) => n.peak_bytes), ys = [...all, now].map((n) => n.compute_overhead_pct || 0);
   const x0 = Math.min(...xs) * 0.98, x1 = Math.max(...xs) * 1.02, y1 = Math.max(1, ...ys) * 1.08;
-  const x = (n) => left + ((n - x0) / (x1 - x0)) * (width - left - right), y = (n) => height - bottom - (n / y1) * (height - bottom - top);
+  const x = (n) => left + ((n - x0) / (x1 - x0)) * (width - left - right), y = (n) => height - bottom - Math.sqrt(Math.max(n, 0) / y1) * (height - bottom - top);
   const parts = [];
   for (const t of ticks(x0, x1)) parts.push(el("line", { x1: x(t), x2: x(t), y1: top, y2: height - bottom, class: "axis" }), el("text", { x: x(t), y: height - bottom + 16, "text-anchor": "middle" }, bytes(t)));
-  for (const t of ticks(0, y1)) parts.push(el("line", { x1: left, x2: width - right, y1: y(t), y2: y(t), class: "axis" }), el("text", { x: left - 6, y: y(t) + 4, "text-anchor": "end" }, `${+t.toPrecision(3)} %`));
-  parts.push(el("text", { x: (left + width) / 2, y: height - 6, "text-anchor": "middle" }, "peak memory"));
+  for (const t of rootTicks(y1, y)) parts.push(el("line", { x1: left, x2: width - right, y1: y(t), y2: y(t), class: "axis" }), el("text", { x: left - 6, y: y(t) + 4, "text-anchor": "end" }, `${t} %`));
+  parts.push(el("text", { x: (left + width) / 2, y: height - 6, "text-anchor": "middle" }, "peak memory; upwards: compute beyond the step that keeps everything (root scale)"));
   if (p.budget_bytes >= x0 && p.budget_bytes <= x1)
     parts.push(el("line", { x1: x(p.budget_bytes), x2: x(p.budget_bytes), y1: top, y2: height - bottom, class: "budget" }, el("title", {}, `budget ${bytes(p.budget_bytes)}`)));
   if (f.points.length) parts.push(el("path", { class: "curve", d: "M" + f.points.map((n) => `${x(n.peak_bytes).toFixed(1)} ${y(n.compute_overhead_pct).toFixed(1)}`).join("L") }));
   const about = (n) => `${strategyText(n.strategy)}: ${bytes(n.peak_bytes)}, ${percent(n.compute_overhead_pct)} more compute${n.step_seconds ? `, a step of ${seconds(n.step_seconds)}` : ""}${n.knee ? "; past it memory becomes dear" : ""}`;
   const mark = (n, kind, r) => {
     const tell = () => show("point", about(n)), go = () => take(n.strategy);
-    return el("circle", { cx: x(n.peak_bytes), cy: y(n.compute_overhead_pct), r, class: kind, tabindex: 0, role: "button", "aria-label": about(n), focus: tell, mouseenter: tell, click: go,
+    return el("circle", { cx: x(n.peak_bytes), cy: y(n.compute_overhead_pct), r, class: kind, tabindex: -1, role: "button", "aria-label": about(n), focus: tell, mouseenter: tell, click: go,
       keydown: (e) => { if (e.key === "Enter" || e.key === " ") { e.preventDefault(); go(); } } }, el("title", {}, about(n)));
   };
-  parts.push(f.points.map((n) => mark(n, n.knee ? "dot knee" : "dot", n.knee ? 6 : 4)));
-  parts.push(named.map((n) => mark(n, "named", 6)));
+  const marks = [...f.points.map((n) => mark(n, n.knee ? "dot knee" : "dot", n.knee ? 6 : 4)), ...named.map((n) => mark(n, "named", 6))];
+  marks[0].setAttribute("tabindex", 0);
+  parts.push(marks);
   if (now.compute_overhead_pct !== null) parts.push(el("circle", { cx: x(now.peak_bytes), cy: y(now.compute_overhead_pct), r: 10, class: "now" }, el("title", {}, "this plan")));
   show("frontier", el("svg", { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": `Frontier of ${f.points.length} plans and ${named.length} named strategies` }, parts.flat()));
-  show("point", "Dots: the best plans there are (ringed: the knee). Open circles: named strategies. Green ring: this plan. Choose one to plan it.");
+  show("point", "Dots: the best plans there are (ringed: the knee). Open circles: named strategies. Green ring: this plan. Choose one to plan it; arrow keys go through them.");
 }
 
 // ---- jobs ----
@@ -411,13 +428,13 @@ async function begin() {
   try {
     const [{ models }, { devices }, { strategies }, about] = await Promise.all(["/v1/models", "/v1/devices", "/v1/strategies", "/version"].map((path) => answer(path)));
     $("version").textContent = about.version;
-    fields.model.replaceChildren(...models.map((m) => el("option", { value: m.name }, `${m.name} (${bytes(m.parameters).replace(/ ?B$/, "").replace("G", "B")})`)), el("option", { value: "config" }, "a config.json…"));
+    fields.model.replaceChildren(...models.map((m) => el("option", { value: m.name }, `${m.name} (${count(m.parameters)})`)), el("option", { value: "config" }, "a config.json…"));
     fields.device.replaceChildren(el("option", { value: "" }, "none: bytes alone"), ...devices.map((d) => el("option", { value: d.name }, `${d.name} (${bytes(d.memory_bytes)})`)));
     const offered = strategies.filter((s) => !s.parameters.includes("layers") && !s.parameters.includes("time_limit_seconds"));
     for (const s of offered) parametersOf[s.name] = s.parameters;
     fields.strategy.replaceChildren(...offered.map((s) => el("option", { value: s.name, "data-about": s.description }, s.name)));
     fields.model.value = "gpt2";
-    fields.device.value = "rtx-4090";
+    fields.device.value = "l4-24gb";
     fields.strategy.value = "every_layer";
     recall();
     for (const f of [fields.model, fields.device, fields.strategy]) if (f.selectedIndex < 0) f.selectedIndex = 0;

@@ -24,6 +24,7 @@ import exchange  # noqa: E402
 import openapi  # noqa: E402
 
 FINAL = ("succeeded", "failed", "cancelled")
+NOBODY = "01a22d4c-813a-7000-898d-2850dadb6d61"  # an id that no job has
 MINE = ("crash", "internal")  # in the slug of a failed job's problem: our defect
 Request = collections.namedtuple("Request", "method target headers body fits")
 
@@ -199,16 +200,16 @@ class Source:
 
 
 def unsaid(r, problem):
-    """What the document says in words alone: whether a length is needed is the model's affair, and which parameters of a
-    query go together."""
+    """What the document says in words alone: whether a length is needed is the model's affair, whether a name is the file's,
+    and which parameters of a query go together."""
     if r.method == "GET":
         return problem["type"].endswith(("/missing-field", "/unknown-field"))
-    return problem["type"].endswith("/missing-field") and problem["pointer"].endswith("/workload/seq_len")
+    return problem["type"].endswith("/missing-field") and problem["pointer"].endswith(("/workload/seq_len", "/name"))
 
 
 def faults(document, r, e):
     for fault in openapi.exchange_faults(document, e):
-        if not fault.startswith("the question at /queries/"):  # each is answered for itself, by a problem too
+        if not (fault.startswith("the question at /") and b'"queries"' in r.body):  # each is answered for itself, by a problem too
             yield fault
     if e.status >= 500 and e.status not in (503, 507, 501 if r.method == "X" or r.method == "TRACE" else 0):
         yield "a status of the daemon's own failing"
@@ -218,13 +219,14 @@ def faults(document, r, e):
 
 def learn(known, r, e):
     """Ids and digests for later requests."""
-    if e.status not in (200, 201, 202) or r.method == "HEAD" or not e.body.startswith(b"{"):
+    if e.status not in (200, 201, 202) or r.method == "HEAD" or dict(e.headers).get("content-type") != "application/json":
         return
     body = json.loads(e.body)
     if r.target == "/v1/jobs" and isinstance(body.get("id"), str):
         known["id"].append(body["id"])
     if isinstance(body.get("tensor"), str):
         known["digest"].append(body["tensor"])
+    known["page_token"] = known["id"]
     for name in ("id", "digest"):
         del known[name][:-20]
 
@@ -260,7 +262,8 @@ def seeds(daemon):
         "ops": ["attention", "mlp", "norm", "attention_core"],
         "recompute": ["attention", "mlp"],
         "name": ["output", "grad_q", "grad_input", "q"],
-        "id": ["0" * 32],
+        "id": [NOBODY],
+        "page_token": [NOBODY],
         "digest": [],
     }
 
@@ -287,6 +290,7 @@ def main():
             learn(source.known, r, e)
         except (OSError, http.client.HTTPException) as error:
             found = ["no answer: %r" % error]
+            daemon.connection.close()
         slow.append((time.monotonic() - sent, number, r))
         for fault in found[:1]:
             bad += 1

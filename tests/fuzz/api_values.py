@@ -107,7 +107,7 @@ class Maker:
             return "wait=%d" % self.rng.choice((0, 0, 1))
         if name == "include":
             return ",".join(self.rng.sample(["layers", "apply", "explain", "steps"], self.rng.randint(1, 2)))
-        if name in self.known and self.rng.random() < 0.95:
+        if self.known.get(name):
             return self.rng.choice(self.known[name])
         text = self.rng.choice(["x", "layer", "q", "tokens of a text", "a.b-c_d", "\u00e9\u4e2d"])
         return text[: schema.get("maxLength", 99)].ljust(schema.get("minLength", 0), "x")
@@ -123,7 +123,10 @@ class Maker:
     def model(self):
         """Mostly a small one with every field: presets are not small."""
         forms = self.resolve({"$ref": "#/components/schemas/Model"})["oneOf"]
-        return self.value(self.rng.choices(forms, (1, 2, 20))[0], "model", 2)
+        model = self.value(self.rng.choices(forms, (1, 2, 20))[0], "model", 2)
+        if isinstance(model, dict) and "hf_config" in model:  # by the names that most types have
+            model["hf_config"] |= {"num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 4, "vocab_size": 500}
+        return model
 
     def numbers(self, n):
         return [round(self.rng.gauss(0, 1), 2) for _ in range(n)]
