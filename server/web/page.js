@@ -258,14 +258,11 @@ async function plan() {
     drawBar(p);
     drawLayers(p.layers || []);
     show("sentences", (p.explain?.sentences || []).map((s) => el("li", {}, s)));
-    $("plan").hidden = false;
+    $("plan").hidden = $("frontier-part").hidden = false;
     await frontier(q, p, signal);
   } catch (e) {
     if (e.name !== "AbortError") {
-      $("plan").hidden = true;
-      show("frontier");
-      show("frontier-status");
-      show("point");
+      $("plan").hidden = $("frontier-part").hidden = true;
       if (e instanceof Refused) blame(e.problem.pointer, e.problem.detail);
     }
     told(e, "verdict");
@@ -319,7 +316,7 @@ function drawFrontier(f, p) {
   const x0 = Math.min(...xs) * 0.98, x1 = Math.max(...xs) * 1.02, y1 = Math.max(1, ...ys) * 1.08;
   const x = (n) => left + ((n - x0) / (x1 - x0)) * (width - left - right), y = (n) => height - bottom - Math.sqrt(Math.max(n, 0) / y1) * (height - bottom - top);
   const parts = [];
-  for (const t of ticks(x0, x1)) parts.push(el("line", { x1: x(t), x2: x(t), y1: top, y2: height - bottom, class: "axis" }), el("text", { x: x(t), y: height - bottom + 16, "text-anchor": "middle" }, bytes(t)));
+  for (const t of ticks(x0, x1)) parts.push(el("line", { x1: x(t), x2: x(t), y1: top, y2: height - bottom, class: "axis" }), el("text", { x: x(t), y: height - bottom + 16, "text-anchor": "middle" }, bytes(t).replace(/\.0+ /, " ")));
   for (const t of rootTicks(y1, y)) parts.push(el("line", { x1: left, x2: width - right, y1: y(t), y2: y(t), class: "axis" }), el("text", { x: left - 6, y: y(t) + 4, "text-anchor": "end" }, `${t} %`));
   parts.push(el("text", { x: (left + width) / 2, y: height - 6, "text-anchor": "middle" }, "peak memory; upwards: compute beyond the step that keeps everything (root scale)"));
   if (p.budget_bytes >= x0 && p.budget_bytes <= x1)
