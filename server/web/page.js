@@ -279,9 +279,11 @@ function curlOf(q) {
 // ---- the frontier ----
 
 async function frontier(q, p, signal) {
-  const body = { workload: { ...q.workload, attention: p.attention || q.workload.attention }, points: 60 };
+  const body = { workload: { ...q.workload, attention: p.attention || q.workload.attention }, points: 24 };
   if (q.device) body.device = q.device;
-  show("frontier-status", "Looking for it…");
+  show("frontier-status", "Looking for it: some seconds, of deep models…");
+  await new Promise((go) => setTimeout(go, 300)); // while the form still changes, it is not worth the daemon's time
+  if (signal.aborted) return;
   try {
     const f = await answer("/v1/frontiers", body, { signal });
     show("frontier-status");

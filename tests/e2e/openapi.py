@@ -280,7 +280,7 @@ def planted(e):
     headers = dict(e.headers)
     yield "another status", e._replace(status=299)
     if e.method != "HEAD" and e.status not in (204, 304):
-        other = [("content-type", "text/html")] + [h for h in e.headers if h[0] != "content-type"]
+        other = [("content-type", "text/planted")] + [h for h in e.headers if h[0] != "content-type"]
         yield "another content type", e._replace(headers=other)
     yield "a header nobody declared", e._replace(headers=e.headers + [("x-planted", "1")])
     kind = stream_kind(e.headers)
