@@ -183,6 +183,11 @@ function verdict(p) {
     figure("Model", count(p.model.parameters), `parameters, ${p.model.family}`));
 }
 
+/** Drawings are as wide as their place, so that their text has its size. */
+const room = (id) => Math.max(300, $(id).clientWidth);
+let redraw = () => {};
+addEventListener("resize", () => redraw());
+
 /** What the peak is made of: [name, bytes], of persistent bytes, the highest step, and what the layout adds. */
 function categories(p) {
   const rows = [["parameters", p.memory.parameters_bytes], ["gradients", p.memory.gradients_bytes], ["optimizer", p.memory.optimizer_bytes]];
@@ -193,7 +198,7 @@ function categories(p) {
   return rows.filter(([, n]) => n > 0);
 }
 function drawBar(p) {
-  const width = 900, most = Math.max(p.peak_bytes, p.standard.peak_bytes, p.budget_bytes || 0), x = (n) => (n / most) * width;
+  const width = room("bar"), most = Math.max(p.peak_bytes, p.standard.peak_bytes, p.budget_bytes || 0), x = (n) => (n / most) * width;
   const rows = categories(p), parts = [];
   let at = 0;
   for (const [name, n] of rows) {
@@ -254,15 +259,17 @@ async function plan() {
     q = asked();
     show("curl", curlOf(q));
     const p = await answer("/v1/plans", q, { signal });
+    $("plan").hidden = $("frontier-part").hidden = false;
     verdict(p);
     drawBar(p);
+    redraw = () => drawBar(p);
     drawLayers(p.layers || []);
     show("sentences", (p.explain?.sentences || []).map((s) => el("li", {}, s)));
-    $("plan").hidden = $("frontier-part").hidden = false;
     await frontier(q, p, signal);
   } catch (e) {
     if (e.name !== "AbortError") {
       $("plan").hidden = $("frontier-part").hidden = true;
+      redraw = () => {};
       if (e instanceof Refused) blame(e.problem.pointer, e.problem.detail);
     }
     told(e, "verdict");
@@ -288,15 +295,16 @@ async function frontier(q, p, signal) {
     const f = await answer("/v1/frontiers", body, { signal });
     show("frontier-status");
     drawFrontier(f, p);
+    redraw = () => { drawBar(p); drawFrontier(f, p); };
   } catch (e) {
     show("frontier");
     show("point");
     told(e, "frontier-status");
   }
 }
-/** Round numbers of bytes, some five of them. */
-function ticks(least, most) {
-  const rough = (most - least) / 5 || 1, unit = 1024 ** Math.floor(Math.log(rough) / Math.log(1024));
+/** Round numbers of bytes, at most so many and one. */
+function ticks(least, most, parts) {
+  const rough = (most - least) / parts || 1, unit = 1024 ** Math.floor(Math.log(rough) / Math.log(1024));
   const step = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1024].map((m) => m * unit).find((s) => s >= rough);
   const all = [];
   for (let t = Math.ceil(least / step) * step; t <= most * (1 + 1e-9); t += step) all.push(t);
@@ -310,7 +318,7 @@ function rootTicks(most, y) {
   return all;
 }
 function drawFrontier(f, p) {
-  const width = 860, height = 340, left = 58, bottom = 42, top = 14, right = 20;
+  const width = room("frontier"), height = Math.min(340, width * 0.75), left = 58, bottom = 42, top = 14, right = 20;
   const named = f.named.filter((n) => n.compute_overhead_pct !== null), all = [...f.points, ...named];
   if (!all.length) return show("frontier-status", "No point: nothing is known of this model's strategies.");
   const now = { peak_bytes: p.peak_bytes, compute_overhead_pct: p.compute_overhead_pct };
@@ -318,9 +326,9 @@ function drawFrontier(f, p) {
   const x0 = Math.min(...xs) * 0.98, x1 = Math.max(...xs) * 1.02, y1 = Math.max(1, ...ys) * 1.08;
   const x = (n) => left + ((n - x0) / (x1 - x0)) * (width - left - right), y = (n) => height - bottom - Math.sqrt(Math.max(n, 0) / y1) * (height - bottom - top);
   const parts = [];
-  for (const t of ticks(x0, x1)) parts.push(el("line", { x1: x(t), x2: x(t), y1: top, y2: height - bottom, class: "axis" }), el("text", { x: x(t), y: height - bottom + 16, "text-anchor": "middle" }, bytes(t).replace(/\.0+ /, " ")));
+  for (const t of ticks(x0, x1, width > 600 ? 6 : 3)) parts.push(el("line", { x1: x(t), x2: x(t), y1: top, y2: height - bottom, class: "axis" }), el("text", { x: x(t), y: height - bottom + 16, "text-anchor": "middle" }, bytes(t).replace(/\.0+ /, " ")));
   for (const t of rootTicks(y1, y)) parts.push(el("line", { x1: left, x2: width - right, y1: y(t), y2: y(t), class: "axis" }), el("text", { x: left - 6, y: y(t) + 4, "text-anchor": "end" }, `${t} %`));
-  parts.push(el("text", { x: (left + width) / 2, y: height - 6, "text-anchor": "middle" }, "peak memory; upwards: compute beyond the step that keeps everything (root scale)"));
+  parts.push(el("text", { x: (left + width) / 2, y: height - 6, "text-anchor": "middle" }, "peak memory; upwards: more compute (root scale)"));
   if (p.budget_bytes >= x0 && p.budget_bytes <= x1)
     parts.push(el("line", { x1: x(p.budget_bytes), x2: x(p.budget_bytes), y1: top, y2: height - bottom, class: "budget" }, el("title", {}, `budget ${bytes(p.budget_bytes)}`)));
   if (f.points.length) parts.push(el("path", { class: "curve", d: "M" + f.points.map((n) => `${x(n.peak_bytes).toFixed(1)} ${y(n.compute_overhead_pct).toFixed(1)}`).join("L") }));

@@ -83,7 +83,7 @@ answer 200 POST /v1/capacity -H "$json" -d "{\"workload\": $deepest, \"find\": \
 answer 422 POST /v1/plans -H "$json" -d "{\"workload\": $deepest, \"strategy\": \"every_layer\", \"max_points\": 100000,
   \"include\": [\"timeline\", \"steps\", \"alive_at_peak\"]}"
 check "says what to do" grep -q 'ask for less' "$dir/body"
-for path in / /v1 /v1/jobs/ /v1/plans/x; do
+for path in /index.html /v1 /v1/jobs/ /v1/plans/x; do
   answer 404 GET $path
 done
 answer 405 POST /healthz -H "$json" -d '{}'
