@@ -3,4 +3,4 @@
 
 start --memory-limit 256M --workers 2 --threads 1
 check "a thousand requests made from the document" "$root/tests/fuzz/api.py" "$(cat "$dir/data/url")" --requests 1000 --seed 1
-same "the daemon has not been started anew" yes "$(kill -0 "$pid" 2>/dev/null && echo yes)"
+same "the same daemon answers still" "200 yes" "$(status "$REMATD_URL/healthz") $(kill -0 "$pid" 2>/dev/null && echo yes)"
