@@ -279,6 +279,7 @@ def seeds(daemon):
 
 
 def main():
+    sys.stdout.reconfigure(line_buffering=True)
     options = argparse.ArgumentParser()
     options.add_argument("url")
     options.add_argument("--requests", type=int, default=1000)
