@@ -54,7 +54,7 @@ static bool docs(struct request *request, struct response *response, struct prob
 }
 
 const struct route api_docs_routes[] = {
-    {"GET", "/docs", BODY_NONE, docs},
-    {"GET", "/docs/{file}", BODY_NONE, docs},
+    {"GET", "/docs", BODY_NONE, docs, SCOPE_OPEN},
+    {"GET", "/docs/{file}", BODY_NONE, docs, SCOPE_OPEN},
     {0},
 };

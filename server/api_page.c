@@ -65,9 +65,9 @@ bool api_page_answer(struct request *request, struct response *response, const c
 }
 
 const struct route api_page_routes[] = {
-    {"GET", "/", BODY_NONE, page},
-    {"GET", "/page.css", BODY_NONE, page},
-    {"GET", "/page.js", BODY_NONE, page},
-    {"GET", "/page.svg", BODY_NONE, page},
+    {"GET", "/", BODY_NONE, page, SCOPE_OPEN},
+    {"GET", "/page.css", BODY_NONE, page, SCOPE_OPEN},
+    {"GET", "/page.js", BODY_NONE, page, SCOPE_OPEN},
+    {"GET", "/page.svg", BODY_NONE, page, SCOPE_OPEN},
     {0},
 };

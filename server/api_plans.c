@@ -476,7 +476,10 @@ static bool capacity_get(struct request *request, struct response *response, str
 }
 
 const struct route api_plans_routes[] = {
-    {"POST", "/v1/plans", BODY_JSON, plans_post},        {"GET", "/v1/plans", BODY_QUERY, plans_get},
-    {"POST", "/v1/capacity", BODY_JSON, capacity_post},  {"GET", "/v1/capacity", BODY_QUERY, capacity_get},
-    {"POST", "/v1/frontiers", BODY_JSON, frontier_post}, {0},
+    {"POST", "/v1/plans", BODY_JSON, plans_post, SCOPE_READ},
+    {"GET", "/v1/plans", BODY_QUERY, plans_get, SCOPE_READ},
+    {"POST", "/v1/capacity", BODY_JSON, capacity_post, SCOPE_READ},
+    {"GET", "/v1/capacity", BODY_QUERY, capacity_get, SCOPE_READ},
+    {"POST", "/v1/frontiers", BODY_JSON, frontier_post, SCOPE_READ},
+    {0},
 };

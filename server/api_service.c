@@ -143,11 +143,11 @@ static bool kernels(struct request *request, struct response *response, struct p
 }
 
 const struct route api_service_routes[] = {
-    {"GET", "/healthz", BODY_NONE, health},
-    {"GET", "/readyz", BODY_NONE, ready},
-    {"GET", "/version", BODY_NONE, version},
-    {"GET", "/openapi.json", BODY_NONE, openapi},
-    {"GET", "/v1/strategies", BODY_NONE, strategies},
-    {"GET", "/v1/kernels", BODY_NONE, kernels},
-    {NULL, NULL, BODY_NONE, NULL},
+    {"GET", "/healthz", BODY_NONE, health, SCOPE_OPEN},
+    {"GET", "/readyz", BODY_NONE, ready, SCOPE_OPEN},
+    {"GET", "/version", BODY_NONE, version, SCOPE_OPEN},
+    {"GET", "/openapi.json", BODY_NONE, openapi, SCOPE_READ},
+    {"GET", "/v1/strategies", BODY_NONE, strategies, SCOPE_READ},
+    {"GET", "/v1/kernels", BODY_NONE, kernels, SCOPE_READ},
+    {0},
 };

@@ -42,6 +42,14 @@ static const struct row config_table[] = {
      "connections served at once; more get 503"},
     {"--allowed-hosts", "REMATD_ALLOWED_HOSTS", "NAME,NAME", ROW_TEXT, CONFIG_SERVE, AT(allowed_hosts), "", 0, 0,
      "Host names answered to besides localhost; none listed: localhost on a loopback address, any elsewhere"},
+    {"--tokens", "REMATD_TOKENS", "FILE", ROW_TEXT, CONFIG_SERVE, AT(tokens), "", 0, 0,
+     "who may ask, and what: lines of `rematd token`; read again on SIGHUP"},
+    {"--rate", "REMATD_RATE", "N[:BURST]", ROW_TEXT, CONFIG_SERVE, AT(rate), "auto", 0, 0,
+     "requests a second of each token or address; 0: any number; auto: any here without tokens, else 500:1000"},
+    {"--allowed-origins", "REMATD_ALLOWED_ORIGINS", "URL,URL", ROW_TEXT, CONFIG_SERVE, AT(origins), "", 0, 0,
+     "whose pages a browser may let ask (CORS), such as https://lab.example; none listed: none"},
+    {"--open-metrics", "REMATD_OPEN_METRICS", NULL, ROW_FLAG, CONFIG_SERVE, AT(open_metrics), "0", 0, 1,
+     "answer /metrics without a token"},
     {"--insecure", "REMATD_INSECURE", NULL, ROW_FLAG, CONFIG_SERVE, AT(insecure), "0", 0, 1,
      "serve an address other machines reach, without tokens"},
     {"--config", "REMATD_CONFIG", "FILE", ROW_FILE, BOTH, 0, "", 0, 0, "lines of the form  listen = 127.0.0.1:8740"},
@@ -262,13 +270,7 @@ bool config_read(struct config *config, enum config_command command, int n_args,
         config->threads = cores();
     if (!*config->data_dir && !data_dir_default(config, environment, why))
         return false;
-    if (command == CONFIG_SERVE && !config_is_loopback(config->address) && !config->insecure)
-        return problem_set(
-            why, PROBLEM_STATE, "",
-            "--listen %s: other machines reach this address and there are no tokens; if that is meant, add "
-            "--insecure or REMATD_INSECURE=1",
-            config->address);
-    return true;
+    return command != CONFIG_SERVE || config_access(config, why);
 }
 
 void config_help(FILE *out, enum config_command command) {

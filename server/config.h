@@ -18,6 +18,10 @@ struct config {
     uint64_t port;    /* 0: any free one */
     char data_dir[CONFIG_TEXT_BYTES];
     char allowed_hosts[CONFIG_TEXT_BYTES]; /* comma-separated host names; "" = by the bind address */
+    char origins[CONFIG_TEXT_BYTES];       /* comma-separated "https://host[:port]": whose pages may ask */
+    char tokens[CONFIG_TEXT_BYTES];        /* file of tokens; "" = whoever reaches us may ask */
+    char rate[CONFIG_TEXT_BYTES];          /* as given; read into the next two */
+    uint64_t rate_per_second, rate_burst;  /* 0 = no limit */
     uint64_t workers;                      /* worker processes; 0 = none here */
     uint64_t threads;                      /* kernel threads of a worker, >= 1 */
     uint64_t memory_limit_bytes;           /* 0 = what the machine or container has */
@@ -26,6 +30,7 @@ struct config {
     uint64_t connections;                  /* served at once; what is beyond gets 503 */
     uint64_t slot;                         /* rematd work: which of serve's workers this is */
     bool insecure;                         /* a non-loopback address without tokens is meant */
+    bool open_metrics;                     /* /metrics without a token */
     bool help, version;                    /* asked for: nothing else counts */
 };
 
@@ -36,6 +41,9 @@ enum config_command { CONFIG_SERVE = 1, CONFIG_WORK = 2 };
  * (PROBLEM_UNKNOWN_FIELD, PROBLEM_LIMIT, PROBLEM_MALFORMED, PROBLEM_IO) name the flag, variable or line to blame. */
 PROBLEM_MUST_CHECK bool config_read(struct config *config, enum config_command command, int n_args, char *const args[],
                                     char *const environment[], struct problem *why);
+
+/* config_read's last step for serve: settings that depend on one another. In config_access.c. */
+PROBLEM_MUST_CHECK bool config_access(struct config *config, struct problem *why);
 
 /* The table for people. */
 void config_help(FILE *out, enum config_command command);

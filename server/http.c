@@ -93,12 +93,12 @@ static void exchange_over(void *http, struct MHD_Connection *mhd, void **context
 
 /* ---- from headers to a handler ---- */
 
-static bool is_probe(const struct http_exchange *exchange) {
+bool http_is_probe(const struct http_exchange *exchange) {
     return strcmp(exchange->uri, "/healthz") == 0 || strcmp(exchange->uri, "/readyz") == 0;
 }
 
 static bool busy_check(struct http_exchange *exchange) {
-    if (exchange->connection->surplus && !is_probe(exchange))
+    if (exchange->connection->surplus && !http_is_probe(exchange))
         return http_refuse(exchange, 503, PROBLEM_FULL, "all %u connections are in use: try again soon",
                            exchange->http->options.connections);
     return true;
@@ -135,8 +135,10 @@ static bool drain_check(struct http_exchange *exchange) {
 static http_result headers_arrived(struct http_exchange *exchange, const char *method, const char *version) {
     bool drop = false, body = false;
     bool good = exchange->problem.kind == PROBLEM_NONE && http_guard(exchange, method, version, &drop, &body);
-    good = good && busy_check(exchange) && route_request(exchange, method) && drain_check(exchange) &&
-           http_body_begin(exchange, body);
+    if (good && http_access_begin(exchange, method) && !body)
+        return http_access_preflight(exchange);
+    good = good && busy_check(exchange) && http_access_who(exchange) && route_request(exchange, method) &&
+           http_access(exchange) && drain_check(exchange) && http_body_begin(exchange, body);
     if (good) {
         exchange->stage = STAGE_BODY;
         if (body)

@@ -12,6 +12,8 @@
 #include "server/route.h"
 
 struct http;
+struct rate;
+struct token_file;
 
 struct http_options {
     const char *address; /* numeric */
@@ -19,6 +21,10 @@ struct http_options {
     const struct route *const *tables;
     struct service *service;
     const char *allowed_hosts; /* see config.h */
+    const char *origins;       /* see config.h; NULL: none */
+    struct token_file *tokens; /* NULL: whoever reaches us may ask */
+    struct rate *rate;         /* of each token, or address; NULL: no limit */
+    bool open_metrics;         /* routes of SCOPE_METRICS want no token */
     uint64_t upload_limit_bytes;
     unsigned connections;            /* served at once; what is beyond gets 503 on anything but /healthz and /readyz */
     unsigned grace_ms;               /* for a request's headers, and for a body on top of its rate; 0: 20 s */

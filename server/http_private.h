@@ -46,6 +46,8 @@ struct http_connection {
     _Atomic uint64_t phase_bytes; /* received or to be sent in it */
 };
 
+struct token_grant;
+
 enum http_stage {
     STAGE_NEW,     /* headers not looked at yet */
     STAGE_BODY,    /* body is read for the handler */
@@ -73,7 +75,12 @@ struct http_exchange {
     struct problem problem; /* why it is refused */
     unsigned status;        /* with problem; 0: by its kind */
     const char *allow;      /* with 405 */
+    const char *challenge;  /* with 401 and 403: WWW-Authenticate */
+    unsigned retry_seconds; /* with 429 */
+    const char *origin;     /* of the page that asks, where its answers may be read there (CORS) */
     uint64_t started_ns;
+    /* What the token that came with it allows; NULL: none is known. */
+    const struct token_grant *grant;
     struct response waiting;  /* STAGE_WAITING: wait_until_ns, ready, finish; a stream: more, ready, wait_until_ns */
     struct route_piece piece; /* of a stream, and how much of it is sent */
     size_t piece_sent;
@@ -98,6 +105,8 @@ struct http {
 };
 
 uint64_t http_now_ns(void);
+/* Whether it asks for /healthz or /readyz, which are answered whatever happens. */
+bool http_is_probe(const struct http_exchange *exchange);
 void http_phase_set(struct http_connection *connection, enum http_phase phase, uint64_t bytes);
 
 /* ---- http_guard.c: what the library lets through ---- */
@@ -109,8 +118,26 @@ PROBLEM_MUST_CHECK bool http_guard(struct http_exchange *exchange, const char *m
 /* Sets exchange->problem and status; false. */
 bool http_refuse(struct http_exchange *exchange, unsigned status, enum problem_kind kind, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* How often a header is there; *value is the last. */
+unsigned http_header_count(const struct http_exchange *exchange, const char *name, const char **value);
+/* Whether name, of so many bytes and any case, is in "a,b, c". */
+bool http_list_has(const char *list, const char *name, size_t length);
 /* Whether a header's media type (parameters apart) is one of a NULL-terminated list. */
 bool http_media_type_in(const char *value, const char *const *list);
+
+/* ---- http_access.c: who may ask ---- */
+
+/* The first of it, once the headers are there: notes an Origin that is listed. True where that is all that was asked (a
+ * preflight) and http_access_preflight answers it. */
+bool http_access_begin(struct http_exchange *exchange, const char *method);
+http_result http_access_preflight(struct http_exchange *exchange);
+/* Then: whose token it is, and whether it has asked too often. False with exchange->problem and status set, as the
+ * next. */
+PROBLEM_MUST_CHECK bool http_access_who(struct http_exchange *exchange);
+/* With exchange->route: whether it allows that, and nothing changes for pages from elsewhere. */
+PROBLEM_MUST_CHECK bool http_access(struct http_exchange *exchange);
+/* Adds to a reply what browsers are to know. */
+PROBLEM_MUST_CHECK bool http_access_headers(const struct http_exchange *exchange, struct MHD_Response *reply);
 
 /* ---- http_body.c ---- */
 

@@ -21,8 +21,10 @@
 #include "server/log.h"
 #include "server/plan_cache.h"
 #include "server/queue.h"
+#include "server/rate.h"
 #include "server/store.h"
 #include "server/supervise.h"
+#include "server/token.h"
 #include "server/wire.h"
 #include "server/worker.h"
 
@@ -56,6 +58,8 @@ struct serve {
     struct config config;
     int lock;
     struct service service;
+    struct token_file *tokens; /* NULL: none */
+    struct rate *rate;         /* NULL: no limit */
     struct http *http;
     struct supervise supervise;
     sigset_t signals;
@@ -98,6 +102,26 @@ static void url_forget(const struct serve *serve) {
     unlink(name);
 }
 
+/* Who may ask, and how often. */
+static bool access_open(struct serve *serve, struct problem *why) {
+    const struct config *config = &serve->config;
+    if (*config->tokens && !(serve->tokens = token_open(config->tokens, why)))
+        return false;
+    if (config->rate_per_second == 0)
+        return true;
+    serve->rate = rate_new((unsigned)config->rate_per_second, (unsigned)config->rate_burst, why);
+    return serve->rate != NULL;
+}
+
+/* SIGHUP: what is wrong with the new file is said, and the old tokens stay. */
+static void access_reread(struct serve *serve) {
+    struct problem why = {0};
+    if (serve->tokens && token_reread(serve->tokens, &why))
+        log_event(LOG_INFO, "serve.tokens", "%u tokens in %s", token_count(serve->tokens), serve->config.tokens);
+    else if (serve->tokens)
+        log_event(LOG_ERROR, "serve.tokens", "the old tokens stay: %s", why.detail);
+}
+
 static bool serve_open(struct serve *serve, struct problem *why) {
     const struct config *config = &serve->config;
     struct service *service = &serve->service;
@@ -106,8 +130,8 @@ static bool serve_open(struct serve *serve, struct problem *why) {
     service->memory_limit_bytes = config_memory_limit(config->memory_limit_bytes, "");
     service->draining = is_draining;
     wire_start();
-    if (!(service->blobs = blob_open(config->data_dir, why)) || !directory_lock(serve, why) ||
-        !(service->store = store_open(config->data_dir, why)) ||
+    if (!access_open(serve, why) || !(service->blobs = blob_open(config->data_dir, why)) ||
+        !directory_lock(serve, why) || !(service->store = store_open(config->data_dir, why)) ||
         !(service->queue = queue_new(service->store, service->memory_limit_bytes, why)) ||
         !queue_recover(service->queue, why))
         return false;
@@ -119,6 +143,10 @@ static bool serve_open(struct serve *serve, struct problem *why) {
                                                    .tables = route_tables,
                                                    .service = service,
                                                    .allowed_hosts = config->allowed_hosts,
+                                                   .origins = config->origins,
+                                                   .tokens = serve->tokens,
+                                                   .rate = serve->rate,
+                                                   .open_metrics = config->open_metrics,
                                                    .upload_limit_bytes = config->upload_limit_bytes,
                                                    .connections = (unsigned)config->connections},
                             why);
@@ -139,6 +167,8 @@ static void serve_close(struct serve *serve) {
     queue_free(serve->service.queue);
     store_close(serve->service.store);
     blob_close(serve->service.blobs);
+    rate_free(serve->rate);
+    token_close(serve->tokens);
     if (serve->lock >= 0)
         close(serve->lock);
 }
@@ -152,6 +182,8 @@ static void serve_run(struct serve *serve) {
     for (int number = 0; !is_stop(number);) {
         uint64_t ns = units_min(supervise_tick(&serve->supervise), TICK_NS);
         number = sigtimedwait(&serve->signals, NULL, &(struct timespec){.tv_nsec = (long)ns});
+        if (number == SIGHUP)
+            access_reread(serve);
     }
 }
 
@@ -194,6 +226,8 @@ static int serve_main(const struct config *config) {
     sigaddset(&serve.signals, SIGTERM);
     sigaddset(&serve.signals, SIGINT);
     sigaddset(&serve.signals, SIGCHLD);
+    if (*config->tokens)
+        sigaddset(&serve.signals, SIGHUP);        /* else it ends us, as it does when a terminal goes away */
     sigprocmask(SIG_BLOCK, &serve.signals, NULL); /* before threads: they inherit it */
     bool good = serve_open(&serve, &why);
     if (good) {
@@ -233,9 +267,11 @@ static const struct {
     const char *name, *summary;
     enum config_command command;
     int (*run)(const struct config *config);
+    int (*run_words)(int n_args, char *const args[]); /* in its place: it reads no settings */
 } commands[] = {
-    {"serve", "the daemon: HTTP front and its workers", CONFIG_SERVE, serve_main},
-    {"work", "one worker, on a data directory that a daemon serves", CONFIG_WORK, work_main},
+    {"serve", "the daemon: HTTP front and its workers", CONFIG_SERVE, serve_main, NULL},
+    {"work", "one worker, on a data directory that a daemon serves", CONFIG_WORK, work_main, NULL},
+    {"token", "a new token, and its line for the file of serve --tokens", 0, NULL, token_command},
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
 
@@ -262,6 +298,8 @@ int main(int n_args, char *args[]) {
     for (size_t i = 0; i < COMMANDS; i++) {
         if (strcmp(commands[i].name, args[1]) != 0)
             continue;
+        if (commands[i].run_words)
+            return commands[i].run_words(n_args - 2, args + 2);
         if (!config_read(&config, commands[i].command, n_args - 2, args + 2, environ, &why) || !tile_check(&why)) {
             fprintf(stderr, "rematd %s: %s\n", args[1], why.detail);
             return EXIT_USAGE;

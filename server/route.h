@@ -121,6 +121,10 @@ bool response_header(struct response *response, const char *name, const char *va
 enum body_kind { BODY_NONE, BODY_JSON, BODY_STREAM, BODY_QUERY };
 #define ROUTE_JSON_MAX ((size_t)1 << 20)
 
+/* What a token must allow for a route; SCOPE_OPEN: none is asked for. SCOPE_ADMIN holds the others. A route of
+ * SCOPE_METRICS wants SCOPE_READ, or nothing where the front is told so. */
+enum route_scope { SCOPE_OPEN = 0, SCOPE_READ = 1, SCOPE_SUBMIT = 2, SCOPE_ADMIN = 4, SCOPE_METRICS = 8 };
+
 /* True with a response, or false with a problem, which http sends as application/problem+json. */
 typedef bool route_handler(struct request *, struct response *, struct problem *why);
 
@@ -129,6 +133,7 @@ struct route {
     const char *pattern; /* "/v1/jobs/{id}/tensors/{name}": a parameter is one whole, non-empty segment */
     enum body_kind body;
     route_handler *handle;
+    enum route_scope scope;
 };
 
 static inline bool route_takes_body(const struct route *route) {

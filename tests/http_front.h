@@ -160,16 +160,16 @@ static inline bool stream(struct request *request, struct response *response, st
 }
 
 static const struct route first_routes[] = {
-    {"GET", "/healthz", BODY_NONE, hello},
-    {"GET", "/hello", BODY_QUERY, hello},
-    {"GET", "/things/{a}/parts/{b}", BODY_NONE, thing},
-    {"POST", "/hello", BODY_JSON, echo},
-    {NULL, NULL, BODY_NONE, NULL},
+    {"GET", "/healthz", BODY_NONE, hello, SCOPE_OPEN},
+    {"GET", "/hello", BODY_QUERY, hello, SCOPE_READ},
+    {"GET", "/things/{a}/parts/{b}", BODY_NONE, thing, SCOPE_READ},
+    {"POST", "/hello", BODY_JSON, echo, SCOPE_READ},
+    {0},
 };
 static const struct route second_routes[] = {
-    {"POST", "/files", BODY_STREAM, store},      {"GET", "/files/{digest}", BODY_QUERY, fetch},
-    {"GET", "/budget", BODY_NONE, full_problem}, {"GET", "/slow", BODY_QUERY, slow},
-    {"GET", "/stream", BODY_QUERY, stream},      {NULL, NULL, BODY_NONE, NULL},
+    {"POST", "/files", BODY_STREAM, store, SCOPE_SUBMIT},    {"GET", "/files/{digest}", BODY_QUERY, fetch, SCOPE_READ},
+    {"GET", "/budget", BODY_NONE, full_problem, SCOPE_READ}, {"GET", "/slow", BODY_QUERY, slow, SCOPE_READ},
+    {"GET", "/stream", BODY_QUERY, stream, SCOPE_READ},      {0},
 };
 static const struct route *const tables[] = {first_routes, second_routes, NULL};
 
@@ -189,7 +189,8 @@ static inline void front_start(struct http_options options) {
     cr_assert_not_null(mkdtemp(directory));
     service.blobs = blob_open(directory, &why);
     service.draining = draining;
-    options.tables = tables;
+    if (!options.tables)
+        options.tables = tables;
     options.service = &service;
     if (!options.address)
         options.address = "127.0.0.1";

@@ -93,6 +93,67 @@ Test(config, other_machines_need_a_word) {
     cr_expect(config_is_loopback("127.8.0.1") && config_is_loopback("::1") && !config_is_loopback("128.0.0.1"));
 }
 
+Test(config, tokens_are_the_word_other_machines_need) {
+    char *const environment[] = {"REMATD_TOKENS=/etc/rematd/tokens", NULL};
+    cr_expect(reads(CONFIG_SERVE, "--listen 0.0.0.0:80 --tokens t", NULL) && strcmp(config.tokens, "t") == 0);
+    cr_expect(reads(CONFIG_SERVE, "--listen 0.0.0.0:80", environment), "%s", why.detail);
+    cr_expect_str_eq(config.tokens, "/etc/rematd/tokens");
+    cr_expect_not(reads(CONFIG_SERVE, "--listen 0.0.0.0:80 --tokens=", NULL));
+    cr_expect(strstr(why.detail, "--tokens"), "%s", why.detail);
+}
+
+Test(config, rates) {
+    static const struct {
+        const char *flags;
+        uint64_t per_second, burst;
+    } rows[] = {{"", 0, 0},
+                {"--tokens t", 500, 1000},
+                {"--listen 0.0.0.0:80 --insecure", 500, 1000},
+                {"--listen 0.0.0.0:80 --insecure --rate 0", 0, 0},
+                {"--tokens t --rate=0", 0, 0},
+                {"--rate 5", 5, 10},
+                {"--rate 5:1", 5, 1},
+                {"--rate 1000000:1000000", 1000000, 1000000}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        cr_assert(reads(CONFIG_SERVE, rows[i].flags, NULL), "%s: %s", rows[i].flags, why.detail);
+        cr_expect_eq(config.rate_per_second, rows[i].per_second, "%s", rows[i].flags);
+        cr_expect_eq(config.rate_burst, rows[i].burst, "%s", rows[i].flags);
+    }
+    static const char *const bad[] = {"x",
+                                      "-1",
+                                      "5:",
+                                      "5:0",
+                                      ":5",
+                                      "0:5",
+                                      "5:x",
+                                      "1000001",
+                                      "5:1000001",
+                                      "5:5:5",
+                                      "1.5",
+                                      "99999999999999999999",
+                                      "0000000000000000000000000000000000000000000000000005"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        char flags[128];
+        snprintf(flags, sizeof flags, "--rate %s", bad[i]);
+        cr_expect_not(reads(CONFIG_SERVE, flags, NULL), "%s", bad[i]);
+        cr_expect(strstr(why.detail, "--rate"), "%s", why.detail);
+    }
+}
+
+Test(config, origins) {
+    cr_expect(reads(CONFIG_SERVE, "--allowed-origins https://a.example,http://[::1]:3000,http://b:80", NULL), "%s",
+              why.detail);
+    static const char *const bad[] = {"*",       "a.example",          "https://",      "https://a.example/",
+                                      "ftp://a", "https://A.example",  "https://a?b=c", "https://a,b",
+                                      "null",    "https://u@a.example"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        char flags[128];
+        snprintf(flags, sizeof flags, "--allowed-origins %s", bad[i]);
+        cr_expect_not(reads(CONFIG_SERVE, flags, NULL), "%s", bad[i]);
+        cr_expect(strstr(why.detail, "--allowed-origins"), "%s", why.detail);
+    }
+}
+
 Test(config, refuses_in_words) {
     static const struct {
         enum config_command command;

@@ -24,7 +24,8 @@
 
 struct rematc {
     CURL *curl;
-    char url[512]; /* no slash at the end */
+    char url[512];            /* no slash at the end */
+    char authorization[1024]; /* a header; "": none */
 };
 
 /* One request: what goes out, and where the answer goes. */
@@ -139,6 +140,10 @@ static int live_check(void *of, curl_off_t total, curl_off_t now, curl_off_t up,
 /* NULL where memory is gone. */
 static struct curl_slist *headers_make(const struct exchange *x) {
     struct curl_slist *list = curl_slist_append(NULL, "Accept-Encoding: identity"), *longer;
+    if (list && x->client->authorization[0] && !(longer = curl_slist_append(list, x->client->authorization))) {
+        curl_slist_free_all(list);
+        return NULL;
+    }
     for (size_t i = 0; list && i < sizeof x->headers / sizeof x->headers[0] && x->headers[i]; i++) {
         longer = curl_slist_append(list, x->headers[i]);
         if (!longer)
@@ -306,6 +311,7 @@ static struct path path_job(struct rematc *client, const char *id, const char *r
 
 struct rematc *rematc_new(const char *url, struct rematc_error *why) {
     struct rematc *client = calloc(1, sizeof *client);
+    const char *token;
     size_t n;
     if (!url)
         url = getenv("REMATD_URL");
@@ -328,7 +334,21 @@ struct rematc *rematc_new(const char *url, struct rematc_error *why) {
         return NULL;
     }
     memcpy(client->url, url, n);
+    token = getenv("REMATD_TOKEN");
+    if (token && !rematc_token(client, token, why)) {
+        rematc_free(client);
+        return NULL;
+    }
     return client;
+}
+
+bool rematc_token(struct rematc *client, const char *token, struct rematc_error *why) {
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=";
+    size_t n = strlen(token), most = sizeof client->authorization - sizeof "Authorization: Bearer ";
+    if (n > most || strspn(token, letters) != n)
+        return fail(why, REMATC_LOCAL, "Not a token", "a token is one word of letters, digits and -._~+/=");
+    snprintf(client->authorization, sizeof client->authorization, n ? "Authorization: Bearer %s" : "%s", token);
+    return true;
 }
 
 void rematc_free(struct rematc *client) {
@@ -368,31 +388,6 @@ static bool probe(struct rematc *client, const char *path, struct rematc_error *
 
 bool rematc_health(struct rematc *client, struct rematc_error *why) {
     return probe(client, "/healthz", why) && probe(client, "/readyz", why);
-}
-
-bool rematc_savings(struct rematc *client, uint64_t seq_len, uint64_t d_model, uint64_t num_layers, uint64_t heads,
-                    uint64_t batch, struct rematc_savings *savings, struct rematc_error *why) {
-    struct path path = path_start(client, "/v1/memory-savings");
-    json_int_t standard = 0, checkpointed = 0;
-    json_error_t error;
-    json_t *answer;
-    bool ok;
-    path_query_number(&path, "seq_len", seq_len);
-    path_query_number(&path, "d_model", d_model);
-    path_query_number(&path, "num_layers", num_layers);
-    path_query_number(&path, "heads", heads);
-    path_query_number(&path, "batch", batch);
-    answer = path_check(&path, why) ? rematc_get(client, path.text, why) : NULL;
-    if (!answer)
-        return false;
-    ok = json_unpack_ex(answer, &error, 0, "{s:I, s:I, s:F, s:F, s:F, s:F}", "standard_memory_bytes", &standard,
-                        "checkpointed_memory_bytes", &checkpointed, "standard_memory_mb", &savings->standard_memory_mb,
-                        "checkpointed_memory_mb", &savings->checkpointed_memory_mb, "memory_saved_pct",
-                        &savings->memory_saved_pct, "compute_overhead_pct", &savings->compute_overhead_pct) == 0;
-    savings->standard_memory_bytes = (uint64_t)standard;
-    savings->checkpointed_memory_bytes = (uint64_t)checkpointed;
-    json_decref(answer);
-    return ok || fail(why, REMATC_GARBLED, "Not memory savings", "%s", error.text);
 }
 
 /* ---- jobs ---- */
