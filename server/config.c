@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum row_kind { ROW_FLAG, ROW_COUNT, ROW_BYTES, ROW_TEXT, ROW_LISTEN, ROW_FILE };
+#include "server/jail.h"
+
+enum row_kind { ROW_FLAG, ROW_COUNT, ROW_BYTES, ROW_TEXT, ROW_CHOICE, ROW_LISTEN, ROW_FILE };
 
 struct row {
     const char *flag, *variable, *value; /* variable NULL: none. value: what follows the flag, for --help */
@@ -52,6 +54,8 @@ static const struct row config_table[] = {
      "answer /metrics without a token"},
     {"--insecure", "REMATD_INSECURE", NULL, ROW_FLAG, CONFIG_SERVE, AT(insecure), "0", 0, 1,
      "serve an address other machines reach, without tokens"},
+    {"--sandbox", "REMATD_SANDBOX", JAIL_MODES, ROW_CHOICE, BOTH, AT(sandbox), "auto", 0, 0,
+     "workers give up files, sockets, programs: as far as the kernel can; on: or do not work; off"},
     {"--config", "REMATD_CONFIG", "FILE", ROW_FILE, BOTH, 0, "", 0, 0, "lines of the form  listen = 127.0.0.1:8740"},
     {"--slot", NULL, "I", ROW_COUNT, CONFIG_WORK, AT(slot), "0", 0, 9999, "number of this worker, in its name"},
     {"--version", NULL, NULL, ROW_FLAG, BOTH, AT(version), "0", 0, 1, "print the version"},
@@ -108,6 +112,18 @@ static bool listen_parse(const char *text, struct config *config) {
     return inet_pton(bracketed ? AF_INET6 : AF_INET, config->address, numeric) == 1;
 }
 
+/* Which of "info|warning|error" it is. */
+static bool choice_parse(const char *text, const char *choices, uint64_t *value) {
+    size_t length = strlen(text);
+    for (*value = 0; *choices; ++*value) {
+        size_t n = strcspn(choices, "|");
+        if (n == length && strncmp(choices, text, n) == 0)
+            return true;
+        choices += n + (choices[n] == '|');
+    }
+    return false;
+}
+
 static bool row_apply(const struct row *row, const struct setting *setting, struct config *config,
                       struct problem *why) {
     char *field = (char *)config + row->offset;
@@ -129,6 +145,10 @@ static bool row_apply(const struct row *row, const struct setting *setting, stru
     case ROW_TEXT:
         if (snprintf(field, CONFIG_TEXT_BYTES, "%s", setting->text) >= CONFIG_TEXT_BYTES)
             return problem_set(why, PROBLEM_LIMIT, "", "%s: too long", setting->source);
+        break;
+    case ROW_CHOICE:
+        if ((good = choice_parse(setting->text, row->value, &value)))
+            memcpy(field, &value, sizeof value);
         break;
     case ROW_LISTEN:
         good = listen_parse(setting->text, config);

@@ -28,6 +28,7 @@ struct config {
     uint64_t upload_limit_bytes;           /* one uploaded file */
     uint64_t plan_cache_bytes;             /* answers to planning queries; 0 = none are kept */
     uint64_t connections;                  /* served at once; what is beyond gets 503 */
+    uint64_t sandbox;                      /* enum jail_mode */
     uint64_t slot;                         /* rematd work: which of serve's workers this is */
     bool insecure;                         /* a non-loopback address without tokens is meant */
     bool open_metrics;                     /* /metrics without a token */
@@ -51,9 +52,22 @@ void config_help(FILE *out, enum config_command command);
 /* 127.0.0.0/8 and ::1 */
 bool config_is_loopback(const char *address);
 
-/* What running jobs may take together: the smallest memory.max on this process's cgroup path (v2, v1), less room for
- * the daemon itself; no more than wanted_bytes, or where that is 0, than MemAvailable. root: "" on a real machine, a
- * directory in tests. */
-uint64_t config_memory_limit(uint64_t wanted_bytes, const char *root);
+/* Who may take how much of the memory there is. The sum, in docs/operations.md:
+ *
+ *   total >= front_bytes + workers * CONFIG_WORKER_BYTES(threads) + jobs_bytes
+ *
+ * total: the smallest memory.max on this process's cgroup path (v2, v1), or where none is set, MemAvailable. */
+struct config_memory {
+    uint64_t front_bytes; /* the front process: plans, bodies, answers kept, connections */
+    uint64_t jobs_bytes;  /* running jobs together: their plans' peaks and what lies around them */
+};
+
+/* A worker without a job, and what OpenBLAS keeps of each thread's first product. */
+#define CONFIG_WORKER_BYTES(threads) (((uint64_t)4 << 20) + (threads) * ((uint64_t)4 << 20))
+/* Of the front: its program and libraries, what it holds when idle, the kernel's tables and socket buffers. */
+#define CONFIG_FRONT_IDLE_BYTES ((uint64_t)16 << 20)
+
+/* Where wanted_bytes is not 0, jobs get no more than that. root: "" on a real machine, a directory in tests. */
+struct config_memory config_memory_find(uint64_t wanted_bytes, uint64_t workers, uint64_t threads, const char *root);
 
 #endif

@@ -18,6 +18,7 @@
 #include "server/blob.h"
 #include "server/config.h"
 #include "server/http.h"
+#include "server/jail.h"
 #include "server/log.h"
 #include "server/plan_cache.h"
 #include "server/queue.h"
@@ -36,6 +37,8 @@
 #define EXIT_USAGE      2
 #define DRAIN_SECONDS   30u
 #define HEAP_KEPT_BYTES (8 << 20)
+#define HEAP_KEPT_SHARE 64u /* of the front's memory */
+#define CACHE_SHARE     4u  /* of the front's memory, at most, for answers that are kept */
 #define TICK_NS         200000000u
 #define NAME_BYTES      (CONFIG_TEXT_BYTES + 16)
 
@@ -102,6 +105,16 @@ static void url_forget(const struct serve *serve) {
     unlink(name);
 }
 
+/* Pages that a request touched stay for the next one: a fresh page costs more than planning a layer. Where there is
+ * little memory, few do: what the allocator keeps for one thread, another one's plan cannot have. */
+static void heap_keep(uint64_t front_bytes) {
+    int kept = (int)units_min(front_bytes / HEAP_KEPT_SHARE, HEAP_KEPT_BYTES);
+    mallopt(M_TRIM_THRESHOLD, kept);
+    mallopt(M_MMAP_THRESHOLD, kept);
+    if (kept < HEAP_KEPT_BYTES)
+        mallopt(M_ARENA_MAX, 2);
+}
+
 /* Who may ask, and how often. */
 static bool access_open(struct serve *serve, struct problem *why) {
     const struct config *config = &serve->config;
@@ -127,7 +140,13 @@ static bool serve_open(struct serve *serve, struct problem *why) {
     struct service *service = &serve->service;
     service->config = config;
     service->threads = (unsigned)config->threads;
-    service->memory_limit_bytes = config_memory_limit(config->memory_limit_bytes, "");
+    const struct config_memory memory =
+        config_memory_find(config->memory_limit_bytes, config->workers, config->threads, "");
+    if (memory.jobs_bytes == 0)
+        return problem_set(why, PROBLEM_LIMIT, "", "--workers %llu: they and the front leave no memory for jobs here",
+                           (unsigned long long)config->workers);
+    service->memory_limit_bytes = memory.jobs_bytes;
+    heap_keep(memory.front_bytes);
     service->draining = is_draining;
     wire_start();
     if (!access_open(serve, why) || !(service->blobs = blob_open(config->data_dir, why)) ||
@@ -135,8 +154,9 @@ static bool serve_open(struct serve *serve, struct problem *why) {
         !(service->queue = queue_new(service->store, service->memory_limit_bytes, why)) ||
         !queue_recover(service->queue, why))
         return false;
-    service->plans = plan_cache_new(config->plan_cache_bytes, why);
-    if (!service->plans && config->plan_cache_bytes)
+    uint64_t cache_bytes = units_min(config->plan_cache_bytes, memory.front_bytes / CACHE_SHARE);
+    service->plans = plan_cache_new(cache_bytes, why);
+    if (!service->plans && cache_bytes)
         return false;
     serve->http = http_open(&(struct http_options){.address = config->address,
                                                    .port = (uint16_t)config->port,
@@ -156,8 +176,14 @@ static bool serve_open(struct serve *serve, struct problem *why) {
                                           .workers = (unsigned)config->workers,
                                           .threads = service->threads,
                                           .memory_limit_bytes = service->memory_limit_bytes,
+                                          .sandbox = (enum jail_mode)config->sandbox,
                                           .queue = service->queue};
-    return supervise_start(&serve->supervise, why) && url_tell(serve, why);
+    if (!supervise_start(&serve->supervise, why) || !url_tell(serve, why))
+        return false;
+    const uint64_t held = jail_memory_bytes(); /* most of it reserved, never touched */
+    jail_memory_limit(held ? held + memory.front_bytes - units_min(memory.front_bytes / 4, CONFIG_FRONT_IDLE_BYTES)
+                           : UINT64_MAX);
+    return true;
 }
 
 static void serve_close(struct serve *serve) {
@@ -209,19 +235,12 @@ static void files_allow(void) {
     }
 }
 
-/* Pages that a request touched stay for the next one: a fresh page costs more than planning a layer. */
-static void heap_keep(void) {
-    mallopt(M_TRIM_THRESHOLD, HEAP_KEPT_BYTES);
-    mallopt(M_MMAP_THRESHOLD, HEAP_KEPT_BYTES);
-}
-
 static int serve_main(const struct config *config) {
     static struct serve serve;
     struct problem why = {0};
     serve.config = *config;
     serve.lock = -1;
     files_allow();
-    heap_keep();
     sigemptyset(&serve.signals);
     sigaddset(&serve.signals, SIGTERM);
     sigaddset(&serve.signals, SIGINT);
@@ -254,10 +273,12 @@ static int serve_main(const struct config *config) {
 /* ---- rematd work ---- */
 
 static int work_main(const struct config *config) {
-    struct worker_options options = {.data_dir = config->data_dir,
-                                     .slot = (unsigned)config->slot,
-                                     .threads = (unsigned)config->threads,
-                                     .memory_limit_bytes = config_memory_limit(config->memory_limit_bytes, "")};
+    struct worker_options options = {
+        .data_dir = config->data_dir,
+        .slot = (unsigned)config->slot,
+        .threads = (unsigned)config->threads,
+        .memory_limit_bytes = config_memory_find(config->memory_limit_bytes, 1, config->threads, "").jobs_bytes,
+        .sandbox = (enum jail_mode)config->sandbox};
     prctl(PR_SET_NAME, "rematd work"); /* started through /proc/self/exe, it would be called "exe" */
     wire_start();
     return worker_run(&options);
