@@ -5,6 +5,7 @@
 
 #include "engine/kernels/attn.h"
 #include "engine/plan/planner.h"
+#include "server/api_static.h"
 #include "server/store.h"
 #include "server/wire.h"
 
@@ -62,10 +63,8 @@ static bool version(struct request *request, struct response *response, struct p
 }
 
 static bool openapi(struct request *request, struct response *response, struct problem *why) {
-    (void)request, (void)why;
-    response->body = api_openapi_begin;
-    response->body_bytes = (size_t)(api_openapi_end - api_openapi_begin);
-    return true;
+    return api_static_answer(request, response, "application/json", api_openapi_begin,
+                             (size_t)(api_openapi_end - api_openapi_begin), why);
 }
 
 static const struct {

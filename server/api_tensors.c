@@ -113,9 +113,9 @@ static bool discard(struct request *request, struct response *response, struct p
 }
 
 const struct route api_tensor_routes[] = {
-    {"POST", "/v1/tensors", BODY_STREAM, upload, SCOPE_SUBMIT},
-    {"PUT", "/v1/tensors", BODY_STREAM, upload, SCOPE_SUBMIT},
-    {"PUT", "/v1/tensors/{digest}", BODY_STREAM, upload_checked, SCOPE_SUBMIT},
+    {"POST", "/v1/tensors", BODY_STREAM, upload, SCOPE_SUBMIT, ROUTE_STORE},
+    {"PUT", "/v1/tensors", BODY_STREAM, upload, SCOPE_SUBMIT, ROUTE_STORE},
+    {"PUT", "/v1/tensors/{digest}", BODY_STREAM, upload_checked, SCOPE_SUBMIT, ROUTE_STORE},
     {"GET", "/v1/tensors/{digest}", BODY_NONE, fetch, SCOPE_READ},
     {"DELETE", "/v1/tensors/{digest}", BODY_NONE, discard, SCOPE_SUBMIT},
     {0},

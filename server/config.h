@@ -14,8 +14,10 @@
 #define CONFIG_TEXT_BYTES 1024
 
 struct config {
-    char address[64]; /* numeric IPv4 or IPv6, without brackets */
-    uint64_t port;    /* 0: any free one */
+    char address[64];    /* numeric IPv4 or IPv6, without brackets; "": none */
+    uint64_t port;       /* 0: any free one */
+    char unix_path[108]; /* of a socket in the file system; "": none */
+    char tls_certificate[CONFIG_TEXT_BYTES], tls_key[CONFIG_TEXT_BYTES]; /* files; "": no TLS */
     char data_dir[CONFIG_TEXT_BYTES];
     char allowed_hosts[CONFIG_TEXT_BYTES]; /* comma-separated host names; "" = by the bind address */
     char origins[CONFIG_TEXT_BYTES];       /* comma-separated "https://host[:port]": whose pages may ask */
@@ -29,6 +31,10 @@ struct config {
     uint64_t plan_cache_bytes;             /* answers to planning queries; 0 = none are kept */
     uint64_t connections;                  /* served at once; what is beyond gets 503 */
     uint64_t sandbox;                      /* enum jail_mode */
+    uint64_t connections_per_address;      /* of them; 0 = half, from this machine all */
+    uint64_t streams;                      /* event streams at once */
+    uint64_t planning_threads;             /* for what takes long; 0 = by the cores */
+    uint64_t planning_queue;               /* requests that wait for one of them */
     uint64_t slot;                         /* rematd work: which of serve's workers this is */
     bool insecure;                         /* a non-loopback address without tokens is meant */
     bool open_metrics;                     /* /metrics without a token */
@@ -49,7 +55,7 @@ PROBLEM_MUST_CHECK bool config_access(struct config *config, struct problem *why
 /* The table for people. */
 void config_help(FILE *out, enum config_command command);
 
-/* 127.0.0.0/8 and ::1 */
+/* 127.0.0.0/8 and ::1; and "", the address of who listens on none */
 bool config_is_loopback(const char *address);
 
 /* Who may take how much of the memory there is. The sum, in docs/operations.md:

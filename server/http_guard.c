@@ -11,8 +11,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "server/config.h"
-
 bool http_refuse(struct http_exchange *exchange, unsigned status, enum problem_kind kind, const char *format, ...) {
     if (exchange->problem.kind != PROBLEM_NONE)
         return false;
@@ -187,7 +185,7 @@ bool http_list_has(const char *list, const char *name, size_t length) {
 }
 
 /* Names of this machine itself are always fine: no page elsewhere can make a browser send them. */
-static bool host_is_allowed(const struct http_options *options, const char *host) {
+static bool host_is_allowed(const struct http_options *options, bool local, const char *host) {
     const char *list = options->allowed_hosts ? options->allowed_hosts : "";
     size_t length = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":");
     if (length > strlen(host) || length == 0)
@@ -197,7 +195,7 @@ static bool host_is_allowed(const struct http_options *options, const char *host
         return false;
     if (http_list_has("localhost,127.0.0.1,[::1]", host, length) || http_list_has(list, host, length))
         return true;
-    return !*list && !config_is_loopback(options->address);
+    return !*list && !local;
 }
 
 static bool host_check(struct http_exchange *exchange) {
@@ -205,7 +203,7 @@ static bool host_check(struct http_exchange *exchange) {
     unsigned hosts = http_header_count(exchange, "Host", &host);
     if (hosts != 1)
         return malformed(exchange, hosts ? "Host is given more than once" : "Host is missing");
-    if (!host_is_allowed(&exchange->http->options, host))
+    if (!host_is_allowed(&exchange->http->options, exchange->connection->listener->local, host))
         return http_refuse(exchange, 421, PROBLEM_STATE,
                            "this daemon does not answer for host '%.80s'; REMATD_ALLOWED_HOSTS lists more names", host);
     return true;

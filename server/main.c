@@ -80,21 +80,19 @@ static bool directory_lock(struct serve *serve, struct problem *why) {
                        serve->config.data_dir);
 }
 
-/* Prints where we are and leaves it in DATA/url, for who started us on port 0. */
+/* Prints where we are and leaves the first of it in DATA/url, for who started us on port 0. */
 static bool url_tell(const struct serve *serve, struct problem *why) {
-    char name[NAME_BYTES], temporary[NAME_BYTES + 4], url[128];
-    bool v6 = strchr(serve->config.address, ':') != NULL;
-    snprintf(url, sizeof url, "http://%s%s%s:%u", v6 ? "[" : "", serve->config.address, v6 ? "]" : "",
-             http_port(serve->http));
+    char name[NAME_BYTES], temporary[NAME_BYTES + 4];
     snprintf(name, sizeof name, "%s/url", serve->config.data_dir);
     snprintf(temporary, sizeof temporary, "%s.new", name);
     FILE *file = fopen(temporary, "we");
-    bool good = file && fprintf(file, "%s\n", url) > 0;
+    bool good = file && fprintf(file, "%s\n", http_url(serve->http, 0)) > 0;
     if (file && fclose(file) != 0)
         good = false;
     if (!good || rename(temporary, name) != 0)
         return problem_set(why, PROBLEM_IO, "", "cannot write %.300s: %s", name, strerror(errno));
-    printf("rematd: listening on %s\n", url);
+    for (unsigned i = 0; http_url(serve->http, i); i++)
+        printf("rematd: listening on %s\n", http_url(serve->http, i));
     fflush(stdout);
     return true;
 }
@@ -160,6 +158,11 @@ static bool serve_open(struct serve *serve, struct problem *why) {
         return false;
     serve->http = http_open(&(struct http_options){.address = config->address,
                                                    .port = (uint16_t)config->port,
+                                                   .unix_path = config->unix_path,
+                                                   .inherit = true,
+                                                   .insecure = config->insecure || serve->tokens,
+                                                   .tls_certificate = config->tls_certificate,
+                                                   .tls_key = config->tls_key,
                                                    .tables = route_tables,
                                                    .service = service,
                                                    .allowed_hosts = config->allowed_hosts,
@@ -168,7 +171,11 @@ static bool serve_open(struct serve *serve, struct problem *why) {
                                                    .rate = serve->rate,
                                                    .open_metrics = config->open_metrics,
                                                    .upload_limit_bytes = config->upload_limit_bytes,
-                                                   .connections = (unsigned)config->connections},
+                                                   .connections = (unsigned)config->connections,
+                                                   .connections_per_address = (unsigned)config->connections_per_address,
+                                                   .streams = (unsigned)config->streams,
+                                                   .planning_threads = (unsigned)config->planning_threads,
+                                                   .planning_queue = (unsigned)config->planning_queue},
                             why);
     if (!serve->http)
         return false;
@@ -183,6 +190,7 @@ static bool serve_open(struct serve *serve, struct problem *why) {
     const uint64_t held = jail_memory_bytes(); /* most of it reserved, never touched */
     jail_memory_limit(held ? held + memory.front_bytes - units_min(memory.front_bytes / 4, CONFIG_FRONT_IDLE_BYTES)
                            : UINT64_MAX);
+    http_notify("READY=1");
     return true;
 }
 
@@ -216,6 +224,7 @@ static void serve_run(struct serve *serve) {
 /* Not ready, nothing new; running jobs get their time; a second signal, or the end of it, puts them back. */
 static void serve_drain(struct serve *serve) {
     draining = true;
+    http_notify("STOPPING=1");
     log_event(LOG_INFO, "serve.draining", "running jobs get %u s; a second signal ends them", DRAIN_SECONDS);
     supervise_stop(&serve->supervise);
     int number = 0;

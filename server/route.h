@@ -128,12 +128,18 @@ enum route_scope { SCOPE_OPEN = 0, SCOPE_READ = 1, SCOPE_SUBMIT = 2, SCOPE_ADMIN
 /* True with a response, or false with a problem, which http sends as application/problem+json. */
 typedef bool route_handler(struct request *, struct response *, struct problem *why);
 
+/* Where a handler runs. What plans may take seconds, what writes to the disk may wait for it: on threads of their own
+ * they keep nobody from an answer that is at hand. */
+enum route_lane { ROUTE_AT_ONCE, ROUTE_PLANS, ROUTE_STORE, ROUTE_LANES };
+
 struct route {
     const char *method;  /* GET answers HEAD too */
     const char *pattern; /* "/v1/jobs/{id}/tensors/{name}": a parameter is one whole, non-empty segment */
     enum body_kind body;
     route_handler *handle;
     enum route_scope scope;
+    enum route_lane lane;                    /* ROUTE_AT_ONCE: on the front's own threads */
+    bool (*is_long)(const struct request *); /* false: at once all the same. NULL: always in its lane */
 };
 
 static inline bool route_takes_body(const struct route *route) {

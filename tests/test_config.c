@@ -73,9 +73,26 @@ Test(config, listen) {
         cr_assert(reads(CONFIG_SERVE, good[i].flag, NULL), "%s: %s", good[i].flag, why.detail);
         cr_expect_str_eq(config.address, good[i].address);
         cr_expect_eq(config.port, good[i].port);
+        cr_expect_str_eq(config.unix_path, "");
     }
-    static const char *const bad[] = {"127.0.0.1",      "127.0.0.1:",     "127.0.0.1:x", "127.0.0.1:65536", "::1:80",
-                                      "[127.0.0.1]:80", "example.org:80", ":80",         "127.0.0.1:-1",    "127.1:80"};
+    cr_expect(reads(CONFIG_SERVE, "--listen unix:/run/a", NULL) && !*config.address &&
+              strcmp(config.unix_path, "/run/a") == 0);
+    cr_expect(reads(CONFIG_SERVE, "--listen [::1]:80,unix:/run/a", NULL) && config.port == 80 && *config.unix_path);
+    static const char *const bad[] = {"127.0.0.1",
+                                      "127.0.0.1:",
+                                      "127.0.0.1:x",
+                                      "127.0.0.1:65536",
+                                      "::1:80",
+                                      "[127.0.0.1]:80",
+                                      "example.org:80",
+                                      ":80",
+                                      "127.0.0.1:-1",
+                                      "127.1:80",
+                                      "unix:",
+                                      "unix:relative",
+                                      "127.0.0.1:1,127.0.0.1:2",
+                                      "unix:/a,unix:/b",
+                                      "127.0.0.1:1,"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         char flags[64];
         snprintf(flags, sizeof flags, "--insecure --listen %s", bad[i]);

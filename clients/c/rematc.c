@@ -26,6 +26,7 @@ struct rematc {
     CURL *curl;
     char url[512];            /* no slash at the end */
     char authorization[1024]; /* a header; "": none */
+    const char *ca_file;
 };
 
 /* One request: what goes out, and where the answer goes. */
@@ -179,15 +180,20 @@ static void body_set(CURL *curl, struct exchange *x) {
 static bool exchange(struct exchange *x, struct rematc_error *why) {
     CURL *curl = x->client->curl;
     struct curl_slist *headers = headers_make(x);
-    size_t room = strlen(x->client->url) + strlen(x->path) + 1;
+    const char *socket = strncmp(x->client->url, "unix:", 5) == 0 ? x->client->url + 5 : NULL;
+    const char *base = socket ? "http://localhost" : x->client->url;
+    size_t room = strlen(base) + strlen(x->path) + 1;
     char *url = malloc(room), reason[CURL_ERROR_SIZE] = "";
     long status = 0;
     CURLcode code = CURLE_OUT_OF_MEMORY;
     if (headers && url) {
-        snprintf(url, room, "%s%s", x->client->url, x->path);
+        snprintf(url, room, "%s%s", base, x->path);
         curl_easy_reset(curl); /* keeps the connection */
         curl_easy_setopt(curl, CURLOPT_URL, url);
         curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+        curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, socket);
+        if (x->client->ca_file)
+            curl_easy_setopt(curl, CURLOPT_CAINFO, x->client->ca_file);
         curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
         curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
         curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, reason);
@@ -334,6 +340,7 @@ struct rematc *rematc_new(const char *url, struct rematc_error *why) {
         return NULL;
     }
     memcpy(client->url, url, n);
+    rematc_ca_file(client, getenv("REMATD_CA_FILE"));
     token = getenv("REMATD_TOKEN");
     if (token && !rematc_token(client, token, why)) {
         rematc_free(client);
@@ -349,6 +356,10 @@ bool rematc_token(struct rematc *client, const char *token, struct rematc_error 
         return fail(why, REMATC_LOCAL, "Not a token", "a token is one word of letters, digits and -._~+/=");
     snprintf(client->authorization, sizeof client->authorization, n ? "Authorization: Bearer %s" : "%s", token);
     return true;
+}
+
+void rematc_ca_file(struct rematc *client, const char *file) {
+    client->ca_file = file && file[0] ? file : NULL;
 }
 
 void rematc_free(struct rematc *client) {

@@ -34,12 +34,16 @@ struct rematc_error {
 
 struct rematc;
 
-/* url NULL: the environment's REMATD_URL, else REMATC_DEFAULT_URL. Does not connect yet. Free with rematc_free. */
+/* url: http://..., https://... or unix:/path; NULL: the environment's REMATD_URL, else REMATC_DEFAULT_URL. Does not
+ * connect yet. Free with rematc_free. */
 struct rematc *rematc_new(const char *url, struct rematc_error *why);
 void rematc_free(struct rematc *client); /* NULL is fine */
 /* The token that every request from now on is sent with; "": none. At first that of the environment's REMATD_TOKEN. */
 bool rematc_token(struct rematc *client, const char *token, struct rematc_error *why);
 const char *rematc_url(const struct rematc *client);
+/* PEM certificates that an https daemon's must come from; NULL or "": those of the system. Borrowed. At first the
+ * environment's REMATD_CA_FILE. */
+void rematc_ca_file(struct rematc *client, const char *file);
 
 /* Alive and ready for work. Not ready is REMATC_UNAVAILABLE. Takes at most 5 s. */
 bool rematc_health(struct rematc *client, struct rematc_error *why);

@@ -71,6 +71,7 @@ static const struct option_row {
     char letter; /* 0: it has none */
 } option_rows[] = {
     {"server", TAKES_TEXT, FIELD(server), 0},
+    {"ca-file", TAKES_TEXT, FIELD(ca_file), 0},
     {"token-file", TAKES_TEXT, FIELD(token_file), 0},
     {"output", TAKES_FORMAT, FIELD(json), 'o'},
     {NULL, TAKES_TEXT, FIELD(output), 'O'},
@@ -118,9 +119,11 @@ static const struct option_row {
 
 static void help(void) {
     printf("rematctl - rematd from a shell\n\n"
-           "  rematctl [--server URL] [--token-file FILE] [-o table|json] COMMAND\n\n"
+           "  rematctl [--server URL|unix:/path] [--token-file FILE] [--ca-file FILE] [-o table|json] COMMAND\n\n"
            "The daemon is --server, else $REMATD_URL, else " REMATC_DEFAULT_URL ". The token, where it wants one,\n"
-           "is the first line of --token-file, else $REMATD_TOKEN. FILE may be - for standard input (or output).\n"
+           "is the first line of --token-file, else $REMATD_TOKEN. Of https:// what is in --ca-file or $REMATD_CA_FILE "
+           "is\n"
+           "trusted, else what the system trusts. FILE may be - for standard input (or output).\n"
            "Tables are for people; programs read -o json.\n\nCommands:\n");
     for (size_t i = 0; i < N_COMMANDS; i++)
         printf("  %-10s %-23s %s\n", commands[i].name, commands[i].words, commands[i].summary);
@@ -272,6 +275,8 @@ int main(int argc, char **argv) {
         return usage(command->name, command->words[0] ? command->words : "takes no words");
     if (command->run == rematctl_table) /* its word is its name */
         ctl.words = argv + optind;
+    if (ctl.ca_file) /* of every client that is made */
+        setenv("REMATD_CA_FILE", ctl.ca_file, 1);
     ctl.client = rematctl_client(&ctl, &why);
     if (!ctl.client)
         return rematctl_fail(&why);

@@ -24,7 +24,7 @@ enum rematctl_exit {
 /* The command line. Strings are borrowed from argv; NULL and 0 where not given. */
 struct rematctl {
     struct rematc *client;
-    const char *server, *token_file;
+    const char *server, *token_file, *ca_file;
     bool json;
     bool wait, npy, explain, reorder;
     unsigned timeout_seconds, last_event_id, page_size, heads, batch, seq_len, accumulate, steps, points;
