@@ -9,6 +9,7 @@
 #include "engine/models/presets.h"
 #include "engine/plan/planner.h"
 #include "server/api.h"
+#include "server/metrics.h"
 #include "server/plan_cache.h"
 #include "server/plan_posted.h"
 #include "server/plan_query.h"
@@ -220,6 +221,10 @@ static answer_function *const answers[] = {[PLAN_QUESTION_PLANS] = plans_answer,
                                            [PLAN_QUESTION_CAPACITY] = capacity_answer,
                                            [PLAN_QUESTION_FRONTIER] = frontier_answer};
 
+static const enum metrics_time times[] = {[PLAN_QUESTION_PLANS] = METRICS_PLAN_PLANS,
+                                          [PLAN_QUESTION_CAPACITY] = METRICS_PLAN_CAPACITY,
+                                          [PLAN_QUESTION_FRONTIER] = METRICS_PLAN_FRONTIER};
+
 /* ---- what is sent ---- */
 
 static uint64_t now_ns(void) {
@@ -285,6 +290,7 @@ static bool document_answered(struct asked *asked, const struct wire_document *d
     }
     wire_out_init(&o, a, why);
     const char *text = answers[asked->question](asked, &root, &o, why) ? wire_text(&o, &bytes) : NULL;
+    metrics_observe(times[asked->question], now_ns() - asked->begun_ns);
     if (!text)
         return false;
     if (asked->cache && !asked->partial) {

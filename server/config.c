@@ -1,5 +1,5 @@
-/* config.c - see config.h. A setting is a row of config_table; everything else here walks it. */
-#include "server/config.h"
+/* config.c - see config.h. A setting is a row of config_table; everything else walks it. */
+#include "server/config_private.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -10,23 +10,11 @@
 
 #include "server/jail.h"
 
-enum row_kind { ROW_FLAG, ROW_COUNT, ROW_BYTES, ROW_TEXT, ROW_CHOICE, ROW_LISTEN, ROW_FILE };
-
-struct row {
-    const char *flag, *variable, *value; /* variable NULL: none. value: what follows the flag, for --help */
-    enum row_kind kind;
-    unsigned commands;
-    size_t offset; /* in struct config */
-    const char *fallback;
-    uint64_t least, most;
-    const char *help;
-};
-
 #define AT(FIELD) offsetof(struct config, FIELD)
 #define BOTH      (CONFIG_SERVE | CONFIG_WORK)
 #define BYTES_MAX ((uint64_t)1 << 50)
 
-static const struct row config_table[] = {
+const struct row config_table[] = {
     {"--listen", "REMATD_LISTEN", "ADDR:PORT", ROW_LISTEN, CONFIG_SERVE, AT(address), "127.0.0.1:8740", 0, 65535,
      "address to serve; port 0 takes a free one; or unix:/path, or both with a comma between"},
     {"--tls-cert", "REMATD_TLS_CERT", "FILE", ROW_TEXT, CONFIG_SERVE, AT(tls_certificate), "", 0, 0,
@@ -68,18 +56,21 @@ static const struct row config_table[] = {
      "serve an address other machines reach, without tokens"},
     {"--sandbox", "REMATD_SANDBOX", JAIL_MODES, ROW_CHOICE, BOTH, AT(sandbox), "auto", 0, 0,
      "workers give up files, sockets, programs: as far as the kernel can; on: or do not work; off"},
-    {"--config", "REMATD_CONFIG", "FILE", ROW_FILE, BOTH, 0, "", 0, 0, "lines of the form  listen = 127.0.0.1:8740"},
+    {"--log-level", "REMATD_LOG_LEVEL", "info|warning|error", ROW_CHOICE, BOTH, AT(log_level), "info", 0, 0,
+     "the least that is logged"},
+    {"--config", "REMATD_CONFIG", "FILE", ROW_FILE, BOTH, 0, "", 0, 0,
+     "an INI file, with lines such as  listen = 127.0.0.1:8740"},
     {"--slot", NULL, "I", ROW_COUNT, CONFIG_WORK, AT(slot), "0", 0, 9999, "number of this worker, in its name"},
+    {"--print-config", NULL, NULL, ROW_FLAG, BOTH, AT(print_config), "0", 0, 1,
+     "print every setting and where it comes from, and end"},
+    {"--check-config", NULL, NULL, ROW_FLAG, BOTH, AT(check_config), "0", 0, 1,
+     "end with 0 if all settings are good, else with 2"},
     {"--version", NULL, NULL, ROW_FLAG, BOTH, AT(version), "0", 0, 1, "print the version"},
     {"--help", NULL, NULL, ROW_FLAG, BOTH, AT(help), "0", 0, 1, "print this"},
 };
 #define ROWS (sizeof config_table / sizeof config_table[0])
-
-/* What each row is to be set to, and who said so (for problems). */
-struct setting {
-    const char *text;
-    char source[96];
-};
+_Static_assert(ROWS <= CONFIG_ROWS_MAX, "an origin for every row");
+const size_t config_table_length = ROWS;
 
 /* 123, or with bytes 512M, 4GiB, ... */
 static bool number_parse(const char *text, bool bytes, uint64_t *value) {
@@ -156,8 +147,7 @@ static bool listen_parse(const char *text, struct config *config) {
     return true;
 }
 
-static bool row_apply(const struct row *row, const struct setting *setting, struct config *config,
-                      struct problem *why) {
+bool config_apply(const struct row *row, const struct setting *setting, struct config *config, struct problem *why) {
     char *field = (char *)config + row->offset;
     bool good = true;
     uint64_t value;
@@ -188,15 +178,15 @@ static bool row_apply(const struct row *row, const struct setting *setting, stru
     case ROW_FILE:
         break;
     }
+    memcpy(config->sources[row - config_table], setting->source, sizeof setting->source);
     return good || problem_set(why, PROBLEM_MALFORMED, "", "%s: '%.100s' is not %s", setting->source, setting->text,
                                row->value ? row->value : "0 or 1");
 }
 
-/* name without "--", or with; NULL if the command has no such row. */
-static const struct row *row_find(const char *name, size_t length, enum config_command command) {
+const struct row *config_row_find(const char *name, size_t length, unsigned commands) {
     for (size_t i = 0; i < ROWS; i++) {
         const char *flag = config_table[i].flag + 2;
-        if ((config_table[i].commands & command) && strlen(flag) == length && strncmp(flag, name, length) == 0)
+        if ((config_table[i].commands & commands) && strlen(flag) == length && strncmp(flag, name, length) == 0)
             return &config_table[i];
     }
     return NULL;
@@ -214,7 +204,7 @@ static bool flags_read(struct setting *settings, enum config_command command, in
     for (int i = 0; i < n; i++) {
         const char *arg = args[i];
         size_t length = strcspn(arg, "=");
-        const struct row *row = strncmp(arg, "--", 2) == 0 ? row_find(arg + 2, length - 2, command) : NULL;
+        const struct row *row = strncmp(arg, "--", 2) == 0 ? config_row_find(arg + 2, length - 2, command) : NULL;
         if (!row)
             return problem_set(why, PROBLEM_UNKNOWN_FIELD, "", "'%.100s' is not a flag; --help lists them", arg);
         const char *value = arg[length] == '=' ? arg + length + 1 : row->kind == ROW_FLAG ? "1" : NULL;
@@ -225,50 +215,44 @@ static bool flags_read(struct setting *settings, enum config_command command, in
     return true;
 }
 
-/* Unknown REMATD_ variables are nobody's mistake: Kubernetes sets REMATD_PORT and more for a service of our name. */
+static bool variable_is(const char *entry, const char *name) {
+    size_t length = name ? strlen(name) : 0;
+    return name && strncmp(entry, name, length) == 0 && entry[length] == '=';
+}
+
 static void environment_read(struct setting *settings, enum config_command command, char *const environment[]) {
     for (; *environment; environment++)
         for (size_t i = 0; i < ROWS; i++) {
             const char *name = config_table[i].variable;
-            size_t length = name ? strlen(name) : 0;
-            if (name && (config_table[i].commands & command) && strncmp(*environment, name, length) == 0 &&
-                (*environment)[length] == '=')
-                setting_set(settings, &config_table[i], *environment + length + 1, name);
+            if ((config_table[i].commands & command) && variable_is(*environment, name))
+                setting_set(settings, &config_table[i], strchr(*environment, '=') + 1, name);
         }
 }
 
-static char *trimmed(char *text) {
-    text += strspn(text, " \t");
-    size_t length = strlen(text);
-    while (length > 0 && strchr(" \t\r\n", text[length - 1]))
-        text[--length] = '\0';
-    return text;
+/* Others' names that begin as ours do: rematctl's, the engine's, and what Kubernetes sets for a service called
+ * rematd. */
+static bool is_others(const char *entry) {
+    static const char *const names[] = {"REMATD_URL",  "REMATD_TOKEN",        "REMATD_ISA",
+                                        "REMATD_PORT", "REMATD_SERVICE_HOST", "REMATD_SERVICE_PORT"};
+    static const char *const beginnings[] = {"REMATD_PORT_", "REMATD_SERVICE_PORT_", "REMATD_TESTS_"};
+    bool is = false;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        is |= variable_is(entry, names[i]);
+    for (size_t i = 0; i < sizeof beginnings / sizeof beginnings[0]; i++)
+        is |= strncmp(entry, beginnings[i], strlen(beginnings[i])) == 0;
+    return is;
 }
 
-/* key = value lines, # and ; comments. Applied to config line by line: a file's texts need not outlive it. */
-static bool file_read(const char *name, enum config_command command, struct config *config, struct problem *why) {
-    char line[CONFIG_TEXT_BYTES + 64];
-    FILE *file = fopen(name, "re");
-    if (!file)
-        return problem_set(why, PROBLEM_IO, "", "--config: cannot open %.200s: %s", name, strerror(errno));
-    bool good = true;
-    for (unsigned number = 1; good && fgets(line, sizeof line, file); number++) {
-        char *key = trimmed(line), *value = strchr(key, '=');
-        struct setting setting;
-        snprintf(setting.source, sizeof setting.source, "%.70s line %u", name, number);
-        if (*key == '\0' || *key == '#' || *key == ';')
-            continue;
-        if (value)
-            *value++ = '\0';
-        const struct row *row = row_find(trimmed(key), strlen(trimmed(key)), BOTH);
-        if (!value || !row || row->kind == ROW_FILE || !row->variable)
-            good = problem_set(why, PROBLEM_UNKNOWN_FIELD, "", "%s: '%.80s' is not a setting", setting.source, key);
-        setting.text = value ? trimmed(value) : "";
-        if (good && (row->commands & command))
-            good = row_apply(row, &setting, config, why);
+const char *config_stray(char *const environment[], size_t *at) {
+    while (environment[*at]) {
+        const char *entry = environment[(*at)++];
+        bool known = strncmp(entry, "REMATD_", 7) != 0 || is_others(entry);
+        for (size_t i = 0; i < ROWS; i++)
+            known |= variable_is(entry, config_table[i].variable);
+        if (!known)
+            return entry;
     }
-    fclose(file);
-    return good;
+    return NULL;
 }
 
 static const char *environment_find(char *const environment[], const char *name) {
@@ -306,15 +290,16 @@ bool config_read(struct config *config, enum config_command command, int n_args,
         return false;
     for (size_t i = 0; i < ROWS; i++) {
         struct setting fallback = {.text = config_table[i].fallback};
-        snprintf(fallback.source, sizeof fallback.source, "%s", config_table[i].flag);
-        if (!row_apply(&config_table[i], &fallback, config, why))
-            return false;
-        if (config_table[i].kind == ROW_FILE && settings[i].text && *settings[i].text &&
-            !file_read(settings[i].text, command, config, why))
+        snprintf(fallback.source, sizeof fallback.source, "default");
+        if (!config_apply(&config_table[i], &fallback, config, why))
             return false;
     }
     for (size_t i = 0; i < ROWS; i++)
-        if (settings[i].text && !row_apply(&config_table[i], &settings[i], config, why))
+        if (config_table[i].kind == ROW_FILE && settings[i].text && *settings[i].text &&
+            !config_file_read(settings[i].text, command, config, why))
+            return false;
+    for (size_t i = 0; i < ROWS; i++)
+        if (settings[i].text && !config_apply(&config_table[i], &settings[i], config, why))
             return false;
     if (config->help || config->version)
         return true;
@@ -323,21 +308,4 @@ bool config_read(struct config *config, enum config_command command, int n_args,
     if (!*config->data_dir && !data_dir_default(config, environment, why))
         return false;
     return command != CONFIG_SERVE || config_access(config, why);
-}
-
-void config_help(FILE *out, enum config_command command) {
-    fprintf(out, "usage: rematd %s [FLAG...]\n\n", command == CONFIG_SERVE ? "serve" : "work");
-    for (size_t i = 0; i < ROWS; i++) {
-        const struct row *row = &config_table[i];
-        if (!(row->commands & command))
-            continue;
-        char name[64];
-        snprintf(name, sizeof name, "%s %s", row->flag, row->value ? row->value : "");
-        fprintf(out, "  %-26s %s", name, row->help);
-        if (*row->fallback && strcmp(row->fallback, "0") != 0)
-            fprintf(out, " [%s]", row->fallback);
-        fprintf(out, "\n");
-        if (row->variable)
-            fprintf(out, "  %-26s   %s\n", "", row->variable);
-    }
 }

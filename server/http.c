@@ -12,6 +12,7 @@
 #include "engine/base/units.h"
 #include "server/blob.h"
 #include "server/log.h"
+#include "server/metrics.h"
 
 #define PROBE_ROOM       64u /* connections beyond the limit that still hear 503 */
 #define GRACE_MS         20000u
@@ -42,6 +43,7 @@ static void *exchange_new(void *unused, const char *uri, struct MHD_Connection *
     exchange->uri = exchange->uri_too_long ? "" : arena_copy(exchange->arena, uri, strlen(uri) + 1, &exchange->problem);
     exchange->request = (struct request){
         .service = exchange->http->options.service, .arena = exchange->arena, .client = "", .connection = exchange};
+    metrics_add(METRICS_IN_FLIGHT, 1);
     return exchange;
 }
 
@@ -78,8 +80,11 @@ static void exchange_over(void *http, struct MHD_Connection *mhd, void **context
     (void)http, (void)mhd;
     if (!exchange)
         return;
+    http_trace_enter(exchange);
+    http_trace_end(exchange);
     if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
         exchange_log(exchange);
+    http_trace_leave();
     http_stream_over(exchange);
     http_phase_set(exchange->connection, PHASE_HEADERS, 0);
     blob_upload_discard(exchange->request.upload);
@@ -143,6 +148,7 @@ static bool drain_check(struct http_exchange *exchange) {
 static http_result headers_arrived(struct http_exchange *exchange, const char *method, const char *version) {
     bool drop = false, body = false;
     bool good = exchange->problem.kind == PROBLEM_NONE && http_guard(exchange, method, version, &drop, &body);
+    http_trace_begin(exchange);
     if (good && http_access_begin(exchange, method) && !body)
         return http_access_preflight(exchange);
     good = good && busy_check(exchange) && http_access_who(exchange) && route_request(exchange, method) &&
@@ -223,12 +229,8 @@ static http_result wait_over(struct http_exchange *exchange) {
     return handled(exchange, good, &response);
 }
 
-static http_result answer(void *http, struct MHD_Connection *mhd, const char *url, const char *method,
-                          const char *version, const char *upload, size_t *upload_bytes, void **context) {
-    struct http_exchange *exchange = *context;
-    (void)http, (void)mhd, (void)url;
-    if (!exchange)
-        return MHD_NO; /* no memory for it */
+static http_result stage_answer(struct http_exchange *exchange, const char *method, const char *version,
+                                const char *upload, size_t *upload_bytes) {
     switch (exchange->stage) {
     case STAGE_NEW:
         return headers_arrived(exchange, method, version);
@@ -243,6 +245,18 @@ static http_result answer(void *http, struct MHD_Connection *mhd, const char *ur
         break;
     }
     return MHD_NO;
+}
+
+static http_result answer(void *http, struct MHD_Connection *mhd, const char *url, const char *method,
+                          const char *version, const char *upload, size_t *upload_bytes, void **context) {
+    struct http_exchange *exchange = *context;
+    (void)http, (void)mhd, (void)url;
+    if (!exchange)
+        return MHD_NO; /* no memory for it */
+    http_trace_enter(exchange);
+    http_result result = stage_answer(exchange, method, version, upload, upload_bytes);
+    http_trace_leave(); /* the exchange may be another thread's by now */
+    return result;
 }
 
 /* ---- open and close ---- */
@@ -286,6 +300,7 @@ struct http *http_open(const struct http_options *options, struct problem *why) 
         return NULL;
     }
     options_take(http, options);
+    metrics_routes(options->tables);
     bool good = http_tls_read(options, &http->tls, why) && http_listen(http, why);
     if (!good || !(good = http_keeper_start(http, why)) || !http_lanes_start(http, why)) {
         if (good) {

@@ -20,7 +20,8 @@
 #define ALLOWED_METHODS "GET, HEAD, POST, PUT, DELETE"
 #define ALLOWED_HEADERS                                                                                                \
     "Authorization, Content-Type, Accept, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer, Range"
-#define EXPOSED_HEADERS "ETag, Idempotency-Replayed, Link, Location, Preference-Applied, Retry-After, WWW-Authenticate"
+#define EXPOSED_HEADERS                                                                                                \
+    "ETag, Idempotency-Replayed, Link, Location, Preference-Applied, Retry-After, WWW-Authenticate, X-Request-Id"
 
 static const char *origins_of(const struct http_exchange *exchange) {
     const char *list = exchange->http->options.origins;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "engine/base/units.h"
+#include "server/metrics.h"
 
 /* IPv4 as ::ffff:a.b.c.d; of IPv6 the network alone, since who has one has all of its 2^64 addresses. */
 static struct http_address address_of(const struct sockaddr *from) {
@@ -82,6 +83,9 @@ static void connection_add(struct http_listener *listener, struct MHD_Connection
         connection->next->previous = connection;
     http->connections = connection;
     pthread_mutex_unlock(&http->lock);
+    metrics_add(METRICS_CONNECTIONS, 1);
+    metrics_add(METRICS_CONNECTIONS_TOTAL, 1);
+    metrics_add(METRICS_CONNECTIONS_REFUSED, connection->surplus);
 }
 
 static void connection_remove(struct http *http, struct http_connection *connection) {
@@ -96,6 +100,7 @@ static void connection_remove(struct http *http, struct http_connection *connect
         connection->next->previous = connection->previous;
     http->n_connections--;
     pthread_mutex_unlock(&http->lock);
+    metrics_add(METRICS_CONNECTIONS, -1);
     arena_free(&connection->arena);
     free(connection);
 }

@@ -42,9 +42,11 @@ static void *lane_run(void *arg) {
     struct http_exchange *exchange;
     bool closing;
     while ((exchange = next_take(lane, &closing))) {
+        http_trace_enter(exchange);
         exchange->handled = (struct response){.fd = -1};
         exchange->handled_good = is_wanted(exchange, closing) &&
                                  exchange->route->handle(&exchange->request, &exchange->handled, &exchange->problem);
+        http_trace_leave();
         MHD_resume_connection(exchange->mhd); /* may be answered and freed from here on */
     }
     return NULL;

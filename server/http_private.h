@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "server/http.h"
+#include "server/trace.h"
 
 #if MHD_VERSION < 0x00097002
 typedef int http_result;
@@ -110,9 +111,10 @@ struct http_exchange {
     struct response waiting;  /* STAGE_WAITING: wait_until_ns, ready, finish; a stream: more, ready, wait_until_ns */
     struct route_piece piece; /* of a stream, and how much of it is sent */
     size_t piece_sent;
-    bool streams;      /* counted in http->n_streams */
-    bool left;         /* the keeper's word: the client sends no more */
-    uint64_t asked_ns; /* the keeper's: when ready was last asked */
+    bool streams;                                         /* counted in http->n_streams */
+    bool left;                                            /* the keeper's word: the client sends no more */
+    char made_id[TRACE_ID_SIZE], trace_id[TRACE_ID_SIZE]; /* request.id, request.trace */
+    uint64_t asked_ns;                                    /* the keeper's: when ready was last asked */
     struct http_exchange *next_waiting;
     bool handled_good; /* STAGE_LANE: what its handler said */
     struct response handled;
@@ -235,6 +237,15 @@ void http_lanes_stop(struct http *http);
 /* Suspends the exchange's connection until its handler has run: then the library calls for an answer again, with
  * exchange->handled. False with exchange->problem set: too many wait. */
 PROBLEM_MUST_CHECK bool http_lane_enter(struct http_exchange *exchange);
+/* ---- http_trace.c ---- */
+
+/* Once its headers are known, or as far as they are: sets request.id and request.trace, and enters. */
+void http_trace_begin(struct http_exchange *exchange);
+/* What this thread logs from here to http_trace_leave belongs to the request. */
+void http_trace_enter(const struct http_exchange *exchange);
+void http_trace_leave(void);
+/* The request is over: counts it. */
+void http_trace_end(const struct http_exchange *exchange);
 
 /* ---- http_keeper.c: deadlines and waits ---- */
 

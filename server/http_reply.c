@@ -22,6 +22,8 @@ http_result http_reply_queue(struct http_exchange *exchange, struct MHD_Response
                 MHD_add_response_header(reply, "X-Content-Type-Options", "nosniff") == MHD_YES;
     for (unsigned i = 0; i < response->n_headers; i++)
         good = good && MHD_add_response_header(reply, response->headers[i].name, response->headers[i].value) == MHD_YES;
+    if (exchange->request.id)
+        good = good && MHD_add_response_header(reply, "X-Request-Id", exchange->request.id) == MHD_YES;
     good = good && http_access_headers(exchange, reply);
     if (closes)
         good = good && MHD_add_response_header(reply, "Connection", "close") == MHD_YES;

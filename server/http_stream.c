@@ -25,10 +25,13 @@ static ssize_t piece_next(struct http_exchange *exchange) {
         return MHD_CONTENT_READER_END_OF_STREAM;
     *piece = (struct route_piece){0};
     exchange->piece_sent = 0;
-    if (!exchange->waiting.more(&exchange->request, piece, &why)) {
+    http_trace_enter(exchange);
+    bool more = exchange->waiting.more(&exchange->request, piece, &why);
+    if (!more)
         log_event(LOG_WARNING, "http.stream", "%s: %s", exchange->request.path, why.detail);
+    http_trace_leave();
+    if (!more)
         return MHD_CONTENT_READER_END_WITH_ERROR;
-    }
     if (piece->n > 0) {
         http_phase_set(exchange->connection, PHASE_SENDING, piece->n);
         return 1;

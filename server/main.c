@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <malloc.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
@@ -305,6 +306,38 @@ static const struct {
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
 
+/* A slip in a variable's name would otherwise change nothing, silently. Names alone: a value may be a secret. */
+static void strays_tell(void) {
+    size_t at = 0;
+    for (const char *entry; (entry = config_stray(environ, &at));)
+        log_event(LOG_WARNING, "config.unknown", "the environment has %.*s, which is no setting",
+                  (int)strcspn(entry, "="), entry);
+}
+
+/* Workers inherit it. */
+static void log_start(const struct config *config) {
+    static const char *const names[] = {[LOG_INFO] = "info", [LOG_WARNING] = "warning", [LOG_ERROR] = "error"};
+    log_least((enum log_level)config->log_level);
+    setenv("REMATD_LOG_LEVEL", names[config->log_level], 1);
+}
+
+/* What a command does once its settings are read. */
+static int command_run(size_t index, const struct config *config) {
+    enum config_command command = commands[index].command;
+    if (config->help)
+        return config_help(stdout, command), 0;
+    if (config->version)
+        return printf("rematd %s\n", REMATD_VERSION) < 0;
+    if (config->print_config)
+        config_print(config, stdout, command);
+    if (config->print_config || config->check_config)
+        return 0;
+    log_start(config);
+    if (command == CONFIG_SERVE)
+        strays_tell();
+    return commands[index].run(config);
+}
+
 static int usage(FILE *out, int code) {
     fprintf(out, "rematd %s: gradient checkpointing as a service\n\nusage: rematd COMMAND [FLAG...]\n\n",
             REMATD_VERSION);
@@ -334,9 +367,7 @@ int main(int n_args, char *args[]) {
             fprintf(stderr, "rematd %s: %s\n", args[1], why.detail);
             return EXIT_USAGE;
         }
-        if (config.help)
-            return config_help(stdout, commands[i].command), 0;
-        return config.version ? printf("rematd %s\n", REMATD_VERSION) < 0 : commands[i].run(&config);
+        return command_run(i, &config);
     }
     fprintf(stderr, "rematd: '%.60s' is not a command\n\n", args[1]);
     return usage(stderr, EXIT_USAGE);

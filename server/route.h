@@ -54,6 +54,8 @@ struct request {
     void (*release)(const void *kept);
     void *state;           /* the handler's own, between handle, ready and finish */
     void *connection;      /* http's own */
+    const char *id;        /* its X-Request-Id; NULL before its headers have been looked at */
+    const char *trace;     /* the trace it belongs to; NULL: none */
     const char *client;    /* who asks: the name of its token; "" where the daemon has no tokens */
     const char *raw_query; /* as it came, without '?'; "" if there is none */
     const struct route_pair *query, *headers;

@@ -15,6 +15,8 @@
 
 #include "engine/base/units.h"
 #include "server/log.h"
+#include "server/metrics.h"
+#include "server/worker.h"
 
 #define MILLISECOND 1000000u
 #define LIVED_NS    (5000ull * MILLISECOND) /* who lived this long is started again at once */
@@ -90,6 +92,8 @@ static bool worker_start(struct supervise *s, unsigned index, struct problem *wh
     worker->put_back = false;
     worker->cancel_ns = 0;
     queue_owner(worker->owner, index, pid);
+    metrics_add(METRICS_WORKERS_ALIVE, 1);
+    metrics_add(METRICS_WORKER_STARTS, 1);
     log_event(LOG_INFO, "worker.started", "slot %u, pid %d", index, (int)pid);
     return true;
 }
@@ -109,6 +113,9 @@ static void worker_gone(struct supervise *s, unsigned index, int status) {
     if (!good) /* its lease runs out by itself */
         log_event(LOG_ERROR, "worker.job", "slot %u: its job could not be given back yet: %s", index, why.detail);
     bool expected = s->stopping && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    metrics_add(METRICS_WORKERS_ALIVE, -1);
+    metrics_add(METRICS_WORKER_DEATHS,
+                !s->stopping && !(WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXIT_CANCELLED));
     log_event(expected ? LOG_INFO : LOG_WARNING, "worker.ended", "slot %u, pid %d, %s %d", index, (int)worker->pid,
               WIFSIGNALED(status) ? "signal" : "exit code",
               WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));

@@ -83,7 +83,7 @@ done
 # The top level holds these and nothing else.
 for t in $(git ls-files | sed 's|/.*||' | sort -u); do
   case $t in
-  README.md | Makefile | LICENSE | engine | server | clients | tests | docker | docs | .*) ;;
+  README.md | Makefile | LICENSE | engine | server | clients | tests | docker | deploy | docs | .*) ;;
   *) say "$t does not belong at the top level" ;;
   esac
 done

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "server/config.h"
 
@@ -47,7 +48,7 @@ Test(config, flags_win_over_environment_over_file) {
     fclose(file);
     snprintf(flags, sizeof flags, "--config %s", name);
     cr_expect_not(reads(CONFIG_SERVE, flags, NULL));
-    cr_expect(strstr(why.detail, "line 7") && strstr(why.detail, "slot-free"), "%s", why.detail);
+    cr_expect(strstr(why.detail, ":7: ") && strstr(why.detail, "slot-free"), "%s", why.detail);
     file = fopen(name, "w");
     fputs("workers = 3\nthreads=5\nmemory-limit = 2G\n", file);
     fclose(file);
@@ -59,6 +60,95 @@ Test(config, flags_win_over_environment_over_file) {
     cr_assert(reads(CONFIG_WORK, "", environment), "%s", why.detail); /* rows of the other command are passed over */
     cr_expect_eq(config.threads, 6);
     remove(name);
+}
+
+/* An INI file of this text, read for serve. */
+static bool file_reads(const char *text) {
+    char name[] = "/tmp/rematd-config-XXXXXX", flags[64];
+    int fd = mkstemp(name);
+    cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+    snprintf(flags, sizeof flags, "--config %s", name);
+    bool good = reads(CONFIG_SERVE, flags, NULL);
+    remove(name);
+    return good;
+}
+
+Test(config, files_are_ini) {
+    cr_expect(file_reads("\xef\xbb\xbf[rematd]\nworkers = 3 ; inline\nlisten: [::1]:80\ninsecure=true\n"), "%s",
+              why.detail);
+    cr_expect(config.workers == 3 && config.port == 80 && config.insecure);
+    cr_expect_str_eq(config.address, "::1");
+    cr_expect(file_reads("") && file_reads("slot-free-comment-less\n") == false);
+    static char long_line[600];
+    memset(long_line, 'x', sizeof long_line - 1);
+    memcpy(long_line, "\ndata = ", 8);
+    static const struct {
+        const char *text, *says;
+    } rows[] = {{"[rematd]\n\nworker = 3\n", ":3: 'worker' is not a setting"},
+                {"workers = 3\n# why\nworkers = 4\n", ":3: 'workers' is given twice"},
+                {"allowed-hosts = a,\n  b\n", ":2: 'allowed-hosts' is given twice, or"},
+                {"workers = 3\nthreads\n", ":2: is not of the form"},
+                {"workers = 65\n", ":1: 65 is not between 0 and 64"},
+                {"log-level = loud\n", ":1: 'loud' is not info|warning|error"},
+                {"[server]\nworkers = 3\n", ":2: 'server' is not a section"},
+                {"config = other.ini\n", ":1: 'config' is not a setting"},
+                {"print-config = true\n", ":1: 'print-config' is not a setting"},
+                {long_line, ":2: 'data = xxx"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        cr_expect_not(file_reads(rows[i].text), "%s", rows[i].text);
+        cr_expect(strstr(why.detail, rows[i].says), "%s", why.detail);
+    }
+}
+
+static char *printed(enum config_command command) {
+    char *text;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    config_print(&config, out, command);
+    fclose(out);
+    return text;
+}
+
+/* What is printed says where each value comes from, and is a file that says the same. */
+Test(config, prints_itself_as_a_file) {
+    char *const environment[] = {"REMATD_THREADS=6", "REMATD_ALLOWED_HOSTS=a.example,b.example", NULL};
+    cr_assert(reads(CONFIG_SERVE, "--listen [::1]:81 --upload-limit 3M --log-level warning --insecure", environment));
+    const struct config before = config;
+    char *text = printed(CONFIG_SERVE);
+    static const char *const lines[] = {"listen = [::1]:81                        ; flag --listen\n",
+                                        "log-level = warning                      ; flag",
+                                        "threads = 6                              ; environment REMATD_THREADS\n",
+                                        "insecure = true ",
+                                        "workers = 1                              ; default\n",
+                                        "allowed-hosts = a.example,b.example      ; env"};
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+        cr_expect(strstr(text, lines[i]), "%s in\n%s", lines[i], text);
+    cr_assert(file_reads(text), "%s", why.detail);
+    char *again = printed(CONFIG_SERVE);
+    cr_expect(strstr(again, "; /tmp/rematd-config-"));
+    cr_expect_null(strstr(again, "; default"));
+    memset(config.sources, 0, sizeof config.sources);
+    struct config first = before;
+    memset(first.sources, 0, sizeof first.sources);
+    cr_expect_eq(memcmp(&first, &config, sizeof config), 0);
+    free(text);
+    free(again);
+}
+
+Test(config, names_stray_variables) {
+    char *const environment[] = {"HOME=/",
+                                 "REMATD_WORKERS=1",
+                                 "REMATD_WORKER=2",
+                                 "REMATD_PORT_8740_TCP=tcp://10.0.0.1:80",
+                                 "REMATD_SERVICE_HOST=10.0.0.1",
+                                 "REMATD_URL=http://a",
+                                 "REMATD_=1",
+                                 NULL};
+    size_t at = 0;
+    cr_expect_str_eq(config_stray(environment, &at), "REMATD_WORKER=2");
+    cr_expect_str_eq(config_stray(environment, &at), "REMATD_=1");
+    cr_expect_null(config_stray(environment, &at));
 }
 
 Test(config, listen) {
@@ -194,6 +284,8 @@ Test(config, refuses_in_words) {
         {CONFIG_SERVE, "--memory-limit 99999999999999999999", PROBLEM_MALFORMED},
         {CONFIG_SERVE, "--upload-limit 0", PROBLEM_LIMIT},
         {CONFIG_SERVE, "--insecure=maybe", PROBLEM_MALFORMED},
+        {CONFIG_SERVE, "--log-level debug", PROBLEM_MALFORMED},
+        {CONFIG_SERVE, "--log-level info|warning", PROBLEM_MALFORMED},
         {CONFIG_SERVE, "--config /nonexistent/file", PROBLEM_IO},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

@@ -42,6 +42,7 @@ static const struct command {
     {"version", "", "which rematd answers", 0, 0, rematctl_table},
     {"health", "", "whether the daemon is alive and takes work", 0, 0, rematctl_health},
     {"get", "FILE POINTER...", "print fields of a JSON file, by JSON Pointer, with tabs between", 2, 64, rematctl_get},
+    {"completion", "bash|zsh|fish", "print what completes rematctl's words in a shell", 1, 1, rematctl_completion},
 };
 #define N_COMMANDS (sizeof commands / sizeof commands[0])
 
@@ -116,6 +117,16 @@ static const struct option_row {
 };
 #define N_OPTIONS    (sizeof option_rows / sizeof option_rows[0])
 #define OPTION_FIRST 256 /* row i is OPTION_FIRST + i, beyond every letter */
+
+const char *rematctl_command_name(size_t i, const char **summary) {
+    *summary = i < N_COMMANDS ? commands[i].summary : NULL;
+    return i < N_COMMANDS ? commands[i].name : NULL;
+}
+
+const char *rematctl_option_name(size_t i, bool *takes) {
+    *takes = i < N_OPTIONS && option_rows[i].takes != TAKES_NOTHING && option_rows[i].takes != TAKES_HELP;
+    return i == N_OPTIONS ? NULL : option_rows[i].name ? option_rows[i].name : "";
+}
 
 static void help(void) {
     printf("rematctl - rematd from a shell\n\n"

@@ -45,6 +45,12 @@ rematctl_command rematctl_submit, rematctl_explain, rematctl_jobs, rematctl_job,
 rematctl_command rematctl_plan, rematctl_capacity; /* rematctl_plan.c */
 rematctl_command rematctl_frontier;                /* rematctl_frontier.c */
 rematctl_command rematctl_train;                   /* rematctl_train.c */
+rematctl_command rematctl_completion;              /* rematctl_completion.c */
+
+/* The rows of the tables, NULL behind the last; "" is an option that has its letter alone. A command that is asked for
+ * in two ways is there twice. rematctl.c. */
+const char *rematctl_command_name(size_t i, const char **summary);
+const char *rematctl_option_name(size_t i, bool *takes);
 
 /* ---- requests: rematctl_request.c. NULL with a line on standard error, and *code ---- */
 
