@@ -1,5 +1,5 @@
 # rematd. `make` builds bin/rematd and bin/rematctl; `make demo` and `make test` do everything on a fresh machine.
-#   make run | demo | gpt2 | test [SUITE=name] [V=1] | check | check-full [SUITE=name] | house | bench [QUICK=1] | bench-check [KEEP=1] | bench-http | bench-step | bench-ops | bench-optimal [MEASURE=1] | fuzz | fmt | man | deb | check-metrics | install [PREFIX=] | image | clean
+#   make run | demo | gpt2 | test [SUITE=name] [V=1] | check | check-full [SUITE=name] | house | bench [QUICK=1] | bench-check [KEEP=1] | bench-http | bench-step | bench-ops | bench-optimal [MEASURE=1] | fuzz | fuzz-api [REQUESTS=] [SEED=] | test-page | swagger | fmt | man | deb | check-metrics | install [PREFIX=] | image | clean
 # VARIANT=plain|asan|tsan picks a build; objects live in build/VARIANT.
 
 VARIANT ?= plain
@@ -32,7 +32,7 @@ LAWS   := $(wildcard tests/laws_*.c tests/dag_graphs.c)
 TESTS  := $(wildcard tests/test_*.c tests/support*.c) $(LAWS) $(if $(filter tsan,$(VARIANT)),tests/tsan/main.c)
 obj     = $(patsubst %.c,$(B)/%.o,$(1))
 
-.PHONY: man deb check-metrics all run demo gpt2 test check check-full house bench bench-check bench-http bench-step bench-ops bench-optimal fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters record-training record-types
+.PHONY: swagger test-page fuzz-api man deb check-metrics all run demo gpt2 test check check-full house bench bench-check bench-http bench-step bench-ops bench-optimal fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters record-training record-types
 
 all: bin/rematd bin/rematctl
 
@@ -59,6 +59,7 @@ TEST_L := $(if $(filter tsan,$(VARIANT)),,-lcriterion)
 
 $(B)/engine/kernels/%.o: CFLAGS += -fno-math-errno -fno-trapping-math $(if $(filter plain,$(VARIANT)),-O3)
 $(B)/server/api_service.o: docs/openapi.json
+$(B)/server/api_page.o $(B)/server/api_docs.o: $(wildcard server/web/* build/swagger/*)
 
 $(B)/%.o: %.c
 	@mkdir -p $(dir $@)
@@ -141,6 +142,18 @@ bench-optimal: all
 
 fuzz:
 	@tests/fuzz/run.sh $(SECONDS_EACH)
+
+# Requests made from docs/openapi.json, each answer held against it; REQUESTS=, SEED=. Then schemathesis, where PyPI has it.
+fuzz-api: all
+	@tests/fuzz/api.sh $(or $(REQUESTS),20000) $(or $(SEED),1)
+
+# The page in Debian's chromium, by playwright-core from npm; left out where either can't be had.
+test-page: all
+	@tests/page/page.sh
+
+# Swagger UI for /docs, from npm; `make` afterwards builds it in.
+swagger:
+	@server/web/swagger.sh build/swagger
 
 fmt:
 	clang-format -i $$(git ls-files '*.c' '*.h')

@@ -535,9 +535,9 @@ static bool frontier_long(const struct request *request) {
 
 const struct route api_plans_routes[] = {
     {"POST", "/v1/plans", BODY_JSON, plans_post, SCOPE_READ, ROUTE_PLANS, plans_long},
-    {"GET", "/v1/plans", BODY_NONE, plans_get, SCOPE_READ, ROUTE_PLANS, plans_long},
+    {"GET", "/v1/plans", BODY_QUERY, plans_get, SCOPE_READ, ROUTE_PLANS, plans_long},
     {"POST", "/v1/capacity", BODY_JSON, capacity_post, SCOPE_READ, ROUTE_PLANS, capacity_long},
-    {"GET", "/v1/capacity", BODY_NONE, capacity_get, SCOPE_READ, ROUTE_PLANS, capacity_long},
+    {"GET", "/v1/capacity", BODY_QUERY, capacity_get, SCOPE_READ, ROUTE_PLANS, capacity_long},
     {"POST", "/v1/frontiers", BODY_JSON, frontier_post, SCOPE_READ, ROUTE_PLANS, frontier_long},
     {0},
 };

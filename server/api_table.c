@@ -12,5 +12,7 @@ const struct route *const route_tables[] = {
     api_explain_routes,
     api_models_routes,
     api_metrics_routes,
+    api_page_routes,
+    api_docs_routes,
     NULL,
 };

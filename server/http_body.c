@@ -51,7 +51,7 @@ static uint64_t limit_of(const struct http_exchange *exchange) {
 bool http_body_begin(struct http_exchange *exchange, bool body) {
     const char *length = request_header(&exchange->request, "Content-Length");
     bool chunked = request_header(&exchange->request, "Transfer-Encoding") != NULL;
-    if (exchange->route->body == BODY_NONE)
+    if (!route_takes_body(exchange->route))
         return !body || http_refuse(exchange, 400, PROBLEM_MALFORMED, "this address takes no body");
     if (!length && !chunked)
         return http_refuse(exchange, 411, PROBLEM_MALFORMED, "a body is needed here: send Content-Length, or chunks");

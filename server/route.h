@@ -117,8 +117,10 @@ struct response {
  * ours). */
 bool response_header(struct response *response, const char *name, const char *value);
 
-/* BODY_JSON: at most ROUTE_JSON_MAX bytes, content type application/json. BODY_STREAM: written to a blob upload. */
-enum body_kind { BODY_NONE, BODY_JSON, BODY_STREAM };
+/* BODY_JSON: at most ROUTE_JSON_MAX bytes, content type application/json. BODY_STREAM: written to a blob upload.
+ * BODY_QUERY: none, but parameters behind '?'; the handler refuses names that it does not know. The others take no
+ * parameters: http refuses any. */
+enum body_kind { BODY_NONE, BODY_JSON, BODY_STREAM, BODY_QUERY };
 #define ROUTE_JSON_MAX ((size_t)1 << 20)
 
 /* What a token must allow for a route; SCOPE_OPEN: none is asked for. SCOPE_ADMIN holds the others. A route of
@@ -141,6 +143,10 @@ struct route {
     enum route_lane lane;                    /* ROUTE_AT_ONCE: on the front's own threads */
     bool (*is_long)(const struct request *); /* false: at once all the same. NULL: always in its lane */
 };
+
+static inline bool route_takes_body(const struct route *route) {
+    return route->body == BODY_JSON || route->body == BODY_STREAM;
+}
 
 /* The tables of the api_*.c files: each ends with a row of method NULL, the list with NULL. In api_table.c. */
 extern const struct route *const route_tables[];

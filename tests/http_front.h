@@ -189,16 +189,16 @@ static inline bool long_handler(struct request *request, struct response *respon
 
 static const struct route first_routes[] = {
     {"GET", "/healthz", BODY_NONE, hello, SCOPE_OPEN},
-    {"GET", "/hello", BODY_NONE, hello, SCOPE_READ},
-    {"GET", "/long", BODY_NONE, long_handler, SCOPE_READ, ROUTE_PLANS, long_is_long},
+    {"GET", "/hello", BODY_QUERY, hello, SCOPE_READ},
+    {"GET", "/long", BODY_QUERY, long_handler, SCOPE_READ, ROUTE_PLANS, long_is_long},
     {"GET", "/things/{a}/parts/{b}", BODY_NONE, thing, SCOPE_READ},
     {"POST", "/hello", BODY_JSON, echo, SCOPE_READ},
     {0},
 };
 static const struct route second_routes[] = {
-    {"POST", "/files", BODY_STREAM, store, SCOPE_SUBMIT},    {"GET", "/files/{digest}", BODY_NONE, fetch, SCOPE_READ},
-    {"GET", "/budget", BODY_NONE, full_problem, SCOPE_READ}, {"GET", "/slow", BODY_NONE, slow, SCOPE_READ},
-    {"GET", "/stream", BODY_NONE, stream, SCOPE_READ},       {0},
+    {"POST", "/files", BODY_STREAM, store, SCOPE_SUBMIT},    {"GET", "/files/{digest}", BODY_QUERY, fetch, SCOPE_READ},
+    {"GET", "/budget", BODY_NONE, full_problem, SCOPE_READ}, {"GET", "/slow", BODY_QUERY, slow, SCOPE_READ},
+    {"GET", "/stream", BODY_QUERY, stream, SCOPE_READ},      {0},
 };
 static const struct route *const tables[] = {first_routes, second_routes, NULL};
 

@@ -14,6 +14,13 @@ Test(http, answers, .init = start, .fini = stop) {
     cr_expect_eq(ask_end("GET /hello HTTP/1.0", ""), 200);
 }
 
+Test(http, parameters_are_refused_where_a_route_takes_none, .init = start, .fini = stop) {
+    cr_expect_eq(ask_end("GET /things/a/parts/b?sort=name HTTP/1.1", ""), 400);
+    cr_expect(strstr(answer, "\"pointer\":\"/sort\""), "%s", answer);
+    cr_expect_eq(ask_end("GET /things/a/parts/b? HTTP/1.1", ""), 200);
+    cr_expect_eq(ask_end("GET /hello?name=b HTTP/1.1", ""), 200);
+}
+
 Test(http, head_has_no_body, .init = start, .fini = stop) {
     cr_expect_eq(ask_end("HEAD /hello HTTP/1.1", ""), 200);
     cr_expect_str_eq(body_of(answer), "");

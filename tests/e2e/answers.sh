@@ -24,7 +24,16 @@ answer 201 PUT "/v1/tensors/$digest" -H "$file_type" --data-binary "@$file"
 answer 400 PUT /v1/tensors/none -H "$file_type" --data-binary "@$file"
 answer 415 POST /v1/tensors -H 'Content-Type: text/plain' -d x
 answer 411 POST /v1/tensors -H "$file_type"
+for method in POST PUT; do
+  answer 400 $method /v1/tensors -H "$file_type" -d 'no tensors'
+done
+answer 411 PUT /v1/tensors -H "$file_type"
+answer 415 PUT /v1/tensors -H 'Content-Type: text/plain' -d x
+answer 411 PUT "/v1/tensors/$digest" -H "$file_type"
+answer 415 PUT "/v1/tensors/$digest" -H 'Content-Type: text/plain' -d x
 same "200 HEAD" 200 "$(status -I "$REMATD_URL/v1/tensors/$digest")"
+same "304 HEAD" 304 "$(status -I "$REMATD_URL/v1/tensors/$digest" -H 'If-None-Match: *')"
+same "400 HEAD" 400 "$(status -I "$REMATD_URL/v1/tensors/none")"
 same "404 HEAD" 404 "$(status -I "$REMATD_URL/v1/tensors/$absent")"
 answer 304 GET "/v1/tensors/$digest" -H "If-None-Match: \"$digest\""
 answer 404 GET "/v1/tensors/$absent"
@@ -45,6 +54,10 @@ answer 406 GET "/v1/jobs/$id/tensors/output" -H 'Accept: image/png'
 answer 200 GET "/v1/jobs/$id/tensors/output" -H 'Accept: application/x-npy'
 answer 409 DELETE "/v1/jobs/$long"
 answer 404 DELETE /v1/jobs/none
+answer 404 GET /v1/jobs/none
+answer 404 GET /v1/jobs/none/events
+answer 404 POST /v1/jobs -H "$json" -d "{\"kind\": \"attention\", \"inputs\": {\"q\": {\"tensor\": \"$absent\"}, \"k\": [[1]], \"v\": [[1]]}}"
+answer 404 POST /v1/explain -H "$json" -d "{\"kind\": \"attention\", \"inputs\": {\"q\": {\"tensor\": \"$absent\"}, \"k\": [[1]], \"v\": [[1]]}}"
 answer 404 POST /v1/jobs/none/cancel
 answer 200 POST "/v1/jobs/$reader/cancel"
 answer 200 POST "/v1/jobs/$id/cancel"
@@ -70,6 +83,8 @@ for path in /v1/explain /v1/plans /v1/capacity /v1/frontiers; do
   same "413 POST $path" 413 "$(cat "$dir/status")"
   answer 405 PATCH $path
 done
+answer 422 POST /v1/frontiers -H "$json" -d '{"workload": {"model": "gpt0", "seq_len": 1}}'
+answer 422 POST /v1/capacity -H "$json" -d '{"workload": {"model": "gpt0", "seq_len": 1}, "find": "batch", "budget_bytes": 1}'
 answer 400 GET '/v1/plans?model=gpt2&seq_len=x'
 answer 422 GET '/v1/plans?model=gpt0&seq_len=1'
 answer 400 GET '/v1/capacity?model=gpt2'
@@ -83,7 +98,7 @@ answer 200 POST /v1/capacity -H "$json" -d "{\"workload\": $deepest, \"find\": \
 answer 422 POST /v1/plans -H "$json" -d "{\"workload\": $deepest, \"strategy\": \"every_layer\", \"max_points\": 100000,
   \"include\": [\"timeline\", \"steps\", \"alive_at_peak\"]}"
 check "says what to do" grep -q 'ask for less' "$dir/body"
-for path in / /v1 /v1/jobs/ /v1/plans/x; do
+for path in /index.html /v1 /v1/jobs/ /v1/plans/x; do
   answer 404 GET $path
 done
 answer 405 POST /healthz -H "$json" -d '{}'

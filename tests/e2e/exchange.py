@@ -1,6 +1,7 @@
 # exchange.py - what record.py kept, read as HTTP: requests and the answers to them, in pairs.
 import collections
 import glob
+import gzip
 import os
 
 Message = collections.namedtuple("Message", "line headers body complete")
@@ -64,7 +65,9 @@ def connection(path):
         for ask, answer in zip(asks, answers(answered.read(), methods)):
             method, target = (ask.line.split(" ") + ["", ""])[:2]
             status = answer.line.split(" ")[1]
-            yield Exchange(method, target, ask, int(status), answer.headers, answer.body, answer.complete)
+            zipped = answer.complete and answer.body and dict(answer.headers).get("content-encoding") == "gzip"
+            body = gzip.decompress(answer.body) if zipped else answer.body
+            yield Exchange(method, target, ask, int(status), answer.headers, body, answer.complete)
 
 
 def read(directory):

@@ -291,7 +291,7 @@ def planted(e):
     headers = dict(e.headers)
     yield "another status", e._replace(status=299)
     if e.method != "HEAD" and e.status not in (204, 304):
-        other = [("content-type", "text/html")] + [h for h in e.headers if h[0] != "content-type"]
+        other = [("content-type", "text/planted")] + [h for h in e.headers if h[0] != "content-type"]
         yield "another content type", e._replace(headers=other)
     yield "a header nobody declared", e._replace(headers=e.headers + [("x-planted", "1")])
     kind = stream_kind(e.headers)
@@ -374,4 +374,5 @@ def main():
     sys.exit(1 if faults else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()

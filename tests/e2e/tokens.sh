@@ -70,13 +70,13 @@ same "each its own" 3 "$(sort -u "$dir"/*.token | wc -l)"
 start --tokens "$dir/tokens" --rate 0
 
 operations "" >"$dir/seen"
-same "without a token: 401, but of what is open" "" "$(grep -v -e '^401 .* \(read\|submit\|admin\)$' -e '^200 .* open$' "$dir/seen")"
-same "what is open" "/healthz /readyz /version" "$(awk '/ open$/ { print $3 }' "$dir/seen" | sort | xargs)"
+same "without a token: 401, but of what is open" "" "$(grep -v -e '^401 .* \(read\|submit\|admin\)$' -e '^\(200\|404\) .* open$' "$dir/seen")"
+same "what is open" "/ /docs /docs/x /healthz /page.css /page.js /page.svg /readyz /version" "$(awk '/ open$/ { print $3 }' "$dir/seen" | sort | xargs)"
 operations reader read >"$dir/seen"
-same "a token that may read: 403 where something is written" "" "$(grep -v -e '^403 .* submit$' -e '^200 .* open$' "$dir/seen")"
+same "a token that may read: 403 where something is written" "" "$(grep -v -e '^403 .* submit$' -e '^\(200\|404\) .* open$' "$dir/seen")"
 check "there is something to write" grep -q submit "$dir/seen"
 operations worker submit >"$dir/seen"
-same "a token that may submit alone: 403 where something is read" "" "$(grep -v -e '^403 .* read$' -e '^200 .* open$' "$dir/seen")"
+same "a token that may submit alone: 403 where something is read" "" "$(grep -v -e '^403 .* read$' -e '^\(200\|404\) .* open$' "$dir/seen")"
 operations chief >"$dir/seen"
 same "admin may do all" "" "$(grep '^40[13] ' "$dir/seen")"
 
