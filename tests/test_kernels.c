@@ -573,7 +573,7 @@ Test(kernels, tiles_agree) {
         tile->dots(&whole, KEYS, D, a, WIDTH, x, t[i]);
         tile->soft(&whole, KEYS, t[i], m, l, alpha);
         tile->gather(&whole, KEYS, WIDTH, t[i], a, WIDTH, alpha, y[i]);
-        tile->spread(&whole, KEYS, WIDTH, t[i], y[i], WIDTH, y[i] + TILE_PANEL * WIDTH);
+        tile->spread(&whole, KEYS, WIDTH, t[i], y[i], WIDTH, y[i] + TILE_PANEL * WIDTH, WIDTH);
         tile->draw(0xfedcba987654321, 7, UINT32_MAX - 3, 64, 5, 4, 1u << 31, kept[i]);
         cr_assert(alpha[0] == 0 && m[0] > -INFINITY && l[0] >= 1);
         const unsigned plain = tile_table_length - 1;
