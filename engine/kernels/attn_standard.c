@@ -163,7 +163,7 @@ static void forward_task(void *arg, uint64_t index, unsigned slot) {
     const uint64_t tile = f->room.tile;
     const struct open_panel o = panel_open(f, index, slot);
     const struct flash_panel *p = &o.p;
-    float *tops = o.work + f->room.tops, *t = o.work + f->room.t, *weights = standard_weights(p);
+    float *tops = o.work + f->room.tops, *t = o.work + f->room.t;
     uint64_t tiles = 0;
     for (uint64_t j = p->lo; j < p->hi; j += tile, tiles++) {
         panel_step(&o, j, units_min(tile, p->hi - j), t + (j - p->lo) * TILE_PANEL);
@@ -173,10 +173,8 @@ static void forward_task(void *arg, uint64_t index, unsigned slot) {
         flash_sink_join(c->mask.sinks[p->h], flash_width(attn_value_dim(s)), o.m, o.l, o.work + f->room.y);
     shares_of(&o, tiles, tops);
     output_write(&o);
-    memset(weights, 0, p->lo * p->rows * sizeof *weights);
     for (uint64_t j = p->lo, i = 0; j < p->hi; j += tile, i++)
         weights_write(&o, j, units_min(tile, p->hi - j), tops + i * TILE_PANEL, t + (j - p->lo) * TILE_PANEL);
-    memset(weights + p->hi * p->rows, 0, (s->n_k - p->hi) * p->rows * sizeof *weights);
 }
 
 void attn_standard_forward(const struct attn_call *c) {

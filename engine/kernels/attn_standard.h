@@ -1,7 +1,8 @@
 /* attn_standard.h - what the forward and the backward of the standard kernel share: panels, and where weights lie.
  *
  * The weights of a panel (attn_flash.h), [keys][rows] numbers, lie where its rows of [n_q][n_k] would: transposed, as
- * tiles are. A panel of TILE_PANEL rows is a tile of all keys, and worked on in place. */
+ * tiles are. A panel of TILE_PANEL rows is a tile of all keys, and worked on in place. Keys that no row of a panel may
+ * see by position have no weights there: what lies in their place is neither written nor read. */
 #ifndef REMATD_KERNELS_ATTN_STANDARD_H
 #define REMATD_KERNELS_ATTN_STANDARD_H
 
