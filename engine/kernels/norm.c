@@ -36,13 +36,14 @@ static float mean_of(const struct norm *f, uint64_t r) {
     return lanes_sum(lanes) / (float)f->n;
 }
 
-/* mean of (x - middle)^2 */
+/* mean of (x - middle)^2, while the next row comes nearer */
 static float spread_of(const struct norm *f, uint64_t r, float middle) {
     float lanes[ROWS_SUMS] = {0}, block[NUMBERS_BLOCK];
     const uint64_t step = step_of(f);
     for (uint64_t c = 0; c < f->n; c += step) {
         const uint64_t n = units_min(step, f->n - c);
-        rows_best()->norm_spread(n, numbers_read(f->x, r * f->n + c, n, block), middle, lanes);
+        const float *x = numbers_read(f->x, r * f->n + c, n, block);
+        rows_best()->norm_spread(n, x, x == block || r + 1 == f->rows ? x : x + f->n, middle, lanes);
     }
     return lanes_sum(lanes) / (float)f->n;
 }
@@ -100,7 +101,8 @@ static void sums_block(struct row *s, uint64_t from, uint64_t n) {
     float x_block[NUMBERS_BLOCK], w_block[NUMBERS_BLOCK], d_y_block[NUMBERS_BLOCK];
     const float *x = numbers_read(f->x, s->r * f->n + from, n, x_block), *w = weights(f, s->r, from, n, w_block);
     const float *d_y = numbers_read(f->d_y, s->r * f->n + from, n, d_y_block);
-    rows_best()->norm_sums(n, x, s->middle, s->rstd, w, d_y, s->plain, s->along);
+    const float *soon = f->d_x.narrow ? x : (const float *)f->d_x.at + s->r * f->n + from;
+    rows_best()->norm_sums(n, x, soon, s->middle, s->rstd, w, d_y, s->plain, s->along);
 }
 
 static void d_x_block(const struct row *s, uint64_t from, uint64_t n) {
