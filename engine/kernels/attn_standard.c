@@ -33,15 +33,15 @@ struct standard_room standard_room(const struct attn_shape *s, const struct attn
     r.tile = flash_tile_keys(s);
     r.tiles = units_ceil_div(r.keys, r.tile) + 1;
     const uint64_t tile = units_min(r.tile, r.keys), padded = (width == s->d && width_v == d_v) ? 0 : tile;
-    r.d_x = width * TILE_PANEL;
-    r.rows = r.d_x + (backward ? width_v * TILE_PANEL : 0);
-    r.tops = r.rows + line(3 * TILE_PANEL);
+    r.d_x = backward && m->softcap == 0 ? 0 : s->d * TILE_PANEL;
+    r.rows = r.d_x + (backward ? d_v * TILE_PANEL : 0);
+    r.tops = r.rows + line((backward ? 1 : 3) * TILE_PANEL);
     r.y = r.tops + (backward ? 0 : line(r.tiles * TILE_PANEL));
     r.q = r.y + TILE_PANEL * (backward ? width : width_v);
-    r.d_o = r.q + (backward ? TILE_PANEL * width : 0);
-    r.pad = r.d_o + (backward ? TILE_PANEL * width_v : 0);
+    r.d_o = r.q + (backward && width != s->d ? TILE_PANEL * width : 0);
+    r.pad = r.d_o + (backward && width_v != d_v ? TILE_PANEL * width_v : 0);
     r.copy = r.pad + padded * flash_widest(s);
-    r.kept = r.copy + (backward ? 2 : 1) * tile * TILE_PANEL;
+    r.kept = r.copy + tile * TILE_PANEL;
     r.t = r.kept + (backward ? line(2 * r.keys) : 0); /* uint64_t each */
     r.floats = r.t + line(r.keys * TILE_PANEL) + LINE;
     return r;
@@ -53,6 +53,8 @@ static uint64_t progress_bytes(uint64_t tasks, bool backward) {
 
 uint64_t attn_standard_work_bytes(const struct attn_shape *s, const struct attn_mask *m, bool backward,
                                   unsigned threads) {
+    if (s->n_q <= STANDARD_FEW)
+        return standard_rows_work_bytes(s, m, threads);
     const struct standard_room r = standard_room(s, m, backward);
     return progress_bytes(r.tasks, backward) + flash_slots_bytes(threads, r.tasks, r.floats);
 }
@@ -178,6 +180,10 @@ static void forward_task(void *arg, uint64_t index, unsigned slot) {
 }
 
 void attn_standard_forward(const struct attn_call *c) {
+    if (c->shape.n_q <= STANDARD_FEW) {
+        standard_rows_forward(c);
+        return;
+    }
     struct forward f = {c, tile_best(), standard_room(&c->shape, &c->mask, false), flash_panels(&c->shape)};
     pool_run(c->pool, f.room.tasks, forward_task, &f);
 }

@@ -28,9 +28,10 @@ struct block {
     const struct backward *f;
     struct flash_panel p;
     uint64_t index;
-    const float *weights, *q, *d_o; /* q and d_o: [rows][width] */
-    float *work, *delta, *t;        /* t: [keys][PANEL] from key p.lo, dP and then dS */
-    uint64_t *kept;                 /* [keys] */
+    const float *weights, *q, *d_o; /* q and d_o: [rows][width], so far apart: */
+    uint64_t q_row, o_row;
+    float *work, *delta, *t; /* t: [keys][PANEL] from key p.lo, dP and then dS */
+    uint64_t *kept;          /* [keys] */
 };
 
 /* Some keys of it. */
@@ -44,31 +45,24 @@ struct part {
 
 /* ---- opening a panel ---- */
 
-static const float *rows_copy(const float *from, uint64_t row, uint64_t n, uint64_t d, float *to) {
-    const uint64_t width = flash_width(d);
-    for (uint64_t r = 0; r < n; r++) {
-        memcpy(to + r * width, from + r * row, d * sizeof *to);
-        memset(to + r * width + d, 0, (width - d) * sizeof *to);
-    }
-    return to;
-}
-
 static struct block block_open(const struct backward *f, struct flash_panel p, uint64_t index, unsigned slot) {
     const struct attn_call *c = f->c;
     const struct attn_shape *s = &c->shape;
     const struct standard_room *room = &f->room;
-    struct block k = {.f = f, .p = p, .index = index, .weights = standard_weights(&p)};
+    const uint64_t d_v = attn_value_dim(s);
+    struct block k = {
+        .f = f, .p = p, .index = index, .weights = standard_weights(&p), .q_row = s->q.row, .o_row = s->o.row};
     const float *q = c->q + p.b * s->q.batch + p.h * s->q.head + p.i * s->q.row;
     const float *d_o = c->d_o + p.b * s->o.batch + p.h * s->o.head + p.i * s->o.row;
     k.work = f->slots + slot * room->floats;
     k.delta = k.work + room->rows;
     k.t = k.work + room->t;
     k.kept = (uint64_t *)(void *)(k.work + room->kept);
-    f->tile->turn(p.rows, attn_value_dim(s), d_o, s->o.row, 1, k.work + room->d_x);
+    f->tile->turn(p.rows, d_v, d_o, s->o.row, 1, k.work + room->d_x);
     if (c->mask.softcap != 0)
         f->tile->turn(p.rows, s->d, q, s->q.row, (float)(c->scale * FLASH_LOG2_E), k.work + room->x);
-    k.q = rows_copy(q, s->q.row, p.rows, s->d, k.work + room->q);
-    k.d_o = rows_copy(d_o, s->o.row, p.rows, attn_value_dim(s), k.work + room->d_o);
+    k.q = flash_rows(q, &k.q_row, p.rows, s->d, flash_width(s->d), k.work + room->q);
+    k.d_o = flash_rows(d_o, &k.o_row, p.rows, d_v, flash_width(d_v), k.work + room->d_o);
     memset(k.delta, 0, TILE_PANEL * sizeof *k.delta);
     memset(k.work + room->floats - UNITS_EXTENT / sizeof(float), 0, UNITS_EXTENT);
     return k;
@@ -164,16 +158,16 @@ static void announce(const struct block *k, uint64_t step) {
 }
 
 /* dst[n][d], rows `row` apart, += t^T x */
-static void keys_add(const struct block *k, const struct part *a, const float *t, const float *x, uint64_t d,
-                     float *dst, uint64_t row) {
+static void keys_add(const struct block *k, const struct part *a, const float *t, const float *x, uint64_t x_row,
+                     uint64_t d, float *dst, uint64_t row) {
     const uint64_t width = flash_width(d);
     float *sum = k->work + k->f->room.pad;
     if (width == d) {
-        k->f->tile->spread(&a->band, a->n, width, t, x, width, dst, row);
+        k->f->tile->spread(&a->band, a->n, width, t, x, x_row, dst, row);
         return;
     }
     memset(sum, 0, a->n * width * sizeof *sum);
-    k->f->tile->spread(&a->band, a->n, width, t, x, width, sum, width);
+    k->f->tile->spread(&a->band, a->n, width, t, x, x_row, sum, width);
     for (uint64_t key = 0; key < a->n; key++)
         for (uint64_t e = 0; e < d; e++)
             dst[key * row + e] += sum[key * width + e];
@@ -194,15 +188,15 @@ static void part_add(const struct block *k, const struct part *a, uint64_t befor
         tile->gather(&a->band, a->n, width, a->t, keys, row, NULL, k->work + k->f->room.y);
     }
     if (c->dropout.p > 0 && c->d_v) {
-        float *dropped = k->work + k->f->room.copy + units_min(k->f->room.tile, k->f->room.keys) * TILE_PANEL;
+        float *dropped = k->work + k->f->room.copy; /* where they may be */
         tile->drop(&a->band, a->n, a->kept, attn_drop_factor(&c->dropout), weights, dropped);
         weights = dropped;
     }
     follow(k, before + 1);
     if (c->d_v)
-        keys_add(k, a, weights, k->d_o, attn_value_dim(s), c->d_v + v_at, s->v.row);
+        keys_add(k, a, weights, k->d_o, k->o_row, attn_value_dim(s), c->d_v + v_at, s->v.row);
     if (c->d_k)
-        keys_add(k, a, a->t, k->q, s->d, c->d_k + k_at, s->k.row);
+        keys_add(k, a, a->t, k->q, k->q_row, s->d, c->d_k + k_at, s->k.row);
     announce(k, before + 1);
 }
 
@@ -244,6 +238,39 @@ static void backward_task(void *arg, uint64_t index, unsigned slot) {
 
 /* ---- the gradients of bias and sinks ---- */
 
+float standard_biased(const struct attn_call *c, uint64_t b, uint64_t h, uint64_t i, uint64_t j, float score) {
+    const uint64_t *stride = c->mask.bias_stride;
+    const float slope = attn_slope(&c->shape, &c->mask, b, h);
+    if (slope != 0)
+        score -= slope * (float)attn_distance(&c->shape, i, j);
+    if (!c->mask.bias)
+        return score;
+    return score + c->mask.bias[b * stride[0] + h * stride[1] + i * stride[2] + j * stride[3]];
+}
+
+static float score_of(const struct attn_call *c, uint64_t b, uint64_t h, uint64_t i, uint64_t j) {
+    const struct attn_shape *s = &c->shape;
+    const float *q = c->q + b * s->q.batch + h * s->q.head + i * s->q.row;
+    const float *key = c->k + b * s->k.batch + h / (s->heads / s->kv_heads) * s->k.head + j * s->k.row;
+    float score = 0;
+    for (uint64_t x = 0; x < s->d; x++)
+        score += q[x] * key[x];
+    score *= c->scale;
+    if (c->mask.softcap != 0)
+        score = c->mask.softcap * tanhf(score / c->mask.softcap);
+    return standard_biased(c, b, h, i, j, score);
+}
+
+double standard_sink_weight(const struct attn_call *c, uint64_t b, uint64_t h, uint64_t i, uint64_t lo, uint64_t hi,
+                            const float *weights, uint64_t step) {
+    uint64_t at = lo;
+    for (uint64_t j = lo + 1; j < hi; j++)
+        at = weights[j * step] > weights[at * step] ? j : at;
+    if (hi == lo || weights[at * step] == 0)
+        return 0; /* nothing is taken of any key, and the sink's gradient is 0 */
+    return (double)weights[at * step] * exp((double)c->mask.sinks[h] - (double)score_of(c, b, h, i, at));
+}
+
 /* Rows of dS into the bias: one number for each, or for all keys. */
 static void bias_rows_add(const struct block *k) {
     const struct flash_panel *p = &k->p;
@@ -261,37 +288,6 @@ static void bias_rows_add(const struct block *k) {
         if (!stride[3])
             *bias += (float)sum;
     }
-}
-
-/* S_j of row r, made again. */
-static float score_of(const struct block *k, unsigned r, uint64_t j) {
-    const struct attn_call *c = k->f->c;
-    const struct attn_shape *s = &c->shape;
-    const struct attn_mask *m = &c->mask;
-    const uint64_t *stride = m->bias_stride, i = k->p.i + r;
-    const float *q = k->q + r * flash_width(s->d), slope = attn_slope(s, m, k->p.b, k->p.h);
-    const float *key = c->k + k->p.b * s->k.batch + k->p.h_k * s->k.head + j * s->k.row;
-    float score = 0;
-    for (uint64_t x = 0; x < s->d; x++)
-        score += q[x] * key[x];
-    score *= c->scale;
-    if (m->softcap != 0)
-        score = m->softcap * tanhf(score / m->softcap);
-    if (slope != 0)
-        score -= slope * (float)attn_distance(s, i, j);
-    return m->bias ? score + m->bias[k->p.b * stride[0] + k->p.h * stride[1] + i * stride[2] + j * stride[3]] : score;
-}
-
-/* What the sink weighs in a row: the weight p_j of the key that has most, times e^(sink - s_j). */
-static double sink_weight(const struct block *k, unsigned r) {
-    const float *p = k->weights + r;
-    const uint64_t rows = k->p.rows;
-    uint64_t at = k->p.lo;
-    for (uint64_t j = at + 1; j < k->p.hi; j++)
-        at = p[j * rows] > p[at * rows] ? j : at;
-    if (k->p.hi == k->p.lo || p[at * rows] == 0)
-        return 0; /* nothing is taken of any key, and the sink's gradient is 0 */
-    return (double)p[at * rows] * exp((double)k->f->c->mask.sinks[k->p.h] - (double)score_of(k, r, at));
 }
 
 struct slices {
@@ -332,7 +328,8 @@ static void sink_task(void *arg, uint64_t index, unsigned slot) {
         for (uint64_t panel = 0; panel < l->f.panels; panel++) {
             const struct block k = slice_open(l, b, index, panel, slot);
             for (unsigned r = 0; r < k.p.rows; r++)
-                sum += sink_weight(&k, r) * (double)k.delta[r];
+                sum += standard_sink_weight(c, b, index, k.p.i + r, k.p.lo, k.p.hi, k.weights + r, k.p.rows) *
+                       (double)k.delta[r];
         }
         c->d_sinks[index] -= (float)sum;
     }
@@ -350,6 +347,10 @@ static void sums_backward(const struct backward *f) {
 
 void attn_standard_backward(const struct attn_call *c) {
     const struct attn_shape *s = &c->shape;
+    if (s->n_q <= STANDARD_FEW) {
+        standard_rows_backward(c);
+        return;
+    }
     struct backward f = {.c = c,
                          .tile = tile_best(),
                          .room = standard_room(s, &c->mask, true),
