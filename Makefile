@@ -1,5 +1,5 @@
 # rematd. `make` builds bin/rematd and bin/rematctl; `make demo` and `make test` do everything on a fresh machine.
-#   make run | demo | gpt2 | test [SUITE=name] [V=1] | check | check-full [SUITE=name] | house | bench [QUICK=1] | bench-check [KEEP=1] | bench-http | bench-step | bench-ops | bench-optimal [MEASURE=1] | fuzz | fmt | install [PREFIX=] | image | clean
+#   make run | demo | gpt2 | test [SUITE=name] [V=1] | check | check-full [SUITE=name] | house | bench [QUICK=1] | bench-check [KEEP=1] | bench-http | bench-step | bench-ops | bench-optimal [MEASURE=1] | fuzz | fmt | man | deb | check-metrics | install [PREFIX=] | image | clean
 # VARIANT=plain|asan|tsan picks a build; objects live in build/VARIANT.
 
 VARIANT ?= plain
@@ -11,8 +11,8 @@ Q       := $(if $(V),,@)
 B       := build/$(VARIANT)
 VERSION := 0.1.0
 
-PACKAGES := libmicrohttpd jansson sqlite3 gnutls
-WARN     := -Wall -Wextra -Wshadow -Wvla -Walloca -Wstrict-prototypes -Wmissing-prototypes -Werror
+PACKAGES := libmicrohttpd jansson sqlite3 gnutls inih zlib
+WARN     := -Wall -Wextra -Wshadow -Wvla -Walloca -Wstrict-prototypes -Wmissing-prototypes -Wno-missing-field-initializers -Werror
 CFLAGS_plain := -O2 -g
 CFLAGS_clang := -O2 -g
 CFLAGS_asan  := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
@@ -32,7 +32,7 @@ LAWS   := $(wildcard tests/laws_*.c tests/dag_graphs.c)
 TESTS  := $(wildcard tests/test_*.c tests/support*.c) $(LAWS) $(if $(filter tsan,$(VARIANT)),tests/tsan/main.c)
 obj     = $(patsubst %.c,$(B)/%.o,$(1))
 
-.PHONY: all run demo gpt2 test check check-full house bench bench-check bench-http bench-step bench-ops bench-optimal fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters record-training record-types
+.PHONY: man deb check-metrics all run demo gpt2 test check check-full house bench bench-check bench-http bench-step bench-ops bench-optimal fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters record-training record-types
 
 all: bin/rematd bin/rematctl
 
@@ -147,14 +147,29 @@ fmt:
 
 # ---- leaving the house ----
 
-install: all $(B)/libremat.a $(B)/libremat.so.0
+install: all man $(B)/libremat.a $(B)/libremat.so.0
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin bin/rematd bin/rematctl
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man1 build/man/rematd.1 build/man/rematctl.1
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include engine/remat.h clients/c/rematc.h
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib $(B)/libremat.a
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib $(B)/libremat.so.0
 	ln -sf libremat.so.0 $(DESTDIR)$(PREFIX)/lib/libremat.so
 	@mkdir -p $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	printf 'prefix=%s\nName: remat\nDescription: gradient checkpointing in exactly the planned bytes\nVersion: %s\nCflags: -I$${prefix}/include\nLibs: -L$${prefix}/lib -lremat\nLibs.private: $(ENGINE_L)\n' '$(PREFIX)' '$(VERSION)' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/remat.pc
+
+# Their flags are those that the programs list.
+man: build/man/rematd.1 build/man/rematctl.1
+build/man/%.1: deploy/man/%.1.in deploy/man/page.sh bin/%
+	@mkdir -p build/man
+	@deploy/man/page.sh $* bin/$* $(VERSION) >$@.new && mv $@.new $@
+
+# A Debian package in build/, checked by lintian where that is installed.
+deb: all man
+	@deploy/deb/build.sh $(VERSION)
+
+# What /metrics answers, the rules and the dashboard, held against Prometheus's own tool (fetched from Debian where it is not there).
+check-metrics: all
+	@tests/promtool.sh
 
 image:
 	@set -e; for tool in docker podman buildah; do command -v $$tool >/dev/null || continue; \

@@ -6,6 +6,7 @@
 #include "server/route.h"
 
 extern const struct route api_service_routes[], api_tensor_routes[], api_job_routes[], api_job_tensor_routes[],
-    api_job_event_routes[], api_savings_routes[], api_explain_routes[], api_plans_routes[], api_models_routes[];
+    api_job_event_routes[], api_savings_routes[], api_explain_routes[], api_plans_routes[], api_models_routes[],
+    api_metrics_routes[];
 
 #endif

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "server/api.h"
+#include "server/log.h"
 #include "server/queue.h"
 
 #define PLAN_ARENA_BYTES ((uint64_t)1 << 30) /* the largest plans take some hundred MiB while they are made */
@@ -120,6 +121,8 @@ static bool job_file(struct request *request, struct waiting *w, bool *conflict,
         ok = queue_submit(request->service->queue, &stored, request_header(request, "Idempotency-Key"), job.blobs,
                           job.n_blobs, request->arena, &w->replayed, conflict, why);
         memcpy(w->id, stored.id, sizeof w->id);
+        if (ok && !w->replayed)
+            log_event(LOG_INFO, "job.queued", "job %s, %s", w->id, stored.kind);
     }
     arena_free(&a);
     return ok;
@@ -245,10 +248,10 @@ static bool discard(struct request *request, struct response *response, struct p
 }
 
 const struct route api_job_routes[] = {
-    {"POST", "/v1/jobs", BODY_JSON, submit},
-    {"GET", "/v1/jobs", BODY_NONE, list},
-    {"GET", "/v1/jobs/{id}", BODY_NONE, get},
-    {"DELETE", "/v1/jobs/{id}", BODY_NONE, discard},
-    {"POST", "/v1/jobs/{id}/cancel", BODY_NONE, cancel},
+    {"POST", "/v1/jobs", BODY_JSON, submit, SCOPE_SUBMIT, ROUTE_STORE},
+    {"GET", "/v1/jobs", BODY_NONE, list, SCOPE_READ},
+    {"GET", "/v1/jobs/{id}", BODY_NONE, get, SCOPE_READ},
+    {"DELETE", "/v1/jobs/{id}", BODY_NONE, discard, SCOPE_SUBMIT},
+    {"POST", "/v1/jobs/{id}/cancel", BODY_NONE, cancel, SCOPE_SUBMIT},
     {0},
 };

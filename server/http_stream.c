@@ -25,10 +25,13 @@ static ssize_t piece_next(struct http_exchange *exchange) {
         return MHD_CONTENT_READER_END_OF_STREAM;
     *piece = (struct route_piece){0};
     exchange->piece_sent = 0;
-    if (!exchange->waiting.more(&exchange->request, piece, &why)) {
+    http_trace_enter(exchange);
+    bool more = exchange->waiting.more(&exchange->request, piece, &why);
+    if (!more)
         log_event(LOG_WARNING, "http.stream", "%s: %s", exchange->request.path, why.detail);
+    http_trace_leave();
+    if (!more)
         return MHD_CONTENT_READER_END_WITH_ERROR;
-    }
     if (piece->n > 0) {
         http_phase_set(exchange->connection, PHASE_SENDING, piece->n);
         return 1;
@@ -57,7 +60,7 @@ static ssize_t stream_read(void *from, uint64_t position, char *to, size_t room)
 
 static bool stream_begin(struct http_exchange *exchange) {
     struct http *http = exchange->http;
-    unsigned most = (unsigned)units_min(HTTP_STREAMS_MAX, units_max(http->options.connections / 2, 1));
+    unsigned most = http->options.streams;
     pthread_mutex_lock(&http->lock);
     exchange->streams = http->n_streams < most;
     http->n_streams += exchange->streams;

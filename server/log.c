@@ -14,11 +14,13 @@
 
 #define MESSAGE_BYTES 1000
 #define HEAD_BYTES    250 /* before the message: event names are static and short */
-#define LINE_BYTES    (6 * MESSAGE_BYTES + HEAD_BYTES + 6)
+#define CONTEXT_BYTES 240 /* after it */
+#define LINE_BYTES    (6 * MESSAGE_BYTES + HEAD_BYTES + CONTEXT_BYTES + 6)
 #define BUFFER_BYTES  (64u << 10) /* some 300 requests */
 
 static const char *const level_names[] = {[LOG_INFO] = "info", [LOG_WARNING] = "warning", [LOG_ERROR] = "error"};
 static atomic_int least = LOG_INFO;
+static _Thread_local const char *context_request, *context_trace;
 
 static struct {
     pthread_mutex_t lock; /* for all below */
@@ -92,6 +94,14 @@ static char *head_put(char *at, enum log_level level, const char *event, unsigne
     return at;
 }
 
+static char *context_put(char *at) {
+    const char *const pieces[] = {context_request ? "\",\"request_id\":\"" : "", context_request ? context_request : "",
+                                  context_trace ? "\",\"trace_id\":\"" : "", context_trace ? context_trace : ""};
+    for (size_t i = 0; i < sizeof pieces / sizeof pieces[0]; i++)
+        at = stpcpy(at, pieces[i]);
+    return at;
+}
+
 static void line_add(enum log_level level, const char *event, const char *message) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -101,7 +111,7 @@ static void line_add(enum log_level level, const char *event, const char *messag
         flush();
     char *at = head_put(buffer.text + buffer.bytes, level, event, (unsigned)(now.tv_nsec / 1000000));
     at += json_escape(at, message);
-    at = stpcpy(at, buffer.people ? "\n" : "\"}\n");
+    at = stpcpy(buffer.people ? at : context_put(at), buffer.people ? "\n" : "\"}\n");
     buffer.bytes = (size_t)(at - buffer.text);
 }
 
@@ -115,6 +125,11 @@ static void line_log(enum log_level level, bool at_once, const char *event, cons
 }
 
 /* ---- for everybody ---- */
+
+void log_context(const char *request_id, const char *trace_id) {
+    context_request = request_id;
+    context_trace = trace_id;
+}
 
 void log_event(enum log_level level, const char *event, const char *format, ...) {
     if ((int)level < least)

@@ -14,6 +14,10 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
 void log_often(const char *event, const char *message);
 void log_flush(void);
 
+/* What the lines of this thread belong to from now on, in JSON "request_id" and "trace_id"; NULL: nothing. Borrowed.
+ * Characters that JSON would escape, and more than 128 of them, are the caller's defect. */
+void log_context(const char *request_id, const char *trace_id);
+
 /* Which events are written from now on: those of this level and above. At start: all. */
 void log_least(enum log_level level);
 

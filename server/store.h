@@ -170,4 +170,20 @@ PROBLEM_MUST_CHECK bool store_upload_remove(struct store *s, const char *digest,
 /* Whether an unfinished job names the blob. */
 PROBLEM_MUST_CHECK bool store_blob_waited(struct store *s, const char *digest, bool *waited, struct problem *why);
 
+/* What can be counted; strings live in a. */
+struct store_tally {
+    const char *what; /* "wait", "run": seconds; "peak": measured / planned; "end": how many */
+    const char *kind, *outcome;
+    double upto; /* the bucket's bound; 1e300: beyond all others */
+    uint64_t n;
+    double sum;
+};
+struct store_figures {
+    uint64_t queued, running, running_bytes;
+    int64_t oldest_queued_ms;    /* when the job that waits longest was filed; 0: none waits */
+    struct store_tally *tallies; /* of every job this store has had, in the order of the first four fields */
+    size_t n_tallies;
+};
+PROBLEM_MUST_CHECK bool store_figures(struct store *s, struct arena *a, struct store_figures *out, struct problem *why);
+
 #endif

@@ -7,6 +7,9 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#include "server/metrics.h"
 
 /* A state's event: whatever changes a state has told of it in the same transaction. */
 #define EVENT_OF_STATE(job)                                                                                            \
@@ -39,6 +42,7 @@ static const char *const layouts[] = {
                 "CREATE TRIGGER job_events_new AFTER INSERT ON jobs BEGIN " EVENT_ADD
                 "CREATE TRIGGER job_events_state AFTER UPDATE OF state ON jobs WHEN NEW.state <> OLD.state "
                 "BEGIN " EVENT_ADD,
+    store_layout_tallies,
 };
 #define LAYOUTS ((int)(sizeof layouts / sizeof layouts[0]))
 
@@ -102,6 +106,11 @@ static const char *const statements[] = {
     [SQL_EVENTS] = "SELECT number, name, data FROM job_events WHERE job_id = ? AND number > ? ORDER BY number LIMIT ?",
     [SQL_EVENTS_ANY] = "SELECT EXISTS (SELECT 1 FROM job_events WHERE job_id = ?1 AND number > ?2)"
                        " OR NOT EXISTS (SELECT 1 FROM jobs WHERE id = ?1 AND state < 2)",
+    [SQL_FIGURES] = "SELECT (SELECT count(*) FROM jobs WHERE state = 0),"
+                    " coalesce((SELECT created_ms FROM jobs WHERE state = 0 ORDER BY id LIMIT 1), 0),"
+                    " count(*), coalesce(sum(planned_peak_bytes), 0) FROM jobs WHERE state = 1",
+    [SQL_TALLIES] = "SELECT what, kind, outcome, upto, n, sum FROM job_tallies ORDER BY what, kind, outcome, upto",
+    [SQL_TALLY_PEAK] = store_tally_peak,
 };
 _Static_assert(sizeof statements / sizeof statements[0] == SQL_COUNT, "one row per statement");
 
@@ -144,18 +153,31 @@ sqlite3_stmt *store_bind(struct store *s, enum store_sql sql, const char *types,
     return statement;
 }
 
+static uint64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 bool store_enter(struct store *s, bool write, struct problem *why) {
+    uint64_t asked_ns = write ? now_ns() : 0;
     pthread_mutex_lock(&s->lock);
+    s->write_ns = asked_ns;
     if (!write || store_run(s, store_bind(s, SQL_BEGIN, ""), NULL, why))
         return true;
+    metrics_add(METRICS_STORE_FAILURES, 1);
     pthread_mutex_unlock(&s->lock);
     return false;
 }
 
 bool store_leave(struct store *s, bool write, bool ok, struct problem *why) {
     struct problem ignored = {0};
-    if (write && ok)
+    if (write && ok) {
         ok = store_run(s, store_bind(s, SQL_COMMIT, ""), NULL, why);
+        metrics_observe(METRICS_STORE_TRANSACTION, now_ns() - s->write_ns);
+    }
+    if (!ok && (why->kind == PROBLEM_IO || why->kind == PROBLEM_FULL))
+        metrics_add(METRICS_STORE_FAILURES, 1);
     if (write && !ok && !store_run(s, store_bind(s, SQL_ROLLBACK, ""), NULL, &ignored))
         ok = false; /* some errors have rolled back already */
     pthread_mutex_unlock(&s->lock);

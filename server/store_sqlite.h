@@ -48,6 +48,9 @@ enum store_sql {
     SQL_EVENT_FORGET,
     SQL_EVENTS,
     SQL_EVENTS_ANY,
+    SQL_FIGURES,
+    SQL_TALLIES,
+    SQL_TALLY_PEAK,
     SQL_COUNT
 };
 
@@ -55,7 +58,13 @@ struct store {
     sqlite3 *db;
     sqlite3_stmt *statements[SQL_COUNT];
     pthread_mutex_t lock;
+    uint64_t write_ns; /* when the transaction that holds the lock was asked for */
 };
+
+/* A step of the layout: job_tallies and what keeps them. store_sqlite_figures.c. */
+extern const char store_layout_tallies[];
+/* A statement: counts the peak of the job with this id, which has just finished. */
+extern const char store_tally_peak[];
 
 /* The lock, and with `write` a transaction that holds the write lock from its start. */
 PROBLEM_MUST_CHECK bool store_enter(struct store *s, bool write, struct problem *why);

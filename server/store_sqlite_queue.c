@@ -143,7 +143,8 @@ bool store_finish(struct store *s, const struct store_lease *lease, enum job_sta
     sqlite3_stmt *statement =
         store_bind(s, SQL_FINISH, "iittiitti", (int64_t)state, now_ms, result, problem, (int64_t)progress->done,
                    (int64_t)progress->total, lease->id, lease->owner, (int64_t)lease->attempt);
-    ok = ok && store_run(s, statement, &changed, why) && (changed == 1 || lost(lease, why));
+    ok = ok && store_run(s, statement, &changed, why) && (changed == 1 || lost(lease, why)) &&
+         store_run(s, store_bind(s, SQL_TALLY_PEAK, "t", lease->id), NULL, why);
     return store_leave(s, true, ok, why);
 }
 

@@ -15,6 +15,8 @@
 
 #include "engine/base/units.h"
 #include "server/log.h"
+#include "server/metrics.h"
+#include "server/worker.h"
 
 #define MILLISECOND 1000000u
 #define LIVED_NS    (5000ull * MILLISECOND) /* who lived this long is started again at once */
@@ -52,6 +54,7 @@ static void become_worker(pid_t parent, char *const arguments[], char *const env
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) /* it died before it could be told */
         _exit(0);
+    jail_memory_limit(UINT64_MAX);                                   /* the front's is not for its children */
     int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC); /* first in line, before the front */
     if (fd >= 0) {
         ssize_t written = write(fd, "500", 3);
@@ -67,15 +70,17 @@ static void become_worker(pid_t parent, char *const arguments[], char *const env
 
 static bool worker_start(struct supervise *s, unsigned index, struct problem *why) {
     static char name[] = "rematd", work[] = "work", data[] = "--data", slot[] = "--slot", threads[] = "--threads",
-                memory[] = "--memory-limit";
+                memory[] = "--memory-limit", sandbox[] = "--sandbox";
     struct supervise_slot *worker = &s->slots[index];
-    char data_text[ARGUMENT], slot_text[24], threads_text[24], memory_text[24], *environment[ENVIRONMENT];
-    char *arguments[] = {name,    work,         data,   data_text,   slot, slot_text,
-                         threads, threads_text, memory, memory_text, NULL};
+    char data_text[ARGUMENT], slot_text[24], threads_text[24], memory_text[24], sandbox_text[8],
+        *environment[ENVIRONMENT];
+    char *arguments[] = {name,         work,   data,        data_text, slot,         slot_text, threads,
+                         threads_text, memory, memory_text, sandbox,   sandbox_text, NULL};
     snprintf(data_text, sizeof data_text, "%s", s->data_dir);
     snprintf(slot_text, sizeof slot_text, "%u", index);
     snprintf(threads_text, sizeof threads_text, "%u", s->threads);
     snprintf(memory_text, sizeof memory_text, "%llu", (unsigned long long)s->memory_limit_bytes);
+    snprintf(sandbox_text, sizeof sandbox_text, "%s", jail_mode_names[s->sandbox]);
     environment_make(environment);
     pid_t parent = getpid(), pid = fork();
     if (pid < 0)
@@ -87,6 +92,8 @@ static bool worker_start(struct supervise *s, unsigned index, struct problem *wh
     worker->put_back = false;
     worker->cancel_ns = 0;
     queue_owner(worker->owner, index, pid);
+    metrics_add(METRICS_WORKERS_ALIVE, 1);
+    metrics_add(METRICS_WORKER_STARTS, 1);
     log_event(LOG_INFO, "worker.started", "slot %u, pid %d", index, (int)pid);
     return true;
 }
@@ -106,6 +113,9 @@ static void worker_gone(struct supervise *s, unsigned index, int status) {
     if (!good) /* its lease runs out by itself */
         log_event(LOG_ERROR, "worker.job", "slot %u: its job could not be given back yet: %s", index, why.detail);
     bool expected = s->stopping && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    metrics_add(METRICS_WORKERS_ALIVE, -1);
+    metrics_add(METRICS_WORKER_DEATHS,
+                !s->stopping && !(WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXIT_CANCELLED));
     log_event(expected ? LOG_INFO : LOG_WARNING, "worker.ended", "slot %u, pid %d, %s %d", index, (int)worker->pid,
               WIFSIGNALED(status) ? "signal" : "exit code",
               WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));

@@ -41,6 +41,7 @@ door() {
   cblas.h) echo '^engine/kernels/|^engine/base/pool' ;;
   gnutls/*) echo '^server/blob|^server/http|^server/queue|^server/api|^server/store|^server/token' ;;
   ini.h) echo '^server/config' ;;
+  zlib.h) echo '^server/api_static' ;;
   seccomp.h) echo '^server/jail' ;;
   systemd/*) echo '^server/http' ;;
   *) echo '' ;;
@@ -82,7 +83,7 @@ done
 # The top level holds these and nothing else.
 for t in $(git ls-files | sed 's|/.*||' | sort -u); do
   case $t in
-  README.md | Makefile | LICENSE | engine | server | clients | tests | docker | docs | .*) ;;
+  README.md | Makefile | LICENSE | engine | server | clients | tests | docker | deploy | docs | .*) ;;
   *) say "$t does not belong at the top level" ;;
   esac
 done

@@ -577,7 +577,8 @@ Test(Store, a_store_without_events_gets_them, .init = start, .fini = stop) {
     claim("w", 10, &lease);
     finish(&lease, JOB_FAILED);
     store_close(store);
-    spoil("DROP TRIGGER job_events_new; DROP TRIGGER job_events_state; DROP TABLE job_events;"
+    spoil("DROP TRIGGER job_tallies_start; DROP TRIGGER job_tallies_end; DROP TABLE job_tallies;"
+          "DROP TRIGGER job_events_new; DROP TRIGGER job_events_state; DROP TABLE job_events;"
           "PRAGMA user_version = 1");
     why = (struct problem){0};
     store = store_open(directory, &why);

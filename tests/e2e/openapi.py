@@ -19,7 +19,11 @@ import jsonschema
 warnings.simplefilter("ignore", DeprecationWarning)
 
 # Not part of the contract: what any HTTP answer may carry.
+SEEN_ANYWHERE = {"x-request-id"}
 COMMON_HEADERS = {"date", "content-length", "content-type", "connection", "x-content-type-options", "transfer-encoding"}
+COMMON_HEADERS |= {"vary", "access-control-allow-origin", "access-control-expose-headers"}  # to pages of other origins
+# Of any answer of such a status.
+NEEDED_HEADERS = {401: "www-authenticate", 405: "allow", 429: "retry-after", 503: "retry-after"}
 formats = jsonschema.FormatChecker(())
 
 
@@ -38,6 +42,7 @@ class Document:
         self.json = document
         self.resolver = jsonschema.RefResolver("", document)
         self.validators = {}
+        self.headers = document["x-every-answer"]["headers"]
         self.templates = []
         for path, item in document["paths"].items():
             pattern = re.sub(r"\\{[^}]*\\}", "([^/]+)", re.escape(path))
@@ -154,7 +159,7 @@ def answer_faults(document, operation, method, e):
         yield "status is not declared"
         return
     headers = dict(e.headers)
-    yield from header_faults(document, response.get("headers", {}), headers)
+    yield from header_faults(document, {**document.headers, **response.get("headers", {})}, headers)
     if e.status in (204, 304) or method == "HEAD":
         return
     if response.get("content"):
@@ -192,6 +197,11 @@ def exchange_faults(document, e):
     method = method_of(item, e)
     if not e.complete and not (stream_kind(e.headers) and e.status == 200):  # whose client may leave
         yield "the answer is cut short"
+    elif NEEDED_HEADERS.get(e.status, "date") not in dict(e.headers):
+        yield "header %s is not there" % NEEDED_HEADERS[e.status]
+    elif e.method == "OPTIONS" and e.status == 204:
+        preflight = document.resolve(document.json["components"]["responses"]["Preflight"])
+        yield from header_faults(document, {**document.headers, **preflight["headers"]}, dict(e.headers))
     elif template is None or method not in item:
         stray = document.resolve(document.json["components"]["responses"]["Stray"])
         if e.status not in stray["x-statuses"]:
@@ -201,6 +211,7 @@ def exchange_faults(document, e):
             allowed = {m.upper() for m in item if m != "parameters"} | ({"HEAD"} if "get" in item else set())
             if allowed != set(re.split(", *", dict(e.headers).get("allow", ""))):
                 yield "Allow is not what the document allows: %s" % ", ".join(sorted(allowed))
+        yield from header_faults(document, document.headers, {n: v for n, v in e.headers if n in SEEN_ANYWHERE})
         if e.method != "HEAD":
             yield from body_faults(document, stray["content"], dict(e.headers), e.body, "the answer")
     else:
@@ -322,7 +333,7 @@ def checker_faults(document, exchanges):
             if not list(exchange_faults(document, wrong)):
                 yield "%s %s %d passes with %s" % (e.method, template, e.status, what)
         response = document.resolve(item[method_of(item, e)]["responses"].get(str(e.status), {}))
-        for name, header in response.get("headers", {}).items():
+        for name, header in {**document.headers, **response.get("headers", {})}.items():
             without = e._replace(headers=[h for h in e.headers if h[0] != name.lower()])
             if document.resolve(header).get("required") and not list(exchange_faults(document, without)):
                 yield "%s %s %d passes without %s" % (e.method, template, e.status, name)

@@ -1,0 +1,78 @@
+/* config_print.c - the table of settings for people: --help and --print-config. */
+#include "server/config_private.h"
+
+#include <string.h>
+
+#define LINE_BYTES (CONFIG_TEXT_BYTES + 64)
+
+void config_help(FILE *out, enum config_command command) {
+    fprintf(out, "usage: rematd %s [FLAG...]\n\n", command == CONFIG_SERVE ? "serve" : "work");
+    for (size_t i = 0; i < config_table_length; i++) {
+        const struct row *row = &config_table[i];
+        if (!(row->commands & command))
+            continue;
+        char name[64];
+        snprintf(name, sizeof name, "%s %s", row->flag, row->value ? row->value : "");
+        fprintf(out, "  %-26s %s", name, row->help);
+        if (*row->fallback && strcmp(row->fallback, "0") != 0)
+            fprintf(out, " [%s]", row->fallback);
+        fprintf(out, "\n");
+        if (row->variable)
+            fprintf(out, "  %-26s   %s\n", "", row->variable);
+    }
+}
+
+/* The word of a choice. */
+static int choice_length(const char **choices, uint64_t number) {
+    while (number-- > 0)
+        *choices += strcspn(*choices, "|") + 1;
+    return (int)strcspn(*choices, "|");
+}
+
+static void value_print(const struct row *row, const struct config *config, char line[LINE_BYTES]) {
+    const char *field = (const char *)config + row->offset, *choice = row->value;
+    int used = snprintf(line, LINE_BYTES, "%s = ", row->flag + 2), length;
+    size_t room = LINE_BYTES - (size_t)used;
+    uint64_t number = 0;
+    bool v6 = strchr(config->address, ':') != NULL;
+    if (row->kind == ROW_COUNT || row->kind == ROW_BYTES || row->kind == ROW_CHOICE)
+        memcpy(&number, field, sizeof number);
+    line += used;
+    switch (row->kind) {
+    case ROW_FLAG:
+        snprintf(line, room, "%s", *(const bool *)field ? "true" : "false");
+        break;
+    case ROW_COUNT:
+    case ROW_BYTES:
+        snprintf(line, room, "%llu", (unsigned long long)number);
+        break;
+    case ROW_TEXT:
+        snprintf(line, room, "%s", field);
+        break;
+    case ROW_CHOICE:
+        length = choice_length(&choice, number);
+        snprintf(line, room, "%.*s", length, choice);
+        break;
+    case ROW_LISTEN:
+        snprintf(line, room, "%s%s%s:%llu", v6 ? "[" : "", config->address, v6 ? "]" : "",
+                 (unsigned long long)config->port);
+        break;
+    case ROW_FILE:
+        break;
+    }
+}
+
+void config_print(const struct config *config, FILE *out, enum config_command command) {
+    for (size_t i = 0; i < config_table_length; i++) {
+        const struct row *row = &config_table[i];
+        const char *origin = config->sources[i];
+        char line[LINE_BYTES];
+        if (!(row->commands & command) || !row->variable || row->kind == ROW_FILE)
+            continue;
+        value_print(row, config, line);
+        const char *what = strncmp(origin, "--", 2) == 0        ? "flag "
+                           : strncmp(origin, "REMATD_", 7) == 0 ? "environment "
+                                                                : "";
+        fprintf(out, "%-40s ; %s%s\n", line, what, origin);
+    }
+}
