@@ -163,8 +163,8 @@ Test(Jobs, sequential_every_strategy_is_standard_in_less_memory, .init = jobs_st
         "{\"name\":\"selective\",\"ops\":[\"attention\"]}",
         "{\"name\":\"selective\",\"ops\":[\"attention_core\",\"norm\"]}",
         "{\"name\":\"selective\",\"ops\":[\"gelu\",\"silu\"]}",
-        "{\"name\":\"custom\",\"layers\":[\"keep\",\"checkpoint\",{\"recompute\":[\"mlp\"]},"
-        "\"keep\",\"checkpoint\"]}",
+        ("{\"name\":\"custom\",\"layers\":[\"keep\",\"checkpoint\",{\"recompute\":[\"mlp\"]},"
+         "\"keep\",\"checkpoint\"]}"),
         "\"auto\""};
     static const char *const kernels[] = {"standard", "flash"}, *const activations[] = {"gelu", "silu"};
     for (unsigned s = 0; s < sizeof plans / sizeof plans[0]; s++)

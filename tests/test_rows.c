@@ -46,11 +46,12 @@ RUNNER(product_add, k->a, k->b, k->y)
 RUNNER(sums, k->a, k->sums)
 RUNNER(squares, k->a, k->squares)
 RUNNER(norm_sum, k->a, k->lanes[0])
-RUNNER(norm_spread, k->a, 0.1f, k->lanes[0])
+RUNNER(norm_spread, k->a, k->a, 0.1f, k->lanes[0])
 RUNNER(norm_apply, k->a, 0.1f, 1.7f, k->b, n % 2 ? k->c : NULL, k->y)
-RUNNER(norm_sums, k->a, 0.1f, 1.7f, k->b, k->c, k->lanes[0], k->lanes[1])
+RUNNER(norm_sums, k->a, k->b, 0.1f, 1.7f, k->b, k->c, k->lanes[0], k->lanes[1])
 RUNNER(norm_d_x, k->a, 0.1f, 1.7f, k->b, k->c, 0.2f, 0.3f, k->y)
 RUNNER(norm_columns, k->a, 0.1f, 1.7f, k->b, k->sums, k->more)
+RUNNER(angles, 300, k->a, 1.1f, -1.1f, k->y, k->z)
 RUNNER(turn, k->a, k->b, k->c, k->d, k->y, k->z)
 RUNNER(turn_add, k->a, k->b, k->c, k->d, k->y, k->z)
 RUNNER(drop, k->words, 1u << 31, 2, k->a, k->y)
@@ -101,6 +102,7 @@ static const struct {
     ROW(norm_sums),
     ROW(norm_d_x),
     ROW(norm_columns),
+    ROW(angles),
     ROW(turn),
     ROW(turn_add),
     ROW(words),
@@ -198,4 +200,22 @@ Test(rows, rounding_to_bfloat16_is_the_plain_one) {
                          k.rounded[e], expected);
         }
     }
+}
+
+/* Against double: half a unit in the last place and a little, near 0 by its size; far out they are libm's. */
+Test(rows, sines_and_cosines_are_those_of_the_angle) {
+    enum { N = 64 };
+    static const float positions[] = {0, 1, 7, 511, 8191, 131071, 1e6f, 3e6f, 1e9f};
+    float frequencies[N], cosines[N], sines[N];
+    for (unsigned i = 0; i < N; i++)
+        frequencies[i] = powf(10000, -(float)i / N);
+    for (unsigned i = 0; i < rows_table_length; i++)
+        for (unsigned p = 0; rows_run(rows_table[i]) && p < sizeof positions / sizeof positions[0]; p++) {
+            rows_table[i]->angles(N, positions[p], frequencies, 1, -1, cosines, sines);
+            for (unsigned e = 0; e < N; e++) {
+                const double angle = (double)(positions[p] * frequencies[e]), c = cos(angle), s = -sin(angle);
+                cr_assert(fabs((double)cosines[e] - c) <= 0x1p-24 * fabs(c) + 1e-10, "cos %g: %g", angle, c);
+                cr_assert(fabs((double)sines[e] - s) <= 0x1p-24 * fabs(s) + 1e-10, "sin %g: %g", angle, s);
+            }
+        }
 }

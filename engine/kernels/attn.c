@@ -8,7 +8,7 @@
 
 const struct attn_kernel attn_table[] = {
     [ATTN_STANDARD] = {.name = "standard",
-                       .description = "makes the weights, keeps them for the backward; products by OpenBLAS",
+                       .description = "makes the weights and keeps them for the backward",
                        .aux_name = "weights",
                        .forward_flops = 4,
                        .backward_flops = 8,

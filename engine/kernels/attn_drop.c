@@ -8,7 +8,7 @@
 #include "engine/base/units.h"
 #include "engine/kernels/tile.h"
 
-enum { QUADS = 16, KEYS = 4 * QUADS, BITS = 64 };
+enum { QUADS = 16, KEYS = 4 * QUADS };
 
 float attn_drop_factor(const struct attn_dropout *d) {
     return (float)(1 / (1 - d->p));
@@ -30,25 +30,5 @@ void attn_drop_bits(const struct tile *tile, const struct attn_dropout *d, uint6
         tile->draw(d->seed, (uint32_t)head, (uint32_t)i, rows, (uint32_t)(base / 4),
                    (uint32_t)units_ceil_div(stop - base, 4), threshold, kept);
         memcpy(bits + (at - from), kept + (at - base), (stop - at) * sizeof *bits);
-    }
-}
-
-void attn_drop_rows(const struct attn_dropout *d, uint64_t head, uint64_t i, uint64_t rows, uint64_t from, uint64_t n,
-                    const float *x, uint64_t x_row, float *y, uint64_t y_row) {
-    const struct tile *tile = tile_best();
-    const float factor = attn_drop_factor(d);
-    uint64_t bits[KEYS];
-    for (uint64_t at = 0; at < n; at += KEYS) {
-        const uint64_t keys = units_min(KEYS, n - at);
-        for (uint64_t first = 0; first < rows; first += BITS) {
-            const uint64_t many = units_min(BITS, rows - first);
-            attn_drop_bits(tile, d, head, i + first, (unsigned)many, from + at, keys, bits);
-            for (uint64_t r = 0; r < many; r++) {
-                const float *x_r = x + (first + r) * x_row + at;
-                float *y_r = y + (first + r) * y_row + at;
-                for (uint64_t c = 0; c < keys; c++)
-                    y_r[c] = (bits[c] >> r & 1) ? x_r[c] * factor : 0;
-            }
-        }
     }
 }

@@ -33,6 +33,11 @@ uint64_t flash_widest(const struct attn_shape *s) {
     return flash_width(units_max(s->d, attn_value_dim(s)));
 }
 
+uint64_t flash_tile_keys(const struct attn_shape *s) {
+    enum { FLOATS = 49152, GRAIN = 24 };
+    return units_max(GRAIN, units_min(FLASH_TILE_MAX, FLOATS / flash_widest(s) / GRAIN * GRAIN));
+}
+
 struct flash_panel flash_panel(const struct attn_call *c, uint64_t b, uint64_t h, uint64_t i) {
     const struct attn_shape *s = &c->shape;
     unsigned rows = (unsigned)units_min(flash_step(s), s->n_q - i);
@@ -147,8 +152,7 @@ static uint64_t line(uint64_t floats) {
 
 static struct room room_of(const struct attn_shape *s) {
     const uint64_t width = flash_widest(s), d_v = attn_value_dim(s);
-    struct room r = {.group = group_of(s), .tile = units_max(24, units_min(FLASH_TILE_MAX, 49152 / width / 24 * 24))};
-    r.tile = units_min(r.tile, s->n_k);
+    struct room r = {.group = group_of(s), .tile = units_min(s->n_k, flash_tile_keys(s))};
     r.v = line(r.tile * TILE_PANEL);
     r.own = r.v + (flash_width(d_v) == d_v ? 0 : r.tile * flash_width(d_v));
     r.rows = width * TILE_PANEL;
@@ -179,8 +183,7 @@ struct open_panel {
     float *x, *m, *l, *alpha, *y;
 };
 
-/* The sink joins the sums of all rows: m, l and y as if it were a last key with a value of zeros. */
-static void sink_join(float sink, uint64_t width, float *m, float *l, float *y) {
+void flash_sink_join(float sink, uint64_t width, float *m, float *l, float *y) {
     const float s = (float)(sink * FLASH_LOG2_E);
     for (unsigned r = 0; r < TILE_PANEL; r++) {
         const float top = m[r] > s ? m[r] : s;
@@ -245,7 +248,7 @@ static void panel_step(const struct forward *f, const struct open_panel *o, uint
     f->tile->soft(&band, n, t, o->m, o->l, o->alpha);
     if (c->dropout.p > 0) {
         attn_drop_bits(f->tile, &c->dropout, attn_head_number(s, p->b, p->h), p->i, p->rows, j, n, kept);
-        f->tile->drop(&band, n, kept, attn_drop_factor(&c->dropout), t);
+        f->tile->drop(&band, n, kept, attn_drop_factor(&c->dropout), t, t);
     }
     f->tile->gather(&band, n, width, t, v, v_row, o->alpha, o->y);
 }
@@ -267,7 +270,7 @@ static void tile_expect(const struct forward *f, const struct flash_panel *p, ui
 static void panel_close(const struct forward *f, const struct open_panel *o) {
     const uint64_t width = flash_width(attn_value_dim(&f->c->shape));
     if (f->c->mask.sinks)
-        sink_join(f->c->mask.sinks[o->p.h], width, o->m, o->l, o->y);
+        flash_sink_join(f->c->mask.sinks[o->p.h], width, o->m, o->l, o->y);
     panel_finish(&o->p, o->m, o->l, o->y, width);
 }
 

@@ -1,4 +1,4 @@
-/* attn_flash.h - what the forward and the backward of the flash kernel share: panels, masks on tiles, sizes. */
+/* attn_flash.h - what kernels that work on tiles share: panels, masks on tiles, sizes. */
 #ifndef REMATD_KERNELS_ATTN_FLASH_H
 #define REMATD_KERNELS_ATTN_FLASH_H
 
@@ -34,6 +34,9 @@ uint64_t flash_width(uint64_t d);
 /* of the wider of keys and values: what tiles and workspace are cut by */
 uint64_t flash_widest(const struct attn_shape *s);
 
+/* keys of a tile: scores, and keys or values, stay in the first caches */
+uint64_t flash_tile_keys(const struct attn_shape *s);
+
 /* n rows of [width]: where d is whole registers the matrix itself; else a copy in pad, filled with zeros. *row becomes
  * the distance between rows. */
 const float *flash_rows(const float *from, uint64_t *row, uint64_t n, uint64_t d, uint64_t width, float *pad);
@@ -45,6 +48,9 @@ void flash_expect(const float *from, uint64_t row, uint64_t rows, uint64_t d);
  * as tile->turn of q made it, with scale log2 e for a factor; band as flash_band says. */
 void flash_scores(const struct flash_panel *p, const struct tile *tile, const struct tile_band *band, uint64_t j,
                   uint64_t n, const float *x, float *t);
+
+/* The sink joins the sums of all rows: m, l and y[PANEL][width] as if it were a last key with a value of zeros. */
+void flash_sink_join(float sink, uint64_t width, float *m, float *l, float *y);
 
 /* min(threads, tasks) slots, held at 2^62: no memory has that much */
 uint64_t flash_slots_bytes(unsigned threads, uint64_t tasks, uint64_t floats);

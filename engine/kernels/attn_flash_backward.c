@@ -115,7 +115,7 @@ static void scores_gradient(const struct block *k, const struct flash_panel *p, 
                k->work + room->d_x, d_t);
     if (c->dropout.p > 0) {
         attn_drop_bits(tile, &c->dropout, attn_head_number(s, k->b, p->h), p->i, p->rows, j, n, kept);
-        tile->drop(&band, n, kept, attn_drop_factor(&c->dropout), d_t);
+        tile->drop(&band, n, kept, attn_drop_factor(&c->dropout), d_t, d_t);
     }
     tile->slopes(&band, n, t, delta, factor, d_t);
 }
@@ -149,13 +149,13 @@ static void subtile(const struct block *k, const struct flash_panel *p, uint64_t
 
     scores_gradient(k, p, j, n, c->scale, kept);
     if (c->dropout.p > 0)
-        tile->drop(&band, n, kept, attn_drop_factor(&c->dropout), t);
+        tile->drop(&band, n, kept, attn_drop_factor(&c->dropout), t, t);
     if (c->d_v) /* dV += (D P)^T dO */
-        tile->spread(&band, n, width_v, t, d_o, o_row, k->work + room->d_v + (j - k->j) * width_v);
+        tile->spread(&band, n, width_v, t, d_o, o_row, k->work + room->d_v + (j - k->j) * width_v, width_v);
     if (c->mask.softcap != 0)
         uncap(k, p, j, n);
     if (c->d_k) /* dK += dS^T Q */
-        tile->spread(&band, n, width, d_t, q, q_row, k->work + room->d_k + (j - k->j) * width);
+        tile->spread(&band, n, width, d_t, q, q_row, k->work + room->d_k + (j - k->j) * width, width);
     if (c->d_q) {
         uint64_t k_row = s->k.row;
         const float *keys = c->k + k->b * s->k.batch + k->h_k * s->k.head + j * s->k.row;

@@ -10,7 +10,7 @@
 #include "engine/kernels/eltwise.h"
 #include "engine/kernels/rows.h"
 
-enum { ROWS = 16, COLUMNS = 256, COLUMNS_HELD = 4096 };
+enum { ROWS = 16, COLUMNS = 256, COLUMNS_HELD = 4096, ROW_HELD = 4096 };
 
 static float lanes_sum(const float lanes[ROWS_SUMS]) {
     double sum = 0;
@@ -26,23 +26,30 @@ static uint64_t step_of(const struct norm *f) {
     return narrow || weights_copied ? NUMBERS_BLOCK : f->n;
 }
 
-static float mean_of(const struct norm *f, uint64_t r) {
+/* Row r of a tensor, which several passes read: as floats, widened once into held[ROW_HELD], where that is possible. */
+static struct numbers row_of(const struct norm *f, struct numbers x, uint64_t r, float *held) {
+    const struct numbers row = numbers_from(x, r * f->n);
+    return row.narrow && f->n <= ROW_HELD ? numbers_float(numbers_read(row, 0, f->n, held)) : row;
+}
+
+static float mean_of(const struct norm *f, struct numbers row) {
     float lanes[ROWS_SUMS] = {0}, block[NUMBERS_BLOCK];
     const uint64_t step = step_of(f);
     for (uint64_t c = 0; c < f->n; c += step) {
         const uint64_t n = units_min(step, f->n - c);
-        rows_best()->norm_sum(n, numbers_read(f->x, r * f->n + c, n, block), lanes);
+        rows_best()->norm_sum(n, numbers_read(row, c, n, block), lanes);
     }
     return lanes_sum(lanes) / (float)f->n;
 }
 
-/* mean of (x - middle)^2 */
-static float spread_of(const struct norm *f, uint64_t r, float middle) {
+/* mean of (x - middle)^2, while the next row comes nearer */
+static float spread_of(const struct norm *f, struct numbers row, bool last, float middle) {
     float lanes[ROWS_SUMS] = {0}, block[NUMBERS_BLOCK];
     const uint64_t step = step_of(f);
     for (uint64_t c = 0; c < f->n; c += step) {
         const uint64_t n = units_min(step, f->n - c);
-        rows_best()->norm_spread(n, numbers_read(f->x, r * f->n + c, n, block), middle, lanes);
+        const float *x = numbers_read(row, c, n, block);
+        rows_best()->norm_spread(n, x, f->x.narrow || last ? x : x + f->n, middle, lanes);
     }
     return lanes_sum(lanes) / (float)f->n;
 }
@@ -58,9 +65,10 @@ static const float *weights(const struct norm *f, uint64_t r, uint64_t c, uint64
     return block;
 }
 
-static void forward_block(const struct norm *f, uint64_t r, uint64_t c, uint64_t n, float middle, float rstd) {
+static void forward_block(const struct norm *f, struct numbers row, uint64_t r, uint64_t c, uint64_t n, float middle,
+                          float rstd) {
     float x_block[NUMBERS_BLOCK], w_block[NUMBERS_BLOCK], bias_block[NUMBERS_BLOCK], y_block[NUMBERS_BLOCK];
-    const float *x = numbers_read(f->x, r * f->n + c, n, x_block), *w = weights(f, r, c, n, w_block);
+    const float *x = numbers_read(row, c, n, x_block), *w = weights(f, r, c, n, w_block);
     float *y = numbers_open(f->y, r * f->n + c, y_block);
     const float *bias = f->bias.at ? numbers_read(f->bias, c, n, bias_block) : NULL;
     rows_best()->norm_apply(n, x, middle, rstd, w, bias, y);
@@ -70,15 +78,17 @@ static void forward_block(const struct norm *f, uint64_t r, uint64_t c, uint64_t
 static void forward_task(void *arg, uint64_t index, unsigned slot) {
     const struct norm *f = arg;
     const uint64_t step = step_of(f);
+    float held[ROW_HELD];
     (void)slot;
     for (uint64_t r = index * ROWS; r < units_min(f->rows, (index + 1) * ROWS); r++) {
-        const float middle = f->mean ? mean_of(f, r) : 0;
-        const float rstd = 1 / sqrtf(spread_of(f, r, middle) + f->epsilon);
+        const struct numbers row = row_of(f, f->x, r, held);
+        const float middle = f->mean ? mean_of(f, row) : 0;
+        const float rstd = 1 / sqrtf(spread_of(f, row, r + 1 == f->rows, middle) + f->epsilon);
         if (f->mean)
             f->mean[r] = middle;
         f->rstd[r] = rstd;
         for (uint64_t c = 0; c < f->n; c += step)
-            forward_block(f, r, c, units_min(step, f->n - c), middle, rstd);
+            forward_block(f, row, r, c, units_min(step, f->n - c), middle, rstd);
     }
 }
 
@@ -91,6 +101,7 @@ void norm_forward(const struct norm *f) {
 struct row {
     const struct norm *f;
     uint64_t r;
+    struct numbers x, d_y;
     float middle, rstd, plain[ROWS_SUMS], along[ROWS_SUMS]; /* partial sums of g and g z */
     float g_mean, gz_mean;
 };
@@ -98,16 +109,17 @@ struct row {
 static void sums_block(struct row *s, uint64_t from, uint64_t n) {
     const struct norm *f = s->f;
     float x_block[NUMBERS_BLOCK], w_block[NUMBERS_BLOCK], d_y_block[NUMBERS_BLOCK];
-    const float *x = numbers_read(f->x, s->r * f->n + from, n, x_block), *w = weights(f, s->r, from, n, w_block);
-    const float *d_y = numbers_read(f->d_y, s->r * f->n + from, n, d_y_block);
-    rows_best()->norm_sums(n, x, s->middle, s->rstd, w, d_y, s->plain, s->along);
+    const float *x = numbers_read(s->x, from, n, x_block), *w = weights(f, s->r, from, n, w_block);
+    const float *d_y = numbers_read(s->d_y, from, n, d_y_block);
+    const float *soon = f->d_x.narrow ? x : (const float *)f->d_x.at + s->r * f->n + from;
+    rows_best()->norm_sums(n, x, soon, s->middle, s->rstd, w, d_y, s->plain, s->along);
 }
 
 static void d_x_block(const struct row *s, uint64_t from, uint64_t n) {
     const struct norm *f = s->f;
     float x_block[NUMBERS_BLOCK], w_block[NUMBERS_BLOCK], d_y_block[NUMBERS_BLOCK], d_x_sum[NUMBERS_BLOCK];
-    const float *x = numbers_read(f->x, s->r * f->n + from, n, x_block), *w = weights(f, s->r, from, n, w_block);
-    const float *d_y = numbers_read(f->d_y, s->r * f->n + from, n, d_y_block);
+    const float *x = numbers_read(s->x, from, n, x_block), *w = weights(f, s->r, from, n, w_block);
+    const float *d_y = numbers_read(s->d_y, from, n, d_y_block);
     float *d_x = numbers_open_sum(f->d_x, s->r * f->n + from, n, d_x_sum);
     rows_best()->norm_d_x(n, x, s->middle, s->rstd, w, d_y, s->g_mean, s->gz_mean, d_x);
     numbers_close(f->d_x, s->r * f->n + from, n, d_x_sum);
@@ -124,9 +136,12 @@ static void d_x_task(void *arg, uint64_t index, unsigned slot) {
     const struct backward *b = arg;
     const struct norm *f = b->f;
     const uint64_t step = step_of(f), first = b->first + index * ROWS;
+    float held[2 * ROW_HELD];
     (void)slot;
     for (uint64_t r = first; r < units_min(b->end, first + ROWS); r++) {
         struct row s = {.f = f, .r = r, .middle = f->mean ? f->mean[r] : 0, .rstd = f->rstd[r]};
+        s.x = row_of(f, f->x, r, held);
+        s.d_y = row_of(f, f->d_y, r, held + ROW_HELD);
         for (uint64_t c = 0; c < f->n; c += step)
             sums_block(&s, c, units_min(step, f->n - c));
         s.g_mean = f->mean ? lanes_sum(s.plain) / (float)f->n : 0;

@@ -2,8 +2,6 @@
  * serve every sequence and head. */
 #include "engine/kernels/rotary.h"
 
-#include <math.h>
-
 #include "engine/base/pool.h"
 #include "engine/base/units.h"
 #include "engine/kernels/rows.h"
@@ -23,11 +21,9 @@ struct angles {
 };
 
 static void angles_of(const struct turn *t, uint64_t position, struct angles *a) {
-    for (uint64_t i = 0; i < a->n; i++) {
-        const float angle = (float)position * t->r->frequencies[a->from + i];
-        a->cosines[i] = cosf(angle) * t->r->factor;
-        a->sines[i] = sinf(angle) * (t->back ? -t->r->factor : t->r->factor);
-    }
+    const float factor = t->r->factor;
+    t->rows->angles(a->n, (float)position, t->r->frequencies + a->from, factor, t->back ? -factor : factor, a->cosines,
+                    a->sines);
 }
 
 static float *place(const struct turn *t, uint64_t at, uint64_t n, float *buffer) {

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 enum { ROWS_SUMS = 16, ROWS_SQUARES = 32 }; /* partial sums of a row: number c goes into sum c mod so many */
+#define ROWS_ANGLE 1048576.0f               /* beyond it sines and cosines are libm's */
 
 /* What one call of an optimizer shares (update.h): u is the rule's own numbers. */
 struct rows_update {
@@ -41,15 +42,15 @@ struct rows {
 
     struct rows_activation silu, gelu, gelu_tanh, relu;
 
-    /* Norms (norm.h). sum += x, or += (x - middle)^2 */
+    /* Norms (norm.h). sum += x, or += (x - middle)^2. soon[n]: what comes next, asked of memory meanwhile */
     void (*norm_sum)(uint64_t n, const float *x, float sum[ROWS_SUMS]);
-    void (*norm_spread)(uint64_t n, const float *x, float middle, float sum[ROWS_SUMS]);
+    void (*norm_spread)(uint64_t n, const float *x, const float *soon, float middle, float sum[ROWS_SUMS]);
     /* y = (x - middle) rstd w + bias, bias may be NULL */
     void (*norm_apply)(uint64_t n, const float *x, float middle, float rstd, const float *w, const float *bias,
                        float *y);
     /* with g = d_y w: plain += g, along += g ((x - middle) rstd) */
-    void (*norm_sums)(uint64_t n, const float *x, float middle, float rstd, const float *w, const float *d_y,
-                      float plain[ROWS_SUMS], float along[ROWS_SUMS]);
+    void (*norm_sums)(uint64_t n, const float *x, const float *soon, float middle, float rstd, const float *w,
+                      const float *d_y, float plain[ROWS_SUMS], float along[ROWS_SUMS]);
     /* d_x += rstd (g - g_mean - (x - middle) rstd gz_mean) */
     void (*norm_d_x)(uint64_t n, const float *x, float middle, float rstd, const float *w, const float *d_y,
                      float g_mean, float gz_mean, float *d_x);
@@ -57,6 +58,9 @@ struct rows {
     void (*norm_columns)(uint64_t n, const float *x, float middle, float rstd, const float *d_y, double *d_w,
                          double *d_bias);
 
+    /* cosines = cosine cos(position frequencies), sines = sine sin(position frequencies) */
+    void (*angles)(uint64_t n, float position, const float *frequencies, float cosine, float sine, float *cosines,
+                   float *sines);
     /* Rotary: y = x cos - z sin, w = z cos + x sin; and the same added */
     void (*turn)(uint64_t n, const float *x, const float *z, const float *cosines, const float *sines, float *y,
                  float *w);

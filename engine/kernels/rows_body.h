@@ -40,10 +40,12 @@ static void widen(uint64_t n, const uint16_t *restrict x, float *restrict y) {
         y[i] = float_of((uint32_t)x[i] << 16);
 }
 
+/* x + 7FFF, and 1 more where the last bit that stays is odd, carries into the upper half what rounds up. A NaN gets
+ * nothing, and is made quiet. */
 static void round_off(uint64_t n, const float *restrict x, uint16_t *restrict y) {
     for (uint64_t i = 0; i < n; i++) {
-        const uint32_t bits = bits_of(x[i]), rounded = (bits + 0x7FFFu + (bits >> 16 & 1)) >> 16;
-        y[i] = (uint16_t)((int32_t)(bits & 0x7FFFFFFFu) > 0x7F800000 ? bits >> 16 | 0x40u : rounded); /* a quiet NaN */
+        const uint32_t bits = bits_of(x[i]), none = x[i] != x[i] ? UINT32_MAX : 0;
+        y[i] = (uint16_t)(((bits | (none & 0x400000u)) + ((0x7FFFu + (bits >> 16 & 1)) & ~none)) >> 16);
     }
 }
 
@@ -232,14 +234,16 @@ static void norm_sum(uint64_t n, const float *x, float sum[ROWS_SUMS]) {
         sum[c % ROWS_SUMS] += x[c];
 }
 
-static void norm_spread(uint64_t n, const float *x, float middle, float sum[ROWS_SUMS]) {
+static void norm_spread(uint64_t n, const float *x, const float *soon, float middle, float sum[ROWS_SUMS]) {
     vec lanes[VECS] = {{0}};
     uint64_t c = 0;
-    for (; c + ROWS_SUMS <= n; c += ROWS_SUMS)
+    for (; c + ROWS_SUMS <= n; c += ROWS_SUMS) {
+        __builtin_prefetch(soon + c);
         UNROLL for (unsigned v = 0; v < VECS; v++) {
             const vec away = LOAD(x + c + v * VEC) - middle;
             lanes[v] += away * away;
         }
+    }
     lanes_join(lanes, sum);
     for (; c < n; c++)
         sum[c % ROWS_SUMS] += (x[c] - middle) * (x[c] - middle);
@@ -255,16 +259,18 @@ static void norm_apply(uint64_t n, const float *restrict x, float middle, float 
             y[i] = (x[i] - middle) * rstd * w[i];
 }
 
-static void norm_sums(uint64_t n, const float *x, float middle, float rstd, const float *w, const float *d_y,
-                      float plain[ROWS_SUMS], float along[ROWS_SUMS]) {
+static void norm_sums(uint64_t n, const float *x, const float *soon, float middle, float rstd, const float *w,
+                      const float *d_y, float plain[ROWS_SUMS], float along[ROWS_SUMS]) {
     vec plain_v[VECS] = {{0}}, along_v[VECS] = {{0}};
     uint64_t c = 0;
-    for (; c + ROWS_SUMS <= n; c += ROWS_SUMS)
+    for (; c + ROWS_SUMS <= n; c += ROWS_SUMS) {
+        __builtin_prefetch(soon + c);
         UNROLL for (unsigned v = 0; v < VECS; v++) {
             const vec g = LOAD(d_y + c + v * VEC) * LOAD(w + c + v * VEC);
             plain_v[v] += g;
             along_v[v] += g * ((LOAD(x + c + v * VEC) - middle) * rstd);
         }
+    }
     lanes_join(plain_v, plain);
     lanes_join(along_v, along);
     for (; c < n; c++) {
@@ -288,6 +294,38 @@ static void norm_columns(uint64_t n, const float *restrict x, float middle, floa
 }
 
 /* ---- rotary ---- */
+
+/* n = angle / (pi / 2) to the nearest whole number, from adding 1.5 2^52, which leaves it in the low bits; what is left
+ * of the angle, at most pi / 4, in two steps of which the first is exact; then Taylor's series, to 1e-10. In double: no
+ * multiply-add is fused, and the bits are the same everywhere. */
+static void angles_near(uint64_t n, float position, const float *restrict frequencies, float cosine, float sine,
+                        float *restrict cosines, float *restrict sines) {
+    const double magic = 6755399441055744.0, quarters = 0x1.45f306dc9c883p-1;
+    for (uint64_t i = 0; i < n; i++) {
+        const double x = (double)(position * frequencies[i]), shifted = x * quarters + magic, whole = shifted - magic;
+        const double r = x - whole * 0x1.921fb544p+0 - whole * 0x1.0b4611a626331p-34, z = r * r;
+        const double s = r + r * z * (-1.0 / 6 + z * (1.0 / 120 + z * (-1.0 / 5040 + z * (1.0 / 362880))));
+        const double c =
+            1 + z * (-1.0 / 2 + z * (1.0 / 24 + z * (-1.0 / 720 + z * (1.0 / 40320 - z * (1.0 / 3628800)))));
+        uint64_t bits;
+        memcpy(&bits, &shifted, sizeof bits);
+        const double across = bits & 1 ? s : c, up = bits & 1 ? c : s;
+        cosines[i] = (float)((bits + 1) & 2 ? -across : across) * cosine;
+        sines[i] = (float)(bits & 2 ? -up : up) * sine;
+    }
+}
+
+static void angles(uint64_t n, float position, const float *frequencies, float cosine, float sine, float *cosines,
+                   float *sines) {
+    angles_near(n, position, frequencies, cosine, sine, cosines, sines);
+    for (uint64_t i = 0; i < n; i++) {
+        const float angle = position * frequencies[i];
+        if (angle > ROWS_ANGLE || angle < -ROWS_ANGLE) {
+            cosines[i] = cosf(angle) * cosine;
+            sines[i] = sinf(angle) * sine;
+        }
+    }
+}
 
 static void turn(uint64_t n, const float *restrict x, const float *restrict z, const float *restrict cosines,
                  const float *restrict sines, float *restrict y, float *restrict w) {
@@ -439,6 +477,7 @@ const struct rows ROWS_ROW = {
     .norm_sums = norm_sums,
     .norm_d_x = norm_d_x,
     .norm_columns = norm_columns,
+    .angles = angles,
     .turn = turn,
     .turn_add = turn_add,
     .words = words,

@@ -50,8 +50,14 @@ struct tile {
     /* d_t = factor p (d_t - delta[PANEL]), all [n][PANEL] */
     void (*slopes)(const struct tile_band *b, uint64_t n, const float *p, const float *delta, float factor, float *d_t);
 
-    /* t = bit r of kept[n] ? factor t : 0, column r */
-    void (*drop)(const struct tile_band *b, uint64_t n, const uint64_t *kept, float factor, float *t);
+    /* sum[PANEL] += p t, summed over the keys */
+    void (*along)(const struct tile_band *b, uint64_t n, const float *p, const float *t, float *sum);
+
+    /* p = factor[PANEL] t; 0 where nothing is alive; p may be t */
+    void (*weigh)(const struct tile_band *b, uint64_t n, const float *t, const float *factor, float *p);
+
+    /* y = bit r of kept[n] ? factor t : 0, column r; y may be t */
+    void (*drop)(const struct tile_band *b, uint64_t n, const uint64_t *kept, float factor, const float *t, float *y);
 
     /* kept[4 quads] bit r: the word of dropout for row i + r and key 4 quad + index is at least threshold (attn.h);
      * rows <= 64, bits from `rows` on mean nothing */
@@ -65,7 +71,7 @@ struct tile {
 
     /* y[n][width] += t[n][PANEL] x[columns][width] */
     void (*spread)(const struct tile_band *b, uint64_t n, uint64_t width, const float *t, const float *x,
-                   uint64_t x_row, float *y);
+                   uint64_t x_row, float *y, uint64_t y_row);
 
     /* y = 1 / (1 + e^-x), rest = 1 - y without cancellation; x[n] */
     void (*sigmoid)(uint64_t n, const float *x, float *y, float *rest);

@@ -247,7 +247,41 @@ static void slopes(const struct tile_band *b, uint64_t n, const float *p, const 
     }
 }
 
-static void drop(const struct tile_band *b, uint64_t n, const uint64_t *kept, float factor, float *t) {
+static void along(const struct tile_band *b, uint64_t n, const float *p, const float *t, float *sum) {
+    for (uint64_t c = 0; c < b->columns; c += BLOCK) {
+        const struct range keys = block_keys(b, n, c);
+        vec even[BLOCK / LANES] = {{0}}, odd[BLOCK / LANES] = {{0}};
+        const float *p_j = p + keys.from * TILE_PANEL + c, *t_j = t + keys.from * TILE_PANEL + c;
+        uint64_t j = keys.from;
+        for (; j + 2 <= keys.to; j += 2, p_j += 2 * TILE_PANEL, t_j += 2 * TILE_PANEL)
+            UNROLL for (unsigned v = 0; v < BLOCK / LANES; v++) {
+                const uint64_t at = v * LANES;
+                even[v] = TILE_FMA(LOAD(p_j + at), LOAD(t_j + at), even[v]);
+                odd[v] = TILE_FMA(LOAD(p_j + TILE_PANEL + at), LOAD(t_j + TILE_PANEL + at), odd[v]);
+            }
+        UNROLL for (unsigned v = 0; v < BLOCK / LANES; v++) {
+            if (j < keys.to)
+                even[v] = TILE_FMA(LOAD(p_j + v * LANES), LOAD(t_j + v * LANES), even[v]);
+            STORE(sum + c + v * LANES, LOAD(sum + c + v * LANES) + (even[v] + odd[v]));
+        }
+    }
+}
+
+static void weigh(const struct tile_band *b, uint64_t n, const float *t, const float *factor, float *p) {
+    for (uint64_t j = 0; j < n; j++, t += TILE_PANEL, p += TILE_PANEL) {
+        const struct range alive = columns_of(b, j / GROUP * GROUP, GROUP);
+        const uint64_t from = alive.from / BLOCK * BLOCK, to = (alive.to + BLOCK - 1) / BLOCK * BLOCK;
+        uint64_t c = 0;
+        for (; c < from; c += LANES)
+            STORE(p + c, SPLAT(0.0f));
+        for (; c < to; c += LANES)
+            STORE(p + c, LOAD(t + c) * LOAD(factor + c));
+        for (; c < TILE_PANEL; c += LANES)
+            STORE(p + c, SPLAT(0.0f));
+    }
+}
+
+static void drop(const struct tile_band *b, uint64_t n, const uint64_t *kept, float factor, const float *t, float *y) {
     bits lane;
     for (unsigned c = 0; c < LANES; c++)
         lane[c] = 1u << c;
@@ -255,9 +289,9 @@ static void drop(const struct tile_band *b, uint64_t n, const uint64_t *kept, fl
         const struct range keys = block_keys(b, n, c);
         for (uint64_t j = keys.from; j < keys.to; j++)
             UNROLL for (unsigned v = 0; v < BLOCK; v += LANES) {
-                float *t_j = t + j * TILE_PANEL + c + v;
+                const uint64_t at = j * TILE_PANEL + c + v;
                 const bits all = (lane ^ lane) + (uint32_t)(kept[j] >> (c + v));
-                STORE(t_j, (vec)((bits)(LOAD(t_j) * SPLAT(factor)) & (bits)((all & lane) != 0)));
+                STORE(y + at, (vec)((bits)(LOAD(t + at) * SPLAT(factor)) & (bits)((all & lane) != 0)));
             }
     }
 }
@@ -337,10 +371,10 @@ static void gather(const struct tile_band *b, uint64_t n, uint64_t width, const 
 
 /* So many keys by so many vectors of the width, summed over n queries: dV += P^T dO, dK += dS^T Q. */
 INLINE void spread_rows(unsigned rows, unsigned vectors, uint64_t n, const float *t, const float *x, uint64_t x_row,
-                        float *y, uint64_t width) {
+                        float *y, uint64_t y_row) {
     vec sum[ROWS][WIDE];
     UNROLL for (unsigned r = 0; r < rows; r++) UNROLL for (unsigned v = 0; v < vectors; v++) sum[r][v] =
-        LOAD(y + r * width + v * LANES);
+        LOAD(y + r * y_row + v * LANES);
     for (uint64_t q = 0; q < n; q++, x += x_row, t++) {
         vec x_q[WIDE];
         UNROLL for (unsigned v = 0; v < vectors; v++) x_q[v] = LOAD(x + v * LANES);
@@ -350,34 +384,34 @@ INLINE void spread_rows(unsigned rows, unsigned vectors, uint64_t n, const float
         }
     }
     UNROLL for (unsigned r = 0; r < rows; r++) UNROLL for (unsigned v = 0; v < vectors; v++)
-        STORE(y + r * width + v * LANES, sum[r][v]);
+        STORE(y + r * y_row + v * LANES, sum[r][v]);
 }
 
-INLINE void spread_strip(unsigned vectors, const struct tile_band *b, uint64_t n, uint64_t width, const float *t,
-                         const float *x, uint64_t x_row, float *y) {
+INLINE void spread_strip(unsigned vectors, const struct tile_band *b, uint64_t n, const float *t, const float *x,
+                         uint64_t x_row, float *y, uint64_t y_row) {
     uint64_t j = 0;
     for (; j + ROWS <= n; j += ROWS) {
         const struct range q = columns_of(b, j, ROWS);
-        spread_rows(ROWS, vectors, q.to - q.from, t + j * TILE_PANEL + q.from, x + q.from * x_row, x_row, y + j * width,
-                    width);
+        spread_rows(ROWS, vectors, q.to - q.from, t + j * TILE_PANEL + q.from, x + q.from * x_row, x_row, y + j * y_row,
+                    y_row);
     }
     for (; j + 2 <= n; j += 2) {
         const struct range q = columns_of(b, j, 2);
-        spread_rows(2, vectors, q.to - q.from, t + j * TILE_PANEL + q.from, x + q.from * x_row, x_row, y + j * width,
-                    width);
+        spread_rows(2, vectors, q.to - q.from, t + j * TILE_PANEL + q.from, x + q.from * x_row, x_row, y + j * y_row,
+                    y_row);
     }
     if (j < n) {
         const struct range q = columns_of(b, j, 1);
-        spread_rows(1, vectors, q.to - q.from, t + j * TILE_PANEL + q.from, x + q.from * x_row, x_row, y + j * width,
-                    width);
+        spread_rows(1, vectors, q.to - q.from, t + j * TILE_PANEL + q.from, x + q.from * x_row, x_row, y + j * y_row,
+                    y_row);
     }
 }
 
 static void spread(const struct tile_band *b, uint64_t n, uint64_t width, const float *t, const float *x,
-                   uint64_t x_row, float *y) {
+                   uint64_t x_row, float *y, uint64_t y_row) {
     uint64_t c = 0;
     for (; c + WIDE * LANES <= width; c += WIDE * LANES)
-        spread_strip(WIDE, b, n, width, t, x + c, x_row, y + c);
+        spread_strip(WIDE, b, n, t, x + c, x_row, y + c, y_row);
     if (c < width)
-        spread_strip(THIN, b, n, width, t, x + c, x_row, y + c);
+        spread_strip(THIN, b, n, t, x + c, x_row, y + c, y_row);
 }
