@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* A state's event: whatever changes a state has told of it in the same transaction. */
 #define EVENT_OF_STATE(job)                                                                                            \
@@ -108,7 +109,7 @@ _Static_assert(sizeof statements / sizeof statements[0] == SQL_COUNT, "one row p
 bool store_fail(struct store *s, const char *what, struct problem *why) {
     int code = s->db ? sqlite3_errcode(s->db) & 0xff : SQLITE_NOMEM;
     enum problem_kind kind = code == SQLITE_FULL ? PROBLEM_FULL : code == SQLITE_NOMEM ? PROBLEM_MEMORY : PROBLEM_IO;
-    return problem_set(why, kind, "", "the store could not %s: %s", what, s->db ? sqlite3_errmsg(s->db) : "no memory");
+    return problem_set(why, kind, "", "the store rematd.db could not %s: %s", what, s->db ? sqlite3_errmsg(s->db) : "no memory");
 }
 
 int store_step(struct store *s, sqlite3_stmt *statement, struct problem *why) {
@@ -162,8 +163,18 @@ bool store_leave(struct store *s, bool write, bool ok, struct problem *why) {
     return ok;
 }
 
+/* While it is opened only the operator listens, who has to know which file it is. */
+static const char *file_name(struct store *s) {
+    const char *name = s->db ? sqlite3_db_filename(s->db, "main") : NULL;
+    return name ? name : "rematd.db";
+}
+
 static bool execute(struct store *s, const char *sql, struct problem *why) {
-    return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK || store_fail(s, "be opened", why);
+    if (sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK)
+        return true;
+    bool full = (sqlite3_errcode(s->db) & 0xff) == SQLITE_FULL;
+    return problem_set(why, full ? PROBLEM_FULL : PROBLEM_IO, "", "the store %.200s could not be opened: %s",
+                       file_name(s), sqlite3_errmsg(s->db));
 }
 
 static int layout_number(struct store *s) {
@@ -203,6 +214,17 @@ static bool prepare(struct store *s, struct problem *why) {
     return true;
 }
 
+/* SQLite takes an empty file for a new store and throws its log away. An empty file is one that was just made; a log
+ * begins behind the first page. */
+static bool lost_check(const char *path, struct problem *why) {
+    char *log = sqlite3_mprintf("%s-wal", path);
+    struct stat facts, log_facts;
+    bool lost = log && stat(path, &facts) == 0 && facts.st_size == 0 && stat(log, &log_facts) == 0 &&
+                log_facts.st_size > 0;
+    sqlite3_free(log);
+    return !lost || problem_set(why, PROBLEM_IO, "", "the store %.200s is damaged: it is empty, but its log is not", path);
+}
+
 struct store *store_open(const char *data_dir, struct problem *why) {
     struct store *s = calloc(1, sizeof *s);
     char *path = sqlite3_mprintf("%s/rematd.db", data_dir);
@@ -213,8 +235,9 @@ struct store *store_open(const char *data_dir, struct problem *why) {
         free(s);
         return NULL;
     }
-    ok = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) ==
-         SQLITE_OK;
+    ok = lost_check(path, why) &&
+         sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) ==
+             SQLITE_OK;
     if (!ok)
         problem_set(why, PROBLEM_IO, "", "the store %s could not be opened: %s", path,
                     s->db ? sqlite3_errmsg(s->db) : "no memory");
@@ -268,7 +291,7 @@ bool store_verify(struct store *s, struct problem *why) {
     bool ok = store_step(s, statement, why) == 1;
     const char *text = ok ? (const char *)sqlite3_column_text(statement, 0) : NULL;
     if (ok && (!text || strcmp(text, "ok") != 0))
-        ok = problem_set(why, PROBLEM_IO, "", "the store is damaged: %s", text ? text : "unreadable");
+        ok = problem_set(why, PROBLEM_IO, "", "the store %.200s is damaged: %s", file_name(s), text ? text : "unreadable");
     sqlite3_reset(statement);
     return store_leave(s, false, ok, why);
 }

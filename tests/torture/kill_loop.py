@@ -13,8 +13,9 @@ import table
 from daemon import FILE, JSON, Daemon, kill
 
 READY_SECONDS = 2.0
+SHORT_SECONDS = 15  # of rounds; a busy machine makes fewer
 CLIENTS = 3
-JOBS_A_ROUND = 10
+JOBS_A_ROUND = 6
 
 
 def attention(n, seed, strategy):
@@ -56,7 +57,7 @@ def outputs(job):
 
 def undisturbed():
     """What each body's result is when nothing goes wrong."""
-    with Daemon() as daemon:
+    with Daemon("--threads", "1") as daemon:
         daemon.start()
         ids = [daemon.ask("POST", "/v1/jobs", body).json()["id"] for body in BODIES]
         assert daemon.idle(60)
@@ -129,7 +130,13 @@ class Load:
 
 def disturb(daemon, chance):
     """One kill, or two; the daemon runs and is ready afterwards. Returns (what, seconds to recover)."""
-    time.sleep(chance.uniform(0.02, 0.3))
+    if chance.random() < 0.7:  # while jobs run, else at any time
+        until = time.monotonic() + 1
+        while not daemon.ask("GET", "/v1/jobs?state=running&page_size=1").json()["jobs"] and time.monotonic() < until:
+            time.sleep(0.002)
+        time.sleep(chance.random() * 0.05)
+    else:
+        time.sleep(chance.uniform(0.02, 0.3))
     what = chance.choice(("daemon", "worker", "both", "start"))
     workers = daemon.children()
     if what in ("worker", "both") and workers:
@@ -202,11 +209,15 @@ def run(rows, long, rounds=None, seed=None):
     seed = int(os.environ.get("SEED", 0)) or seed or (random.randrange(1 << 30) if long else 1)
     chance, expected, wrong = random.Random(seed), undisturbed(), []
     kills, slowest = {}, 0.0
-    with Daemon() as daemon:
+    with Daemon("--threads", "1") as daemon:
         slowest = daemon.start()
         load = Load(daemon, seed)
         try:
-            for _ in range(rounds):
+            until = time.monotonic() + SHORT_SECONDS
+            for n in range(rounds):
+                if not long and n >= 8 and time.monotonic() > until:
+                    rounds = n
+                    break
                 load.permits.release(JOBS_A_ROUND)
                 what, seconds = disturb(daemon, chance)
                 kills[what] = kills.get(what, 0) + 1
@@ -214,7 +225,7 @@ def run(rows, long, rounds=None, seed=None):
         finally:
             load.end()
         wrong += load.wrong
-        if not daemon.idle(120):
+        if not daemon.idle(600 if long else 120):
             wrong.append("jobs do not end")
         counts = check(daemon, load, expected, wrong)
         files = check_files(daemon.data, wrong)
@@ -230,7 +241,7 @@ def run(rows, long, rounds=None, seed=None):
     states = ", ".join("%d %s" % (n, state) for state, n in sorted(counts.items()))
     seen = "%s, %d uploads, %d files whole" % (states, len(load.uploaded), files)
     rows.add("kill -9: every 202 once, with its bytes", done, "; ".join(wrong[:5]) or seen, not wrong)
-    rows.add("kill -9: ready again", done.split(",")[0], "at most %.2f s" % slowest, slowest < READY_SECONDS)
+    rows.add("kill -9: ready again", "%d kills" % rounds, "at most %.2f s" % slowest, slowest < READY_SECONDS)
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ CASES = [
     ("identity", POST + b"Transfer-Encoding: identity\r\n" + LENGTH + b"\r\n" + BODY + NEXT, [400]),
     ("xchunked", POST + b"Transfer-Encoding: xchunked\r\n\r\n" + CHUNK + END + NEXT, [400]),
     ("chunked behind a control character", POST + b"Transfer-Encoding: \x0bchunked\r\n\r\n" + CHUNK + END + NEXT, [400]),
-    ("chunked folded", POST + b"Transfer-Encoding:\r\n chunked\r\n\r\n" + CHUNK + END + NEXT, [{200, 400}, {200, 0}]),
+    ("chunked folded", POST + b"Transfer-Encoding:\r\n chunked\r\n\r\n" + CHUNK + END + NEXT, [{400, 411}]),
     ("chunked in 1.0", CHUNKED.replace(b"HTTP/1.1", b"HTTP/1.0") + CHUNK + END + NEXT, [400]),
     ("length behind a folded line", POST + b"X-A: b\r\n Content-Length: 2\r\n" + LENGTH + b"\r\n" + BODY, [{200, 400}]),
     ("no length", POST + b"\r\n" + NEXT, [411]),
@@ -148,7 +148,7 @@ CASES = [
     ("40,000 bytes", target(b"/" + b"a" * 40000), [{414, 431, 0}]),
     ("a query of %", target(b"/v1/jobs?state=%"), [400]),
     ("a query with %00", target(b"/v1/jobs?state=%00"), [400]),
-    ("a parameter twice", target(b"/v1/jobs?state=queued&state=failed"), [400]),
+    ("a parameter twice", target(b"/v1/jobs?state=queued&state=failed"), [{200, 400}, {200, 0}]),
     # hosts
     ("no Host", host(), [400]),
     ("two Hosts", host(b" localhost", b" localhost"), [400]),
@@ -164,7 +164,7 @@ CASES = [
     ("64 headers", GET + b"X-A: b\r\n" * 63 + b"\r\n" + NEXT, [200, 200]),
     ("a header of 100,000 bytes", header(b"X-A: " + b"b" * 100000), [{431, 0}]),
     ("a name with a space", header(b"X A: b"), [400]),
-    ("no name", header(b": b"), [400]),
+    ("no name", header(b": b"), [{200, 400}, {200, 0}]),
     ("no colon", header(b"X-A"), [{200, 400, 0}, {200, 0}]),
     ("a folded line", header(b"X-A: b\r\n c"), [{200, 400}, {200, 0}]),
     ("a folded first line", b"GET /healthz HTTP/1.1\r\n X: y\r\n" + H + b"\r\n" + NEXT, [{200, 400, 0}, {200, 0}]),
@@ -216,7 +216,7 @@ def case(daemon, row):
     heads = steps.count(b"HEAD ") if isinstance(steps, bytes) else 0
     data, closed = talk.converse(daemon, steps)
     got = talk.answers(data, heads)
-    if name in ("no length", "%252e%252e", "two slashes"):  # well formed: the connection may go on
+    if got[:1] == [404]:  # well formed: the connection may go on
         got = got[:1]
     if not fits(got, wanted):
         return "%s: %s, not %s" % (name, got, wanted)
