@@ -153,7 +153,8 @@ def slowhttptest(rows, long):
 
 
 def crowd(daemon, n, request, seconds, enough):
-    """n connections at once; each says request and stays. {status: how many}; 0: refused or cut, None: unanswered."""
+    """n connections at once; each says request and stays. {status: how many} and [(status, socket)]; 0: cut, None:
+    unanswered."""
     counts, open_ = {}, []
     selector = selectors.DefaultSelector()
     for _ in range(n):
@@ -182,11 +183,10 @@ def crowd(daemon, n, request, seconds, enough):
                 continue
             counts[over] = counts.get(over, 0) + 1
             selector.unregister(s)
-            open_.append(s)
+            open_.append((over, s))
             left -= 1
-    for key in list(selector.get_map().values()):
-        selector.unregister(key.fileobj)
-        open_.append(key.fileobj)
+    open_ += [(None, key.fileobj) for key in selector.get_map().values()]
+    selector.close()
     if left:
         counts[None] = left
     return counts, open_
@@ -206,7 +206,7 @@ def many(rows, long):
         with Daemon("--connections", str(limit), workers=0) as daemon:
             daemon.start()
             counts, sockets = crowd(daemon, n, request, 30 if long else 8, whole)
-            for s in sockets:
+            for _, s in sockets:
                 s.close()
             until = time.monotonic() + 5
             while daemon.status("GET", PLAN) != 200 and time.monotonic() < until:
@@ -229,10 +229,10 @@ def streams(rows, long):
         normal = daemon.status("GET", PLAN)
         daemon.ask("POST", "/v1/jobs/%s/cancel" % job)
         ended, until = 0, time.monotonic() + 10
-        for s in sockets:
+        for status, s in sockets:
             s.settimeout(max(0.01, until - time.monotonic()))
             try:
-                ended += b"cancelled" in s.recv(65536)
+                ended += status == 200 and b"cancelled" in s.recv(65536)
             except OSError:
                 pass
             s.close()
