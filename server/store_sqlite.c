@@ -109,10 +109,15 @@ _Static_assert(sizeof statements / sizeof statements[0] == SQL_COUNT, "one row p
 bool store_fail(struct store *s, const char *what, struct problem *why) {
     int code = s->db ? sqlite3_errcode(s->db) & 0xff : SQLITE_NOMEM;
     enum problem_kind kind = code == SQLITE_FULL ? PROBLEM_FULL : code == SQLITE_NOMEM ? PROBLEM_MEMORY : PROBLEM_IO;
-    return problem_set(why, kind, "", "the store rematd.db could not %s: %s", what, s->db ? sqlite3_errmsg(s->db) : "no memory");
+    return problem_set(why, kind, "", "the store rematd.db could not %s: %s", what,
+                       s->db ? sqlite3_errmsg(s->db) : "no memory");
 }
 
 int store_step(struct store *s, sqlite3_stmt *statement, struct problem *why) {
+    if (!statement) {
+        problem_set(why, PROBLEM_MEMORY, "", "no memory for a question to the store");
+        return -1;
+    }
     int code = sqlite3_step(statement);
     if (code == SQLITE_ROW)
         return 1;
@@ -134,15 +139,16 @@ bool store_run(struct store *s, sqlite3_stmt *statement, unsigned *changed, stru
 sqlite3_stmt *store_bind(struct store *s, enum store_sql sql, const char *types, ...) {
     sqlite3_stmt *statement = s->statements[sql];
     va_list args;
+    bool ok = true;
     sqlite3_reset(statement);
     va_start(args, types);
     for (int i = 1; types[i - 1]; i++)
         if (types[i - 1] == 't')
-            sqlite3_bind_text(statement, i, va_arg(args, const char *), -1, SQLITE_TRANSIENT);
+            ok &= sqlite3_bind_text(statement, i, va_arg(args, const char *), -1, SQLITE_TRANSIENT) == SQLITE_OK;
         else
-            sqlite3_bind_int64(statement, i, va_arg(args, int64_t));
+            ok &= sqlite3_bind_int64(statement, i, va_arg(args, int64_t)) == SQLITE_OK;
     va_end(args);
-    return statement;
+    return ok ? statement : NULL; /* with a value missing it would be another question */
 }
 
 bool store_enter(struct store *s, bool write, struct problem *why) {
@@ -219,10 +225,11 @@ static bool prepare(struct store *s, struct problem *why) {
 static bool lost_check(const char *path, struct problem *why) {
     char *log = sqlite3_mprintf("%s-wal", path);
     struct stat facts, log_facts;
-    bool lost = log && stat(path, &facts) == 0 && facts.st_size == 0 && stat(log, &log_facts) == 0 &&
-                log_facts.st_size > 0;
+    bool lost =
+        log && stat(path, &facts) == 0 && facts.st_size == 0 && stat(log, &log_facts) == 0 && log_facts.st_size > 0;
     sqlite3_free(log);
-    return !lost || problem_set(why, PROBLEM_IO, "", "the store %.200s is damaged: it is empty, but its log is not", path);
+    return !lost ||
+           problem_set(why, PROBLEM_IO, "", "the store %.200s is damaged: it is empty, but its log is not", path);
 }
 
 struct store *store_open(const char *data_dir, struct problem *why) {
@@ -291,7 +298,8 @@ bool store_verify(struct store *s, struct problem *why) {
     bool ok = store_step(s, statement, why) == 1;
     const char *text = ok ? (const char *)sqlite3_column_text(statement, 0) : NULL;
     if (ok && (!text || strcmp(text, "ok") != 0))
-        ok = problem_set(why, PROBLEM_IO, "", "the store %.200s is damaged: %s", file_name(s), text ? text : "unreadable");
+        ok = problem_set(why, PROBLEM_IO, "", "the store %.200s is damaged: %s", file_name(s),
+                         text ? text : "unreadable");
     sqlite3_reset(statement);
     return store_leave(s, false, ok, why);
 }

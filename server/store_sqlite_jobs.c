@@ -26,10 +26,21 @@ bool store_state_finished(enum job_state state) {
     return state >= JOB_SUCCEEDED;
 }
 
+static bool no_memory(struct problem *why) {
+    return problem_set(why, PROBLEM_MEMORY, "", "no memory to read the store");
+}
+
 bool store_text(sqlite3_stmt *statement, int column, struct arena *a, const char **out, struct problem *why) {
-    const char *text = (const char *)sqlite3_column_text(statement, column);
+    bool null = sqlite3_column_type(statement, column) == SQLITE_NULL;
+    const char *text = null ? NULL : (const char *)sqlite3_column_text(statement, column);
     *out = text ? arena_copy(a, text, (size_t)sqlite3_column_bytes(statement, column) + 1, why) : NULL;
-    return *out || !text;
+    return text ? *out != NULL : null || no_memory(why);
+}
+
+bool store_id(sqlite3_stmt *statement, int column, char out[STORE_ID_BYTES], struct problem *why) {
+    const char *text = (const char *)sqlite3_column_text(statement, column);
+    sqlite3_snprintf(STORE_ID_BYTES, out, "%s", text ? text : "");
+    return text || no_memory(why);
 }
 
 bool store_row(sqlite3_stmt *statement, struct arena *a, struct store_job *out, struct problem *why) {
@@ -44,10 +55,9 @@ bool store_row(sqlite3_stmt *statement, struct arena *a, struct store_job *out, 
         .planned_peak_bytes = (uint64_t)sqlite3_column_int64(statement, 9),
         .cancel = sqlite3_column_int(statement, 10) != 0,
     };
-    sqlite3_snprintf(sizeof out->id, out->id, "%s", sqlite3_column_text(statement, 0));
-    return store_text(statement, 1, a, &out->kind, why) && store_text(statement, 11, a, &out->planned, why) &&
-           store_text(statement, 12, a, &out->result, why) && store_text(statement, 13, a, &out->problem, why) &&
-           store_text(statement, 14, a, &out->request, why);
+    return store_id(statement, 0, out->id, why) && store_text(statement, 1, a, &out->kind, why) &&
+           store_text(statement, 11, a, &out->planned, why) && store_text(statement, 12, a, &out->result, why) &&
+           store_text(statement, 13, a, &out->problem, why) && store_text(statement, 14, a, &out->request, why);
 }
 
 /* With a key of this day: nothing more to do, *first_id and *how say so. */
@@ -57,12 +67,13 @@ static bool key_use(struct store *s, const struct store_job *job, const char *ke
         return false;
     sqlite3_stmt *statement = store_bind(s, SQL_KEY_FIND, "tt", key, job->request);
     int step = store_step(s, statement, why);
+    bool ok = step >= 0;
     if (step == 1) {
-        sqlite3_snprintf(STORE_ID_BYTES, first_id, "%s", sqlite3_column_text(statement, 0));
+        ok = store_id(statement, 0, first_id, why);
         *how = sqlite3_column_int(statement, 1) ? STORE_REPLAYED : STORE_KEY_CONFLICT;
         sqlite3_reset(statement);
     }
-    return step >= 0;
+    return ok;
 }
 
 static bool job_insert(struct store *s, const struct store_job *job, const char *key, const char *const *blobs,
@@ -143,9 +154,15 @@ static bool blobs_gone(struct store *s, const char *id, void (*gone)(void *conte
                        struct problem *why) {
     sqlite3_stmt *statement = store_bind(s, SQL_BLOB_UNUSED, "t", id);
     int step;
-    while ((step = store_step(s, statement, why)) == 1)
-        gone(context, (const char *)sqlite3_column_text(statement, 0));
-    return step == 0;
+    bool ok = true;
+    while (ok && (step = store_step(s, statement, why)) != 0) {
+        const char *digest = step == 1 ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+        if (digest)
+            gone(context, digest);
+        ok = digest || (step == 1 && no_memory(why));
+    }
+    sqlite3_reset(statement);
+    return ok;
 }
 
 bool store_remove(struct store *s, const char *id, void (*gone)(void *context, const char *digest), void *context,

@@ -19,12 +19,12 @@ static bool choose(struct store *s, const struct store_claim *claim, char id[STO
     int step = store_step(s, statement, why);
     if (step != 1)
         return step == 0;
-    sqlite3_snprintf(STORE_ID_BYTES, id, "%s", sqlite3_column_text(statement, 0));
+    bool read = store_id(statement, 0, id, why);
     bool now = sqlite3_column_int64(statement, 1) <= fits;
     bool wait = !now && sqlite3_column_int64(statement, 2) >= claim->passed_max;
     sqlite3_reset(statement);
-    if (now)
-        return true;
+    if (now || !read)
+        return read;
 
     char oldest[STORE_ID_BYTES];
     memcpy(oldest, id, sizeof oldest);
@@ -34,9 +34,9 @@ static bool choose(struct store *s, const struct store_claim *claim, char id[STO
     statement = store_bind(s, SQL_OLDEST_THAT_FITS, "i", fits);
     if ((step = store_step(s, statement, why)) != 1)
         return step == 0;
-    sqlite3_snprintf(STORE_ID_BYTES, id, "%s", sqlite3_column_text(statement, 0));
+    read = store_id(statement, 0, id, why);
     sqlite3_reset(statement);
-    return store_run(s, store_bind(s, SQL_PASS, "t", oldest), NULL, why);
+    return read && store_run(s, store_bind(s, SQL_PASS, "t", oldest), NULL, why);
 }
 
 static bool take(struct store *s, const struct store_claim *claim, const char *id, struct arena *a,
