@@ -91,7 +91,7 @@ def trickle(slow, kind, n):
 
 
 def own(rows, long):
-    n, seconds = (400, 20) if long else (200, 1.2)
+    n, seconds = (400, 20) if long else (200, 0.8)
     for kind in KINDS:
         with Daemon("--connections", str(2 * n), workers=0) as daemon:
             daemon.start()
