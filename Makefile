@@ -1,5 +1,5 @@
 # rematd. `make` builds bin/rematd and bin/rematctl; `make demo` and `make test` do everything on a fresh machine.
-#   make run | demo | gpt2 | test [SUITE=name] [V=1] | check | check-full [SUITE=name] | house | bench [QUICK=1] | bench-check [KEEP=1] | bench-http | bench-step | bench-ops | bench-optimal [MEASURE=1] | fuzz | torture [TESTS='kill_loop ...'] [MINUTES=] | torture-quick | fmt | install [PREFIX=] | image | clean
+#   make run | demo | gpt2 | test [SUITE=name] [V=1] | check | check-full [SUITE=name] | house | bench [QUICK=1] | bench-check [KEEP=1] | bench-http | bench-step | bench-ops | bench-optimal [MEASURE=1] | fuzz | torture [PARTS='kill_loop ...'] [MINUTES=] | torture-quick | fmt | install [PREFIX=] | image | clean
 # VARIANT=plain|asan|tsan picks a build; objects live in build/VARIANT.
 
 VARIANT ?= plain
@@ -146,9 +146,9 @@ fuzz:
 # MINUTES=30 of soak, SEED= repeats a run; CONTAINER='podman' IMAGE=rematd for the flood of jobs in 256 MiB (make image).
 torture: all
 	@.ci/install torture
-	@MINUTES=$(or $(MINUTES),30) tests/torture/torture.py --long $(TESTS)
+	@MINUTES=$(or $(MINUTES),30) tests/torture/torture.py --long $(PARTS)
 torture-quick: all
-	@tests/torture/torture.py $(TESTS)
+	@tests/torture/torture.py $(PARTS)
 
 fmt:
 	clang-format -i $$(git ls-files '*.c' '*.h')

@@ -11,9 +11,9 @@ import time
 
 import faults
 import table
-from daemon import FILE, JSON, ROOT, TINY
+from daemon import FILE, JSON, ROOT, TINY, Daemon
 
-SHORT_EACH = 30  # failures of one operation; the long form takes them all, up to LONG_EACH
+SHORT_EACH = 16  # failures of one operation; the long form takes them all, up to LONG_EACH
 LONG_EACH = 3000
 QUERIES = {
     "/v1/plans": "model=gpt2&seq_len=64&strategy=every_layer",
@@ -55,6 +55,15 @@ def new_job(daemon):
     job = daemon.ask("POST", "/v1/jobs", TINY).json()["id"]
     daemon.ask("POST", "/v1/jobs/%s/cancel" % job)
     return job
+
+
+def finished_job(data):
+    """One with outputs, from a daemon that has workers and all the memory it wants."""
+    with Daemon(workers=1, data=data) as daemon:
+        daemon.start()
+        job = daemon.ask("POST", "/v1/jobs", TINY, dict(JSON, Prefer="wait=60")).json()
+        daemon.stop()
+        return job["id"]
 
 
 def new_tensor(daemon):
@@ -145,8 +154,9 @@ def run(rows, long):
     chance, counts, wrong, total, n = random.Random(5), {}, [], 0, 0
     daemon, control = faults.daemon("--plan-cache", "0", workers=0)
     with daemon:
+        job = finished_job(daemon.data)
         daemon.start()
-        job, digest = new_job(daemon), new_tensor(daemon)
+        digest = new_tensor(daemon)
         for question in questions(job, digest):
             calls = operation(daemon, control, question, LONG_EACH if long else SHORT_EACH, chance, counts, wrong)
             n += 1
