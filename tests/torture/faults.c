@@ -3,7 +3,9 @@
  * FAULTS_CONTROL names a file of six 32-bit numbers that the test (faults.py) shares with every process of the daemon:
  * calls counted so far, the first call that fails, the first after it that does not, the error (errno), which calls
  * count (enum kind), and how many allocations are not freed. FAULTS_BELOW is the directory. A call that fails does
- * nothing, but for a write: every other one writes half. */
+ * nothing, but for a write: every other one writes half. FAULTS_MIRROR is a directory that keeps what was synced, and
+ * nothing else: what a power cut would leave. */
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +16,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -26,16 +30,18 @@ struct control {
 };
 
 static struct control nothing, *control = &nothing;
-static char below[1024];
+static char below[1024], mirror[1024];
 static size_t below_length;
 
 /* By hand rather than fopen: nothing here allocates. */
 __attribute__((constructor)) static void begin(void) {
-    const char *name = getenv("FAULTS_CONTROL"), *directory = getenv("FAULTS_BELOW");
+    const char *name = getenv("FAULTS_CONTROL"), *directory = getenv("FAULTS_BELOW"), *copies = getenv("FAULTS_MIRROR");
     int fd = name ? open(name, O_RDWR | O_CLOEXEC) : -1;
     void *shared = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof(struct control), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (directory)
         below_length = (size_t)snprintf(below, sizeof below, "%s/", directory);
+    if (copies)
+        snprintf(mirror, sizeof mirror, "%s", copies);
     if (shared != MAP_FAILED)
         control = shared;
 }
@@ -66,6 +72,58 @@ static bool fd_fails(enum kind kind, int fd, bool *half) {
         return false;
     name[n] = '\0';
     return is_below(name) && fails(kind, half);
+}
+
+/* ---- what a power cut would leave ---- */
+
+/* Bytes of a file, from its start. */
+static void copy_bytes(int from, int to) {
+    static _Thread_local char buffer[65536];
+    for (off_t at = 0;;) {
+        ssize_t n = pread(from, buffer, sizeof buffer, at);
+        if (n <= 0 || write(to, buffer, (size_t)n) != n)
+            return;
+        at += n;
+    }
+}
+
+/* A line for each name of a directory: what it is, its inode, and the name. */
+static void copy_names(int from, int to) {
+    DIR *directory = fdopendir(from);
+    for (struct dirent *entry; directory && (entry = readdir(directory));)
+        if (entry->d_name[0] != '.')
+            dprintf(to, "%c %llu %s\n", entry->d_type == DT_DIR ? 'd' : 'f', (unsigned long long)entry->d_ino,
+                    entry->d_name);
+    closedir(directory);
+}
+
+/* A file or directory was synced: MIRROR/INODE is what it holds now. Names are the directory's content, not the file's.
+ */
+static void remember(int fd) {
+    char link[48], name[1024], copy[1100], temporary[1110];
+    struct stat facts;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = mirror[0] ? readlink(link, name, sizeof name - 2) : -1;
+    if (n < 0 || fstat(fd, &facts) != 0)
+        return;
+    name[n] = S_ISDIR(facts.st_mode) ? '/' : '\0';
+    name[n + 1] = '\0';
+    if (!is_below(name))
+        return;
+    snprintf(copy, sizeof copy, "%s/%llu", mirror, (unsigned long long)facts.st_ino);
+    snprintf(temporary, sizeof temporary, "%s.new", copy);
+    int lock = open(mirror, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    flock(lock, LOCK_EX);
+    int from = open(link, O_RDONLY | O_CLOEXEC), to = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (S_ISDIR(facts.st_mode)) {
+        copy_names(from, to);
+    } else {
+        copy_bytes(from, to);
+        close(from);
+    }
+    close(to);
+    rename(temporary, copy);
+    close(lock);
 }
 
 /* The function that would have been called, found once. */
@@ -103,13 +161,19 @@ ssize_t pwrite64(int fd, const void *bytes, size_t n, off64_t at) {
 int fsync(int fd) {
     NEXT(fsync);
     bool half;
-    return fd_fails(KIND_SYNC, fd, &half) ? -1 : next(fd);
+    int result = fd_fails(KIND_SYNC, fd, &half) ? -1 : next(fd);
+    if (result == 0)
+        remember(fd);
+    return result;
 }
 
 int fdatasync(int fd) {
     NEXT(fdatasync);
     bool half;
-    return fd_fails(KIND_SYNC, fd, &half) ? -1 : next(fd);
+    int result = fd_fails(KIND_SYNC, fd, &half) ? -1 : next(fd);
+    if (result == 0)
+        remember(fd);
+    return result;
 }
 
 int ftruncate(int fd, off_t length) {

@@ -9,7 +9,7 @@ import time
 
 import table
 
-BESIDE = ["kill_loop"], ["raw", "disk", "allocations"]  # in the short form at the same time: they mostly wait
+BESIDE = ["kill_loop"], ["raw", "power", "disk", "allocations"]  # in the short form at the same time: they mostly wait
 ALONE = ["mutate", "slow", "memory"]  # these look at a clock, or at memory
 LONG = ["soak"]
 
