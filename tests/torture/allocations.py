@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # allocations.py - the n-th allocation fails while a request is served, for every n, on every operation of docs/openapi.json.
 #
-# Each answer is the usual one, or 503 or 507, or the connection ends where there was no memory to say so. Nothing dies, and a second
-# round of the same failures leaves nothing behind that the first did not.
+# Each answer is the usual one, or 503 or 507, or the connection ends where there was no memory to say so. Nothing dies,
+# and a second round of the same failures leaves nothing behind that the first did not.
 import http.client
 import json
 import os

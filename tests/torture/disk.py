@@ -2,8 +2,6 @@
 # disk.py - disks that fail, fill up or lie: a 202 or 201 is kept or was never given, and a damaged store is refused by name.
 import contextlib
 import errno
-import hashlib
-import json
 import os
 import random
 import shutil
@@ -103,7 +101,8 @@ def one_call(rows, long):
         if not daemon.idle(30):
             kept.wrong.append("jobs do not end")
         kept.check()
-    done = "each of %d calls%s, EIO and ENOSPC: %d faults" % (calls, "" if step == 1 else " (every %d.)" % step, n_faults)
+    some = "" if step == 1 else " (every %d.)" % step
+    done = "each of %d calls%s, EIO and ENOSPC: %d faults" % (calls, some, n_faults)
     seen = "%s; %d jobs, %d uploads kept" % (kept.said(), len(kept.jobs), len(kept.files))
     rows.add("disk: one call fails", done, "; ".join(kept.wrong[:4]) or seen, not kept.wrong and n_faults > 10)
 
@@ -134,7 +133,8 @@ def every_call(rows, long):
             kept.wrong.append("jobs do not end")
         kept.check()
     seen = "%s; all accepted once it works again" % kept.said()
-    rows.add("disk: every call fails", "ENOSPC, EIO, %d times each" % (20 if long else 4), "; ".join(kept.wrong[:4]) or seen, not kept.wrong)
+    done = "ENOSPC, EIO, %d times each" % (20 if long else 4)
+    rows.add("disk: every call fails", done, "; ".join(kept.wrong[:4]) or seen, not kept.wrong)
 
 
 @contextlib.contextmanager
@@ -186,7 +186,8 @@ def small(rows, long):
             kept.upload("again", (201,))
             kept.submit("again", (202,))
     seen = "%s; %d jobs, %d uploads kept" % (kept.said(), len(kept.jobs), len(kept.files))
-    rows.add("disk: a full tmpfs", "4 MiB filled, kill -9, emptied", "; ".join(kept.wrong[:4]) or seen, not kept.wrong and full > 0)
+    good = not kept.wrong and full > 0
+    rows.add("disk: a full tmpfs", "4 MiB filled, kill -9, emptied", "; ".join(kept.wrong[:4]) or seen, good)
 
 
 # ---- damage ----
@@ -296,7 +297,8 @@ def damaged(rows, long):
     finally:
         shutil.rmtree(where, ignore_errors=True)
     text = "%(refused)d refused by name with exit code 1, %(taken)d taken and well" % seen
-    rows.add("disk: a damaged store", "%d damages of db and log" % sum(seen.values()), "; ".join(wrong[:4]) or text, not wrong)
+    done = "%d damages of db and log" % sum(seen.values())
+    rows.add("disk: a damaged store", done, "; ".join(wrong[:4]) or text, not wrong)
 
 
 def run(rows, long):

@@ -37,7 +37,8 @@ class Contained(Daemon):
         where = tempfile.mkdtemp(prefix="rematd-torture-")
         os.chmod(where, 0o777)
         self.engine, self.name = engine, "rematd-torture-%d" % os.getpid()
-        options = "--network=host --memory=256m --memory-swap=256m --user=0:0 --ulimit nofile=4096:4096 --ulimit nproc=4096:4096".split()
+        options = "--network=host --memory=256m --memory-swap=256m --user=0:0".split()
+        options += "--ulimit nofile=4096:4096 --ulimit nproc=4096:4096".split()
         command = [*engine, "run", "--name", self.name, *options, "-v", "%s:%s" % (where, where), image, "rematd"]
         super().__init__(workers=4, data=os.path.join(where, "data"), command=command)
         self.where = where

@@ -110,7 +110,8 @@ def run(rows, long):
     kinds = {kind: sum(c for status, c in counts.items() if status // 100 == kind) for kind in (2, 3, 4, 5)}
     seen = ", ".join("%d x %dxx" % (c, kind) for kind, c in kinds.items())
     seen += "; a normal client waits at most %.0f ms" % (1000 * max(waits, default=0))
-    rows.add("raw requests, mutated", "%d in %d s, seed %d" % (n, seconds, seed), "; ".join(wrong[:4]) or seen, not wrong and n > 50)
+    done = "%d in %d s, seed %d" % (n, seconds, seed)
+    rows.add("raw requests, mutated", done, "; ".join(wrong[:4]) or seen, not wrong and n > 50)
 
 
 if __name__ == "__main__":

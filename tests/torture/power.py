@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-# power.py - the power goes: only what was synced is there, names too (faults.c keeps it). What was answered 202 or 201, and what
-# was seen to have succeeded, has to be in it.
+# power.py - the power goes: only what was synced is there, names too (faults.c keeps it). What was answered 202 or 201,
+# and what was seen to have succeeded, has to be in it.
 import fcntl
 import os
 import random
@@ -109,7 +109,8 @@ def run(rows, long):
         shutil.rmtree(where, ignore_errors=True)
     last = totals[-1]
     seen = "in the last one %d jobs, %d uploads, %d results, all there" % last
-    rows.add("disk: the power goes", "%d times, only what was synced is left" % n, "; ".join(wrong[:4]) or seen, not wrong and all(last))
+    done = "%d times, only what was synced is left" % n
+    rows.add("disk: the power goes", done, "; ".join(wrong[:4]) or seen, not wrong and all(last))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # raw.py - requests as no client sends them, byte by byte, and what a daemon must answer: a table.
 #
-# Requests with two readings are refused in tests/test_http_guard.c at the front alone; here the whole daemon answers, on its own
-# routes, and time plays a part: slow, half closed, reset.
+# tests/test_http_guard.c holds requests with two readings against the front alone; here the whole daemon answers, on its
+# own routes, and time plays a part: slow, half closed, reset.
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor

@@ -138,7 +138,8 @@ def cut(rows, long):
                     ended.append(s)
             time.sleep(0.5)
         seconds = time.monotonic() - began
-    rows.add("slow headers end", "20 connections, a line each 0.5 s", "%d cut after %.0f s" % (len(ended), seconds), len(ended) == 20)
+    seen = "%d cut after %.0f s" % (len(ended), seconds)
+    rows.add("slow headers end", "20 connections, a line each 0.5 s", seen, len(ended) == 20)
 
 
 def slowhttptest(rows, long):
@@ -155,8 +156,9 @@ def slowhttptest(rows, long):
             daemon.start()
             normal = Normal(daemon)
             normal.alone(1)
-            command = ["slowhttptest", "-c", "500", "-r", "250", "-l", "30", "-p", "3", *flags, "http://localhost:%d%s" % (daemon.port, path)]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+            url = "http://localhost:%d%s" % (daemon.port, path)
+            command = "slowhttptest -c 500 -r 250 -l 30 -p 3".split()
+            done = subprocess.run([*command, *flags, url], capture_output=True, text=True, timeout=120)
             p99, good = normal.end()
             good = good and done.returncode == 0 and daemon.status("GET", "/readyz") == 200
         seen = "p99 of %d others %.1f ms, %s" % (len(normal.waits), 1000 * p99, normal.statuses)

@@ -92,8 +92,14 @@ def sample(daemon):
     for directory, _, names in os.walk(daemon.data):
         files += len(names)
         size += sum(os.path.getsize(os.path.join(directory, name)) for name in names if name.startswith("rematd.db"))
-    workers = [rss_bytes(pid) for pid in daemon.children()]
-    return {"front": rss_bytes(daemon.process.pid), "workers": sum(workers), "fds": descriptors(daemon.process.pid), "files": files, "db": size}
+    front = daemon.process.pid
+    return {
+        "front": rss_bytes(front),
+        "workers": sum(rss_bytes(pid) for pid in daemon.children()),
+        "fds": descriptors(front),
+        "files": files,
+        "db": size,
+    }
 
 
 def slope(values, seconds_each):
