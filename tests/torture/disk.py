@@ -158,9 +158,9 @@ def small(rows, long):
         with Daemon(workers=1, data=os.path.join(where, "data")) as daemon:
             daemon.start()
             kept = Kept(daemon)
-            while kept.upload(len(kept.files), n=200000) == 201 and len(kept.files) < 100:
+            while kept.upload(len(kept.files), n=200000) == 201 and len(kept.files) < 12:
                 pass
-            for n in range(2000):
+            for n in range(2000):  # jobs and the log of the store take the rest
                 if kept.submit("small-%d" % n) != 202:
                     break
             while kept.upload(len(kept.files), n=4000) == 201 and len(kept.files) < 2000:
@@ -170,17 +170,21 @@ def small(rows, long):
             with contextlib.suppress(RuntimeError):  # with no room for a line it may say so and end
                 daemon.start()
             refused = not daemon.alive()
-            if refused and not (daemon.process.returncode == 1 and "cannot write" in daemon.said()):
+            told = any(words in daemon.said() for words in ("No space left", "disk is full"))
+            if refused and not (daemon.process.returncode == 1 and told):
                 kept.wrong.append("on a full disk it ends with %d: %s" % (daemon.process.returncode, daemon.said()[-200:]))
             if refused:  # room is made the way an operator would
                 digest = next(iter(kept.files))[7:]
                 os.unlink(os.path.join(daemon.data, "blobs", digest[:2], digest))
                 del kept.files["sha256:" + digest]
                 daemon.start()
-            for digest in list(kept.files)[:4]:
-                kept.count("DELETE", daemon.status("DELETE", "/v1/tensors/" + digest), (204,))
+            for digest in list(kept.files)[: len(kept.files) - 3]:
+                status = daemon.status("DELETE", "/v1/tensors/" + digest)
+                kept.count("DELETE", status, (204, 507))
+                if status == 507:  # to forget takes a line too, and there is no room for it
+                    os.unlink(os.path.join(daemon.data, "blobs", digest[7:9], digest[7:]))
                 del kept.files[digest]
-            if not daemon.idle(30):
+            if not daemon.idle(90):  # a worker that could not give its job back has lost it when its lease ends
                 kept.wrong.append("jobs do not end")
             kept.check()
             kept.upload("again", (201,))
