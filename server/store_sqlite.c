@@ -1,7 +1,9 @@
 /* store_sqlite.c - the store's connection: opening, layout, statements, transactions; see store.h.
  *
  * WAL with synchronous=FULL: a commit is one fsync, and it has survived a power cut when it returns. BEGIN IMMEDIATE
- * takes the write lock first, so a transaction never fails half way because another process wrote. */
+ * takes the write lock first, so a transaction never fails half way because another process wrote. The log goes into
+ * the file every 100 pages: at SQLite's 1,000 it alone fills a small disk, and then there is no room left to empty it.
+ */
 #include "server/store_sqlite.h"
 
 #include <stdarg.h>
@@ -164,7 +166,9 @@ bool store_leave(struct store *s, bool write, bool ok, struct problem *why) {
     if (write && ok)
         ok = store_run(s, store_bind(s, SQL_COMMIT, ""), NULL, why);
     if (write && !ok && !store_run(s, store_bind(s, SQL_ROLLBACK, ""), NULL, &ignored))
-        ok = false; /* some errors have rolled back already */
+        ok = false;                       /* some errors have rolled back already */
+    if (!ok && why->kind == PROBLEM_FULL) /* the log begins anew where the file has room for what it holds */
+        sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     pthread_mutex_unlock(&s->lock);
     return ok;
 }
@@ -252,7 +256,8 @@ struct store *store_open(const char *data_dir, struct problem *why) {
     if (ok)
         sqlite3_busy_timeout(s->db, 10000);
     ok = ok && execute(s,
-                       "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+                       "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 100; PRAGMA synchronous = FULL; PRAGMA "
+                       "foreign_keys = ON;"
                        "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON",
                        why);
     if (ok && migrate(s, why) && prepare(s, why))

@@ -160,7 +160,7 @@ def small(rows, long):
             kept = Kept(daemon)
             while kept.upload(len(kept.files), n=200000) == 201 and len(kept.files) < 12:
                 pass
-            for n in range(2000):  # jobs and the log of the store take the rest
+            for n in range(2000 if long else 60):  # jobs and the log of the store take the rest
                 if kept.submit("small-%d" % n) != 202:
                     break
             while kept.upload(len(kept.files), n=4000) == 201 and len(kept.files) < 2000:
@@ -184,7 +184,7 @@ def small(rows, long):
                 if status == 507:  # to forget takes a line too, and there is no room for it
                     os.unlink(os.path.join(daemon.data, "blobs", digest[7:9], digest[7:]))
                 del kept.files[digest]
-            if not daemon.idle(90):  # a worker that could not give its job back has lost it when its lease ends
+            if not daemon.idle(180):  # a worker that could not give its job back has lost it when its lease ends
                 kept.wrong.append("jobs do not end")
             kept.check()
             kept.upload("again", (201,))
