@@ -11,8 +11,8 @@ Q       := $(if $(V),,@)
 B       := build/$(VARIANT)
 VERSION := 0.1.0
 
-PACKAGES := libmicrohttpd jansson sqlite3 gnutls
-WARN     := -Wall -Wextra -Wshadow -Wvla -Walloca -Wstrict-prototypes -Wmissing-prototypes -Werror
+PACKAGES := libmicrohttpd jansson sqlite3 gnutls zlib
+WARN     := -Wall -Wextra -Wshadow -Wvla -Walloca -Wstrict-prototypes -Wmissing-prototypes -Wno-missing-field-initializers -Werror
 CFLAGS_plain := -O2 -g
 CFLAGS_clang := -O2 -g
 CFLAGS_asan  := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer

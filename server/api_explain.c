@@ -90,4 +90,4 @@ static bool post(struct request *request, struct response *response, struct prob
     return response->body != NULL;
 }
 
-const struct route api_explain_routes[] = {{"POST", "/v1/explain", BODY_JSON, post}, {0}};
+const struct route api_explain_routes[] = {{"POST", "/v1/explain", BODY_JSON, post, SCOPE_READ, ROUTE_PLANS}, {0}};

@@ -164,6 +164,6 @@ static bool events(struct request *request, struct response *response, struct pr
 }
 
 const struct route api_job_event_routes[] = {
-    {"GET", "/v1/jobs/{id}/events", BODY_NONE, events},
+    {"GET", "/v1/jobs/{id}/events", BODY_NONE, events, SCOPE_READ},
     {0},
 };

@@ -217,7 +217,7 @@ static bool one(struct request *request, struct response *response, struct probl
 }
 
 const struct route api_job_tensor_routes[] = {
-    {"GET", "/v1/jobs/{id}/tensors", BODY_NONE, all},
-    {"GET", "/v1/jobs/{id}/tensors/{name}", BODY_NONE, one},
+    {"GET", "/v1/jobs/{id}/tensors", BODY_NONE, all, SCOPE_READ},
+    {"GET", "/v1/jobs/{id}/tensors/{name}", BODY_NONE, one, SCOPE_READ},
     {0},
 };

@@ -245,10 +245,10 @@ static bool discard(struct request *request, struct response *response, struct p
 }
 
 const struct route api_job_routes[] = {
-    {"POST", "/v1/jobs", BODY_JSON, submit},
-    {"GET", "/v1/jobs", BODY_NONE, list},
-    {"GET", "/v1/jobs/{id}", BODY_NONE, get},
-    {"DELETE", "/v1/jobs/{id}", BODY_NONE, discard},
-    {"POST", "/v1/jobs/{id}/cancel", BODY_NONE, cancel},
+    {"POST", "/v1/jobs", BODY_JSON, submit, SCOPE_SUBMIT, ROUTE_STORE},
+    {"GET", "/v1/jobs", BODY_NONE, list, SCOPE_READ},
+    {"GET", "/v1/jobs/{id}", BODY_NONE, get, SCOPE_READ},
+    {"DELETE", "/v1/jobs/{id}", BODY_NONE, discard, SCOPE_SUBMIT},
+    {"POST", "/v1/jobs/{id}/cancel", BODY_NONE, cancel, SCOPE_SUBMIT},
     {0},
 };

@@ -82,7 +82,7 @@ static bool devices(struct request *request, struct response *response, struct p
 }
 
 const struct route api_models_routes[] = {
-    {"GET", "/v1/models", BODY_NONE, models},
-    {"GET", "/v1/devices", BODY_NONE, devices},
+    {"GET", "/v1/models", BODY_NONE, models, SCOPE_READ},
+    {"GET", "/v1/devices", BODY_NONE, devices, SCOPE_READ},
     {0},
 };

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "engine/models/presets.h"
+#include "engine/plan/planner.h"
 #include "server/api.h"
 #include "server/plan_cache.h"
 #include "server/plan_posted.h"
@@ -14,7 +16,9 @@
 #define QUERIES_MAX        256
 #define QUERIES_LAYERS_MAX 32768u /* of their models together: at worst a layer takes about a millisecond */
 #define LONG_LAYERS        4096u  /* a request of more takes long */
-#define LONG_MAX           2u     /* of those at once: the front has more threads, which answer everything else */
+#define LONG_MAX           2u     /* of those at once: there are more threads that plan */
+#define SHORT_LAYERS       40u    /* a plan of a model of more takes some ten milliseconds */
+#define SHORT_BYTES        4096u  /* a question of more is not looked through: it counts as long */
 
 static atomic_uint long_requests;
 
@@ -475,8 +479,59 @@ static bool capacity_get(struct request *request, struct response *response, str
     return get(PLAN_QUESTION_CAPACITY, request, response, why);
 }
 
+/* ---- what takes long ---- */
+
+static bool has_word(const char *text, size_t bytes, const char *word) {
+    return memmem(text, bytes, word, strlen(word)) != NULL;
+}
+
+/* What makes more of a question than one plan of a preset that is not deep, with a strategy that says what to
+ * recompute: any of these words in it, or an escape, behind which one may hide. Some that have them are short; none
+ * without is long. */
+static bool words_are_long(const char *text, size_t bytes) {
+    static const char *const words[] = {"hf_config", "family", "queries", "graph", "chain", "include", "any"};
+    if (bytes > SHORT_BYTES || memchr(text, '\\', bytes) || memchr(text, '%', bytes))
+        return true;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (has_word(text, bytes, words[i]))
+            return true;
+    for (unsigned i = 0; i < planner_table_length; i++)
+        if ((planner_table[i]->parameters & (STRATEGY_TAKES_BUDGET | STRATEGY_TAKES_TIME)) &&
+            has_word(text, bytes, planner_table[i]->name))
+            return true;
+    for (unsigned i = 0; i < presets_table_length; i++)
+        if (model_graph_layers(&presets_table[i].model) > SHORT_LAYERS && has_word(text, bytes, presets_table[i].name))
+            return true;
+    return false;
+}
+
+static bool is_long(enum plan_question question, const struct request *request) {
+    const bool query = strcmp(request->method, "GET") == 0;
+    const struct plan_name name = {.question = question,
+                                   .query = query,
+                                   .text = query ? request->raw_query : request->body,
+                                   .bytes = query ? strlen(request->raw_query) : request->body_bytes};
+    return (question != PLAN_QUESTION_PLANS || words_are_long(name.text, name.bytes)) &&
+           !plan_cache_has(request->service->plans, &name);
+}
+
+static bool plans_long(const struct request *request) {
+    return is_long(PLAN_QUESTION_PLANS, request);
+}
+
+static bool capacity_long(const struct request *request) {
+    return is_long(PLAN_QUESTION_CAPACITY, request);
+}
+
+static bool frontier_long(const struct request *request) {
+    return is_long(PLAN_QUESTION_FRONTIER, request);
+}
+
 const struct route api_plans_routes[] = {
-    {"POST", "/v1/plans", BODY_JSON, plans_post},        {"GET", "/v1/plans", BODY_NONE, plans_get},
-    {"POST", "/v1/capacity", BODY_JSON, capacity_post},  {"GET", "/v1/capacity", BODY_NONE, capacity_get},
-    {"POST", "/v1/frontiers", BODY_JSON, frontier_post}, {0},
+    {"POST", "/v1/plans", BODY_JSON, plans_post, SCOPE_READ, ROUTE_PLANS, plans_long},
+    {"GET", "/v1/plans", BODY_NONE, plans_get, SCOPE_READ, ROUTE_PLANS, plans_long},
+    {"POST", "/v1/capacity", BODY_JSON, capacity_post, SCOPE_READ, ROUTE_PLANS, capacity_long},
+    {"GET", "/v1/capacity", BODY_NONE, capacity_get, SCOPE_READ, ROUTE_PLANS, capacity_long},
+    {"POST", "/v1/frontiers", BODY_JSON, frontier_post, SCOPE_READ, ROUTE_PLANS, frontier_long},
+    {0},
 };

@@ -82,4 +82,4 @@ static bool get(struct request *request, struct response *response, struct probl
     return response->body != NULL;
 }
 
-const struct route api_savings_routes[] = {{"GET", "/v1/memory-savings", BODY_NONE, get}, {0}};
+const struct route api_savings_routes[] = {{"GET", "/v1/memory-savings", BODY_NONE, get, SCOPE_READ}, {0}};

@@ -5,6 +5,7 @@
 
 #include "engine/kernels/attn.h"
 #include "engine/plan/planner.h"
+#include "server/api_static.h"
 #include "server/store.h"
 #include "server/wire.h"
 
@@ -62,10 +63,8 @@ static bool version(struct request *request, struct response *response, struct p
 }
 
 static bool openapi(struct request *request, struct response *response, struct problem *why) {
-    (void)request, (void)why;
-    response->body = api_openapi_begin;
-    response->body_bytes = (size_t)(api_openapi_end - api_openapi_begin);
-    return true;
+    return api_static_answer(request, response, "application/json", api_openapi_begin,
+                             (size_t)(api_openapi_end - api_openapi_begin), why);
 }
 
 static const struct {
@@ -143,11 +142,11 @@ static bool kernels(struct request *request, struct response *response, struct p
 }
 
 const struct route api_service_routes[] = {
-    {"GET", "/healthz", BODY_NONE, health},
-    {"GET", "/readyz", BODY_NONE, ready},
-    {"GET", "/version", BODY_NONE, version},
-    {"GET", "/openapi.json", BODY_NONE, openapi},
-    {"GET", "/v1/strategies", BODY_NONE, strategies},
-    {"GET", "/v1/kernels", BODY_NONE, kernels},
-    {NULL, NULL, BODY_NONE, NULL},
+    {"GET", "/healthz", BODY_NONE, health, SCOPE_OPEN},
+    {"GET", "/readyz", BODY_NONE, ready, SCOPE_OPEN},
+    {"GET", "/version", BODY_NONE, version, SCOPE_OPEN},
+    {"GET", "/openapi.json", BODY_NONE, openapi, SCOPE_READ},
+    {"GET", "/v1/strategies", BODY_NONE, strategies, SCOPE_READ},
+    {"GET", "/v1/kernels", BODY_NONE, kernels, SCOPE_READ},
+    {0},
 };

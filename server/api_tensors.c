@@ -113,10 +113,10 @@ static bool discard(struct request *request, struct response *response, struct p
 }
 
 const struct route api_tensor_routes[] = {
-    {"POST", "/v1/tensors", BODY_STREAM, upload},
-    {"PUT", "/v1/tensors", BODY_STREAM, upload},
-    {"PUT", "/v1/tensors/{digest}", BODY_STREAM, upload_checked},
-    {"GET", "/v1/tensors/{digest}", BODY_NONE, fetch},
-    {"DELETE", "/v1/tensors/{digest}", BODY_NONE, discard},
-    {NULL, NULL, BODY_NONE, NULL},
+    {"POST", "/v1/tensors", BODY_STREAM, upload, SCOPE_SUBMIT, ROUTE_STORE},
+    {"PUT", "/v1/tensors", BODY_STREAM, upload, SCOPE_SUBMIT, ROUTE_STORE},
+    {"PUT", "/v1/tensors/{digest}", BODY_STREAM, upload_checked, SCOPE_SUBMIT, ROUTE_STORE},
+    {"GET", "/v1/tensors/{digest}", BODY_NONE, fetch, SCOPE_READ},
+    {"DELETE", "/v1/tensors/{digest}", BODY_NONE, discard, SCOPE_SUBMIT},
+    {0},
 };

@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum row_kind { ROW_FLAG, ROW_COUNT, ROW_BYTES, ROW_TEXT, ROW_LISTEN, ROW_FILE };
+#include "server/jail.h"
+
+enum row_kind { ROW_FLAG, ROW_COUNT, ROW_BYTES, ROW_TEXT, ROW_CHOICE, ROW_LISTEN, ROW_FILE };
 
 struct row {
     const char *flag, *variable, *value; /* variable NULL: none. value: what follows the flag, for --help */
@@ -26,7 +28,10 @@ struct row {
 
 static const struct row config_table[] = {
     {"--listen", "REMATD_LISTEN", "ADDR:PORT", ROW_LISTEN, CONFIG_SERVE, AT(address), "127.0.0.1:8740", 0, 65535,
-     "address to serve; port 0 takes a free one"},
+     "address to serve; port 0 takes a free one; or unix:/path, or both with a comma between"},
+    {"--tls-cert", "REMATD_TLS_CERT", "FILE", ROW_TEXT, CONFIG_SERVE, AT(tls_certificate), "", 0, 0,
+     "PEM certificate, with what it was signed by behind it: ADDR:PORT speaks HTTPS alone"},
+    {"--tls-key", "REMATD_TLS_KEY", "FILE", ROW_TEXT, CONFIG_SERVE, AT(tls_key), "", 0, 0, "its PEM key"},
     {"--data", "REMATD_DATA", "DIR", ROW_TEXT, BOTH, AT(data_dir), "", 0, 0,
      "jobs and tensors live here (${XDG_DATA_HOME:-~/.local/share}/rematd)"},
     {"--workers", "REMATD_WORKERS", "N", ROW_COUNT, CONFIG_SERVE, AT(workers), "1", 0, 64, "worker processes"},
@@ -40,10 +45,29 @@ static const struct row config_table[] = {
      "answers to planning queries that are kept for the next to ask; 0: none"},
     {"--connections", "REMATD_CONNECTIONS", "N", ROW_COUNT, CONFIG_SERVE, AT(connections), "256", 1, 10000,
      "connections served at once; more get 503"},
+    {"--connections-per-address", "REMATD_CONNECTIONS_PER_ADDRESS", "N", ROW_COUNT, CONFIG_SERVE,
+     AT(connections_per_address), "0", 0, 10000,
+     "of them from one address (IPv6: one /64); 0: half, and from this machine all"},
+    {"--streams", "REMATD_STREAMS", "N", ROW_COUNT, CONFIG_SERVE, AT(streams), "200", 1, 10000,
+     "event streams at once, never more than half of the connections; more get 503"},
+    {"--planning-threads", "REMATD_PLANNING_THREADS", "N", ROW_COUNT, CONFIG_SERVE, AT(planning_threads), "0", 0, 16,
+     "threads for planning that takes long; 0: two more than cores, at least 4"},
+    {"--planning-queue", "REMATD_PLANNING_QUEUE", "N", ROW_COUNT, CONFIG_SERVE, AT(planning_queue), "32", 1, 10000,
+     "such requests that wait for a thread; more get 503"},
     {"--allowed-hosts", "REMATD_ALLOWED_HOSTS", "NAME,NAME", ROW_TEXT, CONFIG_SERVE, AT(allowed_hosts), "", 0, 0,
      "Host names answered to besides localhost; none listed: localhost on a loopback address, any elsewhere"},
+    {"--tokens", "REMATD_TOKENS", "FILE", ROW_TEXT, CONFIG_SERVE, AT(tokens), "", 0, 0,
+     "who may ask, and what: lines of `rematd token`; read again on SIGHUP"},
+    {"--rate", "REMATD_RATE", "N[:BURST]", ROW_TEXT, CONFIG_SERVE, AT(rate), "auto", 0, 0,
+     "requests a second of each token or address; 0: any number; auto: any here without tokens, else 500:1000"},
+    {"--allowed-origins", "REMATD_ALLOWED_ORIGINS", "URL,URL", ROW_TEXT, CONFIG_SERVE, AT(origins), "", 0, 0,
+     "whose pages a browser may let ask (CORS), such as https://lab.example; none listed: none"},
+    {"--open-metrics", "REMATD_OPEN_METRICS", NULL, ROW_FLAG, CONFIG_SERVE, AT(open_metrics), "0", 0, 1,
+     "answer /metrics without a token"},
     {"--insecure", "REMATD_INSECURE", NULL, ROW_FLAG, CONFIG_SERVE, AT(insecure), "0", 0, 1,
      "serve an address other machines reach, without tokens"},
+    {"--sandbox", "REMATD_SANDBOX", JAIL_MODES, ROW_CHOICE, BOTH, AT(sandbox), "auto", 0, 0,
+     "workers give up files, sockets, programs: as far as the kernel can; on: or do not work; off"},
     {"--config", "REMATD_CONFIG", "FILE", ROW_FILE, BOTH, 0, "", 0, 0, "lines of the form  listen = 127.0.0.1:8740"},
     {"--slot", NULL, "I", ROW_COUNT, CONFIG_WORK, AT(slot), "0", 0, 9999, "number of this worker, in its name"},
     {"--version", NULL, NULL, ROW_FLAG, BOTH, AT(version), "0", 0, 1, "print the version"},
@@ -82,9 +106,9 @@ static bool boolean_parse(const char *text, bool *value) {
 }
 
 /* 127.0.0.1:80, localhost:80, [::1]:80 */
-static bool listen_parse(const char *text, struct config *config) {
+static bool address_parse(const char *text, struct config *config) {
     const char *colon = strrchr(text, ':');
-    if (!colon || !number_parse(colon + 1, false, &config->port) || config->port > 65535)
+    if (*config->address || !colon || !number_parse(colon + 1, false, &config->port) || config->port > 65535)
         return false;
     size_t length = (size_t)(colon - text);
     bool bracketed = length >= 2 && text[0] == '[' && text[length - 1] == ']';
@@ -98,6 +122,38 @@ static bool listen_parse(const char *text, struct config *config) {
         strcpy(config->address, "127.0.0.1");
     unsigned char numeric[sizeof(struct in6_addr)];
     return inet_pton(bracketed ? AF_INET6 : AF_INET, config->address, numeric) == 1;
+}
+
+/* Which of "info|warning|error" it is. */
+static bool choice_parse(const char *text, const char *choices, uint64_t *value) {
+    size_t length = strlen(text);
+    for (*value = 0; *choices; ++*value) {
+        size_t n = strcspn(choices, "|");
+        if (n == length && strncmp(choices, text, n) == 0)
+            return true;
+        choices += n + (choices[n] == '|');
+    }
+    return false;
+}
+
+static bool path_parse(const char *path, struct config *config) {
+    if (*config->unix_path || *path != '/' || strlen(path) >= sizeof config->unix_path)
+        return false;
+    strcpy(config->unix_path, path);
+    return true;
+}
+
+/* An address, a socket's path, or one of each: 127.0.0.1:80,unix:/run/rematd.sock */
+static bool listen_parse(const char *text, struct config *config) {
+    char copy[CONFIG_TEXT_BYTES], *rest = copy;
+    config->address[0] = config->unix_path[0] = '\0';
+    config->port = 0;
+    if (snprintf(copy, sizeof copy, "%s", text) >= (int)sizeof copy)
+        return false;
+    for (const char *one; (one = strsep(&rest, ","));)
+        if (!(strncmp(one, "unix:", 5) == 0 ? path_parse(one + 5, config) : address_parse(one, config)))
+            return false;
+    return true;
 }
 
 static bool row_apply(const struct row *row, const struct setting *setting, struct config *config,
@@ -121,6 +177,10 @@ static bool row_apply(const struct row *row, const struct setting *setting, stru
     case ROW_TEXT:
         if (snprintf(field, CONFIG_TEXT_BYTES, "%s", setting->text) >= CONFIG_TEXT_BYTES)
             return problem_set(why, PROBLEM_LIMIT, "", "%s: too long", setting->source);
+        break;
+    case ROW_CHOICE:
+        if ((good = choice_parse(setting->text, row->value, &value)))
+            memcpy(field, &value, sizeof value);
         break;
     case ROW_LISTEN:
         good = listen_parse(setting->text, config);
@@ -234,7 +294,7 @@ static uint64_t cores(void) {
 }
 
 bool config_is_loopback(const char *address) {
-    return strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0;
+    return !*address || strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0;
 }
 
 bool config_read(struct config *config, enum config_command command, int n_args, char *const args[],
@@ -262,13 +322,7 @@ bool config_read(struct config *config, enum config_command command, int n_args,
         config->threads = cores();
     if (!*config->data_dir && !data_dir_default(config, environment, why))
         return false;
-    if (command == CONFIG_SERVE && !config_is_loopback(config->address) && !config->insecure)
-        return problem_set(
-            why, PROBLEM_STATE, "",
-            "--listen %s: other machines reach this address and there are no tokens; if that is meant, add "
-            "--insecure or REMATD_INSECURE=1",
-            config->address);
-    return true;
+    return command != CONFIG_SERVE || config_access(config, why);
 }
 
 void config_help(FILE *out, enum config_command command) {

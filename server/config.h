@@ -14,18 +14,30 @@
 #define CONFIG_TEXT_BYTES 1024
 
 struct config {
-    char address[64]; /* numeric IPv4 or IPv6, without brackets */
-    uint64_t port;    /* 0: any free one */
+    char address[64];    /* numeric IPv4 or IPv6, without brackets; "": none */
+    uint64_t port;       /* 0: any free one */
+    char unix_path[108]; /* of a socket in the file system; "": none */
+    char tls_certificate[CONFIG_TEXT_BYTES], tls_key[CONFIG_TEXT_BYTES]; /* files; "": no TLS */
     char data_dir[CONFIG_TEXT_BYTES];
     char allowed_hosts[CONFIG_TEXT_BYTES]; /* comma-separated host names; "" = by the bind address */
+    char origins[CONFIG_TEXT_BYTES];       /* comma-separated "https://host[:port]": whose pages may ask */
+    char tokens[CONFIG_TEXT_BYTES];        /* file of tokens; "" = whoever reaches us may ask */
+    char rate[CONFIG_TEXT_BYTES];          /* as given; read into the next two */
+    uint64_t rate_per_second, rate_burst;  /* 0 = no limit */
     uint64_t workers;                      /* worker processes; 0 = none here */
     uint64_t threads;                      /* kernel threads of a worker, >= 1 */
     uint64_t memory_limit_bytes;           /* 0 = what the machine or container has */
     uint64_t upload_limit_bytes;           /* one uploaded file */
     uint64_t plan_cache_bytes;             /* answers to planning queries; 0 = none are kept */
     uint64_t connections;                  /* served at once; what is beyond gets 503 */
+    uint64_t sandbox;                      /* enum jail_mode */
+    uint64_t connections_per_address;      /* of them; 0 = half, from this machine all */
+    uint64_t streams;                      /* event streams at once */
+    uint64_t planning_threads;             /* for what takes long; 0 = by the cores */
+    uint64_t planning_queue;               /* requests that wait for one of them */
     uint64_t slot;                         /* rematd work: which of serve's workers this is */
     bool insecure;                         /* a non-loopback address without tokens is meant */
+    bool open_metrics;                     /* /metrics without a token */
     bool help, version;                    /* asked for: nothing else counts */
 };
 
@@ -37,15 +49,31 @@ enum config_command { CONFIG_SERVE = 1, CONFIG_WORK = 2 };
 PROBLEM_MUST_CHECK bool config_read(struct config *config, enum config_command command, int n_args, char *const args[],
                                     char *const environment[], struct problem *why);
 
+/* config_read's last step for serve: settings that depend on one another. In config_access.c. */
+PROBLEM_MUST_CHECK bool config_access(struct config *config, struct problem *why);
+
 /* The table for people. */
 void config_help(FILE *out, enum config_command command);
 
-/* 127.0.0.0/8 and ::1 */
+/* 127.0.0.0/8 and ::1; and "", the address of who listens on none */
 bool config_is_loopback(const char *address);
 
-/* What running jobs may take together: the smallest memory.max on this process's cgroup path (v2, v1), less room for
- * the daemon itself; no more than wanted_bytes, or where that is 0, than MemAvailable. root: "" on a real machine, a
- * directory in tests. */
-uint64_t config_memory_limit(uint64_t wanted_bytes, const char *root);
+/* Who may take how much of the memory there is. The sum, in docs/operations.md:
+ *
+ *   total >= front_bytes + workers * CONFIG_WORKER_BYTES(threads) + jobs_bytes
+ *
+ * total: the smallest memory.max on this process's cgroup path (v2, v1), or where none is set, MemAvailable. */
+struct config_memory {
+    uint64_t front_bytes; /* the front process: plans, bodies, answers kept, connections */
+    uint64_t jobs_bytes;  /* running jobs together: their plans' peaks and what lies around them */
+};
+
+/* A worker without a job, and what OpenBLAS keeps of each thread's first product. */
+#define CONFIG_WORKER_BYTES(threads) (((uint64_t)4 << 20) + (threads) * ((uint64_t)4 << 20))
+/* Of the front: its program and libraries, what it holds when idle, the kernel's tables and socket buffers. */
+#define CONFIG_FRONT_IDLE_BYTES ((uint64_t)16 << 20)
+
+/* Where wanted_bytes is not 0, jobs get no more than that. root: "" on a real machine, a directory in tests. */
+struct config_memory config_memory_find(uint64_t wanted_bytes, uint64_t workers, uint64_t threads, const char *root);
 
 #endif

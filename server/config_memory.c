@@ -6,9 +6,10 @@
 
 #include "engine/base/units.h"
 
-#define PATH_BYTES     4096u
-#define HEADROOM_BYTES ((uint64_t)64 << 20) /* the front, idle workers, requests being read */
-#define UNLIMITED      ((uint64_t)1 << 62)  /* cgroup v1 says 2^63 rounded down to a page */
+#define PATH_BYTES  4096u
+#define FRONT_LEAST ((uint64_t)128 << 20) /* the frontier of a large model takes 100 MiB */
+#define FRONT_MOST  ((uint64_t)2 << 30)   /* some of the largest plans at once */
+#define UNLIMITED   ((uint64_t)1 << 62)   /* cgroup v1 says 2^63 rounded down to a page */
 
 /* A number on the first line, or UINT64_MAX ("max", no such file). */
 static uint64_t limit_read(const char *name) {
@@ -75,13 +76,16 @@ static uint64_t memory_available(const char *root) {
     return kib ? (uint64_t)kib << 10 : UINT64_MAX;
 }
 
-static uint64_t without_headroom(uint64_t bytes) {
-    return bytes == UINT64_MAX ? bytes : bytes - units_min(bytes / 4, HEADROOM_BYTES);
+/* An eighth of all, within bounds; of little, a quarter. */
+static uint64_t front_share(uint64_t total_bytes) {
+    return units_min(total_bytes / 4, units_max(FRONT_LEAST, units_min(total_bytes / 8, FRONT_MOST)));
 }
 
-uint64_t config_memory_limit(uint64_t wanted_bytes, const char *root) {
-    uint64_t kernel = without_headroom(cgroup_limit(root));
-    if (wanted_bytes == 0)
-        wanted_bytes = without_headroom(memory_available(root));
-    return units_min(wanted_bytes, kernel);
+struct config_memory config_memory_find(uint64_t wanted_bytes, uint64_t workers, uint64_t threads, const char *root) {
+    uint64_t total = units_min(cgroup_limit(root), wanted_bytes ? UINT64_MAX : memory_available(root));
+    uint64_t front = front_share(total);
+    uint64_t around = front + workers * CONFIG_WORKER_BYTES(threads);
+    uint64_t jobs = total == UINT64_MAX ? total : total - units_min(total, around);
+    return (struct config_memory){.front_bytes = front,
+                                  .jobs_bytes = wanted_bytes ? units_min(wanted_bytes, jobs) : jobs};
 }

@@ -3,37 +3,37 @@
  * connection's body for good) or after the body; between the two, what is refused is read and dropped. */
 #include "server/http_private.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "engine/base/units.h"
 #include "server/blob.h"
 #include "server/log.h"
 
 #define PROBE_ROOM       64u /* connections beyond the limit that still hear 503 */
 #define GRACE_MS         20000u
 #define BYTES_PER_SECOND 500u
-#define BACKLOG          256
+#define STREAMS          200u
 #define CLOSE_WAIT_MS    2000u
 #define PATH_LOGGED      300
 
 /* ---- exchanges ---- */
 
 /* The library's first word of a request: the raw target. What it returns is handed to answer(). */
-static void *exchange_new(void *http, const char *uri, struct MHD_Connection *mhd) {
+static void *exchange_new(void *unused, const char *uri, struct MHD_Connection *mhd) {
     struct http_exchange *exchange = calloc(1, sizeof *exchange);
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     if (!exchange || !info || !info->socket_context) {
         free(exchange);
         return NULL;
     }
-    exchange->http = http;
+    (void)unused;
     exchange->mhd = mhd;
     exchange->connection = info->socket_context;
+    exchange->http = exchange->connection->listener->http;
     exchange->started_ns = http_now_ns();
     exchange->arena = &exchange->connection->arena;
     exchange->arena->limit_bytes = HTTP_ARENA_MAX;
@@ -93,12 +93,16 @@ static void exchange_over(void *http, struct MHD_Connection *mhd, void **context
 
 /* ---- from headers to a handler ---- */
 
-static bool is_probe(const struct http_exchange *exchange) {
+bool http_is_probe(const struct http_exchange *exchange) {
     return strcmp(exchange->uri, "/healthz") == 0 || strcmp(exchange->uri, "/readyz") == 0;
 }
 
 static bool busy_check(struct http_exchange *exchange) {
-    if (exchange->connection->surplus && !is_probe(exchange))
+    if (exchange->connection->crowd && !http_is_probe(exchange))
+        return http_refuse(exchange, 503, PROBLEM_BUSY,
+                           "all %u connections that one address may have are in use: keep one open, or try again soon",
+                           http_address_limit(&exchange->http->options));
+    if (exchange->connection->surplus && !http_is_probe(exchange))
         return http_refuse(exchange, 503, PROBLEM_FULL, "all %u connections are in use: try again soon",
                            exchange->http->options.connections);
     return true;
@@ -133,8 +137,10 @@ static bool drain_check(struct http_exchange *exchange) {
 static http_result headers_arrived(struct http_exchange *exchange, const char *method, const char *version) {
     bool drop = false, body = false;
     bool good = exchange->problem.kind == PROBLEM_NONE && http_guard(exchange, method, version, &drop, &body);
-    good = good && busy_check(exchange) && route_request(exchange, method) && drain_check(exchange) &&
-           http_body_begin(exchange, body);
+    if (good && http_access_begin(exchange, method) && !body)
+        return http_access_preflight(exchange);
+    good = good && busy_check(exchange) && http_access_who(exchange) && route_request(exchange, method) &&
+           http_access(exchange) && drain_check(exchange) && http_body_begin(exchange, body);
     if (good) {
         exchange->stage = STAGE_BODY;
         if (body)
@@ -176,20 +182,31 @@ static http_result handled(struct http_exchange *exchange, bool good, struct res
     return http_reply_problem(exchange, false);
 }
 
-static http_result request_complete(struct http_exchange *exchange) {
-    struct response response = {.fd = -1};
-    if (exchange->stage == STAGE_DROP)
-        return http_reply_problem(exchange, true);
-    exchange->request.body = exchange->body ? exchange->body : "";
-    exchange->request.body_bytes = exchange->body_bytes;
-    http_phase_set(exchange->connection, PHASE_HANDLING, 0);
-    bool good = exchange->route->handle(&exchange->request, &response, &exchange->problem);
-    if (!good || response.wait_until_ns == 0)
-        return handled(exchange, good, &response);
-    exchange->waiting = response;
+/* The handler has run, here or in a lane. */
+static http_result handler_over(struct http_exchange *exchange, bool good, struct response *response) {
+    if (!good || response->wait_until_ns == 0)
+        return handled(exchange, good, response);
+    exchange->waiting = *response;
     exchange->stage = STAGE_WAITING;
     http_keeper_wait(exchange);
     return MHD_YES;
+}
+
+static http_result request_complete(struct http_exchange *exchange) {
+    const struct route *route = exchange->route;
+    struct request *request = &exchange->request;
+    struct response response = {.fd = -1};
+    if (exchange->stage == STAGE_DROP)
+        return http_reply_problem(exchange, true);
+    request->body = exchange->body ? exchange->body : "";
+    request->body_bytes = exchange->body_bytes;
+    http_phase_set(exchange->connection, PHASE_HANDLING, 0);
+    if (route->lane != ROUTE_AT_ONCE && (!route->is_long || route->is_long(request))) {
+        exchange->stage = STAGE_LANE;
+        return http_lane_enter(exchange) ? MHD_YES : http_reply_problem(exchange, false);
+    }
+    bool good = route->handle(request, &response, &exchange->problem);
+    return handler_over(exchange, good, &response);
 }
 
 static http_result wait_over(struct http_exchange *exchange) {
@@ -211,6 +228,8 @@ static http_result answer(void *http, struct MHD_Connection *mhd, const char *ur
     case STAGE_BODY:
     case STAGE_DROP:
         return *upload_bytes ? body_arrived(exchange, upload, upload_bytes) : request_complete(exchange);
+    case STAGE_LANE:
+        return handler_over(exchange, exchange->handled_good, &exchange->handled);
     case STAGE_WAITING:
         return wait_over(exchange);
     case STAGE_ANSWERED:
@@ -221,38 +240,36 @@ static http_result answer(void *http, struct MHD_Connection *mhd, const char *ur
 
 /* ---- open and close ---- */
 
-static int listener_open(const char *address, uint16_t *port, struct problem *why) {
-    struct sockaddr_storage storage = {0};
-    struct sockaddr_in *v4 = (struct sockaddr_in *)&storage;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&storage;
-    bool is_v6 = strchr(address, ':') != NULL;
-    socklen_t size = is_v6 ? sizeof *v6 : sizeof *v4;
-    int one = 1, numeric;
-    storage.ss_family = is_v6 ? AF_INET6 : AF_INET;
-    *(is_v6 ? &v6->sin6_port : &v4->sin_port) = htons(*port);
-    numeric = inet_pton(storage.ss_family, address, is_v6 ? (void *)&v6->sin6_addr : (void *)&v4->sin_addr);
-    int fd = numeric == 1 ? socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0) : -1;
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) != 0 ||
-        bind(fd, (struct sockaddr *)&storage, size) != 0 || listen(fd, BACKLOG) != 0 ||
-        getsockname(fd, (struct sockaddr *)&storage, &size) != 0) {
-        problem_set(why, PROBLEM_IO, "", "cannot listen on %s port %u: %s", address, *port,
-                    numeric == 1 ? strerror(errno) : "not a numeric address");
-        if (fd >= 0)
-            close(fd);
-        return -1;
-    }
-    *port = ntohs(is_v6 ? v6->sin6_port : v4->sin_port);
-    return fd;
+static bool daemon_start(struct http_listener *listener, struct problem *why) {
+    static const char priorities[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2";
+    struct http *http = listener->http;
+    const struct http_tls *tls = &http->tls;
+    unsigned most = 2 * http->options.connections + PROBE_ROOM;
+    const struct MHD_OptionItem plain[] = {{MHD_OPTION_END, 0, NULL}};
+    const struct MHD_OptionItem secure[] = {{MHD_OPTION_HTTPS_MEM_CERT, 0, tls->certificate},
+                                            {MHD_OPTION_HTTPS_MEM_KEY, 0, tls->key},
+                                            {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)priorities},
+                                            {MHD_OPTION_END, 0, NULL}};
+    errno = 0;
+    listener->daemon = MHD_start_daemon(
+        HTTP_DAEMON_FLAGS | (listener->tls ? MHD_USE_TLS : 0), 0, http_connection_may, listener, answer, http,
+        MHD_OPTION_LISTEN_SOCKET, listener->fd, MHD_OPTION_THREAD_POOL_SIZE, HTTP_POOL_THREADS,
+        MHD_OPTION_CONNECTION_LIMIT, most, MHD_OPTION_CONNECTION_TIMEOUT, HTTP_IDLE_SECONDS,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, HTTP_CONNECTION_MEMORY, HTTP_STRICT_OPTION, 1, MHD_OPTION_URI_LOG_CALLBACK,
+        exchange_new, http, MHD_OPTION_NOTIFY_COMPLETED, exchange_over, http, MHD_OPTION_NOTIFY_CONNECTION,
+        http_connection_notify, listener, MHD_OPTION_ARRAY, listener->tls ? secure : plain, MHD_OPTION_END);
+    return listener->daemon || problem_set(why, PROBLEM_IO, "", "the HTTP library does not serve %.200s: %s",
+                                           listener->url, errno ? strerror(errno) : "it does not say why");
 }
 
-static struct MHD_Daemon *daemon_start(struct http *http, int listener) {
-    unsigned most = 2 * http->options.connections + PROBE_ROOM;
-    return MHD_start_daemon(HTTP_DAEMON_FLAGS, 0, NULL, NULL, answer, http, MHD_OPTION_LISTEN_SOCKET, listener,
-                            MHD_OPTION_THREAD_POOL_SIZE, HTTP_POOL_THREADS, MHD_OPTION_CONNECTION_LIMIT, most,
-                            MHD_OPTION_CONNECTION_TIMEOUT, HTTP_IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                            HTTP_CONNECTION_MEMORY, HTTP_STRICT_OPTION, 1, MHD_OPTION_URI_LOG_CALLBACK, exchange_new,
-                            http, MHD_OPTION_NOTIFY_COMPLETED, exchange_over, http, MHD_OPTION_NOTIFY_CONNECTION,
-                            http_keeper_connection, http, MHD_OPTION_END);
+static void options_take(struct http *http, const struct http_options *options) {
+    http->options = *options;
+    http->grace_ns = (uint64_t)(options->grace_ms ? options->grace_ms : GRACE_MS) * 1000000u;
+    if (options->least_bytes_per_second == 0)
+        http->options.least_bytes_per_second = BYTES_PER_SECOND;
+    if (options->streams == 0)
+        http->options.streams = STREAMS;
+    http->options.streams = (unsigned)units_min(http->options.streams, units_max(options->connections / 2, 1));
 }
 
 struct http *http_open(const struct http_options *options, struct problem *why) {
@@ -261,28 +278,32 @@ struct http *http_open(const struct http_options *options, struct problem *why) 
         problem_set(why, PROBLEM_MEMORY, "", "no memory for the front");
         return NULL;
     }
-    http->options = *options;
-    http->grace_ns = (uint64_t)(options->grace_ms ? options->grace_ms : GRACE_MS) * 1000000u;
-    if (http->options.least_bytes_per_second == 0)
-        http->options.least_bytes_per_second = BYTES_PER_SECOND;
-    http->port = options->port;
-    int listener = listener_open(options->address, &http->port, why);
-    if (listener < 0 || !http_keeper_start(http, why)) {
-        if (listener >= 0)
-            close(listener);
+    options_take(http, options);
+    bool good = http_tls_read(options, &http->tls, why) && http_listen(http, why);
+    if (!good || !(good = http_keeper_start(http, why)) || !http_lanes_start(http, why)) {
+        if (good) {
+            http_keeper_stop(http);
+            http_keeper_free(http);
+        }
+        http_listen_close(http);
+        http_tls_free(&http->tls);
         free(http);
         return NULL;
     }
-    http->daemon = daemon_start(http, listener);
-    if (http->daemon)
+    for (unsigned i = 0; good && i < http->n_listeners; i++)
+        good = daemon_start(&http->listeners[i], why);
+    if (good)
         return http;
-    problem_set(why, PROBLEM_IO, "", "the HTTP library does not start: %s", strerror(errno));
-    http_close(http); /* whether the library has closed the listener depends on its version: the process ends anyway */
+    http_close(http);
     return NULL;
 }
 
 uint16_t http_port(const struct http *http) {
     return http->port;
+}
+
+const char *http_url(const struct http *http, unsigned i) {
+    return i < http->n_listeners ? http->listeners[i].url : NULL;
 }
 
 static bool answers_pending(struct http *http) {
@@ -298,18 +319,18 @@ void http_close(struct http *http) {
     if (!http)
         return;
     const struct timespec tick = {.tv_nsec = 5000000};
-    if (http->daemon) {
-        int listener = MHD_quiesce_daemon(http->daemon);
-        if (listener >= 0)
-            close(listener);
-    }
+    for (unsigned i = 0; i < http->n_listeners; i++)
+        if (http->listeners[i].daemon)
+            http->listeners[i].fd = MHD_quiesce_daemon(http->listeners[i].daemon);
+    http_listen_close(http);
+    http_lanes_stop(http);
     http_keeper_stop(http);
-    for (uint64_t until = http_now_ns() + CLOSE_WAIT_MS * 1000000u;
-         http->daemon && answers_pending(http) && http_now_ns() < until;)
+    for (uint64_t until = http_now_ns() + CLOSE_WAIT_MS * 1000000u; answers_pending(http) && http_now_ns() < until;)
         nanosleep(&tick, NULL);
-    if (http->daemon)
-        MHD_stop_daemon(http->daemon);
-    pthread_cond_destroy(&http->wake);
-    pthread_mutex_destroy(&http->lock);
+    for (unsigned i = 0; i < http->n_listeners; i++)
+        if (http->listeners[i].daemon)
+            MHD_stop_daemon(http->listeners[i].daemon);
+    http_keeper_free(http);
+    http_tls_free(&http->tls);
     free(http);
 }

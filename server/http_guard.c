@@ -11,8 +11,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "server/config.h"
-
 bool http_refuse(struct http_exchange *exchange, unsigned status, enum problem_kind kind, const char *format, ...) {
     if (exchange->problem.kind != PROBLEM_NONE)
         return false;
@@ -139,8 +137,7 @@ static bool headers_collect(struct http_exchange *exchange) {
     return true;
 }
 
-/* How often a header is there; *value is the last. */
-static unsigned header_count(const struct http_exchange *exchange, const char *name, const char **value) {
+unsigned http_header_count(const struct http_exchange *exchange, const char *name, const char **value) {
     unsigned count = 0;
     for (unsigned i = 0; i < exchange->request.n_headers; i++)
         if (strcasecmp(exchange->request.headers[i].name, name) == 0) {
@@ -159,8 +156,8 @@ static bool target_is_cut(const struct http_exchange *exchange, const char *vers
 /* Where the body ends must have one answer. */
 static bool framing_check(struct http_exchange *exchange, const char *version, bool *body) {
     const char *length = NULL, *coding = NULL;
-    unsigned lengths = header_count(exchange, "Content-Length", &length);
-    unsigned codings = header_count(exchange, "Transfer-Encoding", &coding);
+    unsigned lengths = http_header_count(exchange, "Content-Length", &length);
+    unsigned codings = http_header_count(exchange, "Transfer-Encoding", &coding);
     if (strcmp(version, "HTTP/1.1") != 0 && strcmp(version, "HTTP/1.0") != 0)
         return http_refuse(exchange, 505, PROBLEM_UNSUPPORTED, "HTTP/1.1 and HTTP/1.0 are spoken here");
     if (lengths > 1)
@@ -175,8 +172,7 @@ static bool framing_check(struct http_exchange *exchange, const char *version, b
     return true;
 }
 
-/* Whether name[length] is in "a,b, c". */
-static bool list_has(const char *list, const char *name, size_t length) {
+bool http_list_has(const char *list, const char *name, size_t length) {
     while (*list) {
         list += strspn(list, ", ");
         size_t item = strcspn(list, ", ");
@@ -188,7 +184,7 @@ static bool list_has(const char *list, const char *name, size_t length) {
 }
 
 /* Names of this machine itself are always fine: no page elsewhere can make a browser send them. */
-static bool host_is_allowed(const struct http_options *options, const char *host) {
+static bool host_is_allowed(const struct http_options *options, bool local, const char *host) {
     const char *list = options->allowed_hosts ? options->allowed_hosts : "";
     size_t length = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":");
     if (length > strlen(host) || length == 0)
@@ -196,17 +192,17 @@ static bool host_is_allowed(const struct http_options *options, const char *host
     const char *port = host + length;
     if (*port && (*port != ':' || strspn(port + 1, "0123456789") != strlen(port + 1)))
         return false;
-    if (list_has("localhost,127.0.0.1,[::1]", host, length) || list_has(list, host, length))
+    if (http_list_has("localhost,127.0.0.1,[::1]", host, length) || http_list_has(list, host, length))
         return true;
-    return !*list && !config_is_loopback(options->address);
+    return !*list && !local;
 }
 
 static bool host_check(struct http_exchange *exchange) {
     const char *host = NULL;
-    unsigned hosts = header_count(exchange, "Host", &host);
+    unsigned hosts = http_header_count(exchange, "Host", &host);
     if (hosts != 1)
         return malformed(exchange, hosts ? "Host is given more than once" : "Host is missing");
-    if (!host_is_allowed(&exchange->http->options, host))
+    if (!host_is_allowed(&exchange->http->options, exchange->connection->listener->local, host))
         return http_refuse(exchange, 421, PROBLEM_STATE,
                            "this daemon does not answer for host '%.80s'; REMATD_ALLOWED_HOSTS lists more names", host);
     return true;
@@ -233,7 +229,7 @@ bool http_guard(struct http_exchange *exchange, const char *method, const char *
     if (!host_check(exchange))
         return false;
     *drop = true;
-    if (header_count(exchange, "Content-Encoding", &coding) && strcasecmp(coding, "identity") != 0)
+    if (http_header_count(exchange, "Content-Encoding", &coding) && strcasecmp(coding, "identity") != 0)
         return http_refuse(exchange, 415, PROBLEM_UNSUPPORTED, "bodies are taken as they are: no Content-Encoding");
     return true;
 }

@@ -5,7 +5,7 @@
  * end. And it asks suspended requests whether they are ready. */
 #include "server/http_private.h"
 
-#include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -18,6 +18,7 @@
 #define WAIT_QUICK_NS 2000000000u
 #define REAP_TICK_NS  200000000u /* between looks at deadlines, and writes of the log */
 #define NS_PER_SECOND 1000000000u
+#define SURPLUS_NS    2000000000u /* who is one too many says what he wants, and leaves */
 
 uint64_t http_now_ns(void) {
     struct timespec now;
@@ -36,19 +37,23 @@ static bool is_late(const struct http *http, struct http_connection *connection,
     uint64_t since = connection->since_ns;
     if (phase == PHASE_HANDLING)
         return false;
-    uint64_t allowed = http->grace_ns;
+    uint64_t allowed = connection->surplus ? units_min(http->grace_ns, SURPLUS_NS) : http->grace_ns;
     if (phase != PHASE_HEADERS)
         allowed += connection->phase_bytes / http->options.least_bytes_per_second * NS_PER_SECOND;
     return now > since && now - since > allowed;
 }
 
+/* Not a look at the next byte: under TLS the last one is an alert, which stands before the end. */
+static bool peer_has_ended(int fd) {
+    struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
+
 /* The peer has ended in the middle of a request. 0.9.75 misses an end that arrives together with data (epoll tells of
  * both once). Seen twice without progress between: the library may just be about to handle the last bytes. */
 static bool is_deserted(struct http_connection *connection, uint64_t now) {
-    char next;
     int phase = connection->phase;
-    if ((phase != PHASE_HEADERS && phase != PHASE_BODY) ||
-        recv(connection->fd, &next, 1, MSG_PEEK | MSG_DONTWAIT) != 0) {
+    if ((phase != PHASE_HEADERS && phase != PHASE_BODY) || !peer_has_ended(connection->fd)) {
         connection->deserted_at = 0;
         return false;
     }
@@ -68,10 +73,8 @@ static void reap(struct http *http, uint64_t now) {
 
 /* The peer sends no more. A suspended connection is not looked at by the library: one whose client has left would keep
  * its place until the wait is over. A client that has only closed its sending half gets its answer early. */
-static bool is_left(const struct http_exchange *exchange) {
-    char next;
-    ssize_t n = recv(exchange->connection->fd, &next, 1, MSG_PEEK | MSG_DONTWAIT);
-    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+bool http_is_left(const struct http_exchange *exchange) {
+    return peer_has_ended(exchange->connection->fd);
 }
 
 /* Resumes what is ready, out of time or left by its client; returns what goes on waiting. */
@@ -85,7 +88,7 @@ static struct http_exchange *ask_all(struct http_exchange *list, uint64_t now, b
             uint64_t waited = now - exchange->started_ns, tick = waited > WAIT_QUICK_NS ? SLOW_TICK_NS : WAIT_TICK_NS;
             if (now - exchange->asked_ns >= tick) {
                 exchange->asked_ns = now;
-                exchange->left = is_left(exchange);
+                exchange->left = http_is_left(exchange);
                 over = exchange->left || exchange->waiting.ready(&exchange->request);
             }
         }
@@ -160,6 +163,11 @@ void http_keeper_stop(struct http *http) {
     pthread_join(http->keeper, NULL);
 }
 
+void http_keeper_free(struct http *http) {
+    pthread_cond_destroy(&http->wake);
+    pthread_mutex_destroy(&http->lock);
+}
+
 void http_keeper_wait(struct http_exchange *exchange) {
     struct http *http = exchange->http;
     MHD_suspend_connection(exchange->mhd); /* first: once the keeper knows of it, it may resume it at any time */
@@ -173,46 +181,4 @@ void http_keeper_wait(struct http_exchange *exchange) {
     pthread_mutex_unlock(&http->lock);
     if (!open)
         MHD_resume_connection(exchange->mhd);
-}
-
-static void connection_add(struct http *http, struct MHD_Connection *mhd, void **socket_context) {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
-    struct http_connection *connection = calloc(1, sizeof *connection);
-    *socket_context = connection; /* NULL: its requests are refused */
-    if (!connection)
-        return;
-    connection->fd = info->connect_fd;
-    arena_init(&connection->arena, HTTP_ARENA_MAX);
-    http_phase_set(connection, PHASE_HEADERS, 0);
-    pthread_mutex_lock(&http->lock);
-    connection->next = http->connections;
-    if (connection->next)
-        connection->next->previous = connection;
-    http->connections = connection;
-    connection->surplus = ++http->n_connections > http->options.connections;
-    pthread_mutex_unlock(&http->lock);
-}
-
-static void connection_remove(struct http *http, struct http_connection *connection) {
-    if (!connection)
-        return;
-    pthread_mutex_lock(&http->lock);
-    if (connection->previous)
-        connection->previous->next = connection->next;
-    else
-        http->connections = connection->next;
-    if (connection->next)
-        connection->next->previous = connection->previous;
-    http->n_connections--;
-    pthread_mutex_unlock(&http->lock);
-    arena_free(&connection->arena);
-    free(connection);
-}
-
-void http_keeper_connection(void *http, struct MHD_Connection *mhd, void **socket_context,
-                            enum MHD_ConnectionNotificationCode code) {
-    if (code == MHD_CONNECTION_NOTIFY_STARTED)
-        connection_add(http, mhd, socket_context);
-    else
-        connection_remove(http, *socket_context);
 }

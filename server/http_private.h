@@ -30,15 +30,40 @@ typedef enum MHD_Result http_result;
 #define HTTP_ARENA_MAX     ((uint64_t)64 << 20)
 #define HTTP_URI_MAX       8192u
 #define HTTP_RETRY_SECONDS "1"
-#define HTTP_STREAMS_MAX   200u /* at once, and never more than half of the connections */
+#define HTTP_LANE_THREADS  16u
 
 /* What a connection is doing, for its deadline. */
 enum http_phase { PHASE_HEADERS, PHASE_BODY, PHASE_HANDLING, PHASE_SENDING };
 
+/* Where a connection comes from, as far as it is counted. */
+struct http_address {
+    unsigned char bytes[16];
+    bool known, loopback;
+};
+
+/* A socket that listens, and the threads that serve it. */
+struct http_listener {
+    struct http *http;
+    struct MHD_Daemon *daemon;
+    int fd;     /* -1: the library's, or closed */
+    bool local; /* loopback, or a file: no other machine reaches it */
+    bool tls;
+    char path[108]; /* of a file; "": none, or not ours to remove */
+    uint64_t file;  /* inode of the path */
+    char url[160];
+};
+
+struct http_tls {
+    char *certificate, *key; /* PEM; NULL: no TLS */
+};
+
 struct http_connection {
     struct http_connection *previous, *next; /* in http->connections, under http->lock */
+    struct http_listener *listener;
     int fd;
-    bool surplus;                 /* beyond the limit: gets 503 */
+    struct http_address address;
+    bool surplus;                 /* beyond a limit: gets 503 */
+    bool crowd;                   /* beyond that of its address */
     struct arena arena;           /* of the request that is being served */
     uint64_t deserted_at;         /* the keeper's: when the peer's end was first seen; 0: not */
     _Atomic int phase;            /* the connection's thread writes these three, the keeper reads */
@@ -46,10 +71,13 @@ struct http_connection {
     _Atomic uint64_t phase_bytes; /* received or to be sent in it */
 };
 
+struct token_grant;
+
 enum http_stage {
     STAGE_NEW,     /* headers not looked at yet */
     STAGE_BODY,    /* body is read for the handler */
     STAGE_DROP,    /* body is read and dropped; then exchange->problem is sent */
+    STAGE_LANE,    /* suspended until its handler has run in a lane */
     STAGE_WAITING, /* suspended until ready */
     STAGE_ANSWERED,
 };
@@ -73,7 +101,12 @@ struct http_exchange {
     struct problem problem; /* why it is refused */
     unsigned status;        /* with problem; 0: by its kind */
     const char *allow;      /* with 405 */
+    const char *challenge;  /* with 401 and 403: WWW-Authenticate */
+    unsigned retry_seconds; /* with 429 */
+    const char *origin;     /* of the page that asks, where its answers may be read there (CORS) */
     uint64_t started_ns;
+    /* What the token that came with it allows; NULL: none is known. */
+    const struct token_grant *grant;
     struct response waiting;  /* STAGE_WAITING: wait_until_ns, ready, finish; a stream: more, ready, wait_until_ns */
     struct route_piece piece; /* of a stream, and how much of it is sent */
     size_t piece_sent;
@@ -81,23 +114,41 @@ struct http_exchange {
     bool left;         /* the keeper's word: the client sends no more */
     uint64_t asked_ns; /* the keeper's: when ready was last asked */
     struct http_exchange *next_waiting;
+    bool handled_good; /* STAGE_LANE: what its handler said */
+    struct response handled;
+    struct http_exchange *next_queued;
+};
+
+/* Threads that run handlers which take long, and those that wait for one. */
+struct http_lane {
+    pthread_t threads[HTTP_LANE_THREADS];
+    unsigned n_threads, n_queued, most_queued;
+    pthread_mutex_t lock; /* for the queue */
+    pthread_cond_t wake;
+    struct http_exchange *first, *last;
+    bool closing;
 };
 
 struct http {
     struct http_options options;
-    struct MHD_Daemon *daemon;
-    uint16_t port;
+    struct http_listener listeners[HTTP_LISTENERS_MAX];
+    unsigned n_listeners;
+    struct http_tls tls;
+    uint16_t port; /* of the first that has one */
     uint64_t grace_ns;
     pthread_t keeper;
     pthread_mutex_t lock; /* for all below */
     pthread_cond_t wake;
     struct http_connection *connections;
     unsigned n_connections, n_streams;
+    struct http_lane lanes[ROUTE_LANES];
     struct http_exchange *arriving; /* suspended, the keeper has not seen them yet */
     bool closing;
 };
 
 uint64_t http_now_ns(void);
+/* Whether it asks for /healthz or /readyz, which are answered whatever happens. */
+bool http_is_probe(const struct http_exchange *exchange);
 void http_phase_set(struct http_connection *connection, enum http_phase phase, uint64_t bytes);
 
 /* ---- http_guard.c: what the library lets through ---- */
@@ -111,8 +162,26 @@ const char *http_guard_uri(const char *uri);
 /* Sets exchange->problem and status; false. */
 bool http_refuse(struct http_exchange *exchange, unsigned status, enum problem_kind kind, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* How often a header is there; *value is the last. */
+unsigned http_header_count(const struct http_exchange *exchange, const char *name, const char **value);
+/* Whether name, of so many bytes and any case, is in "a,b, c". */
+bool http_list_has(const char *list, const char *name, size_t length);
 /* Whether a header's media type (parameters apart) is one of a NULL-terminated list. */
 bool http_media_type_in(const char *value, const char *const *list);
+
+/* ---- http_access.c: who may ask ---- */
+
+/* The first of it, once the headers are there: notes an Origin that is listed. True where that is all that was asked (a
+ * preflight) and http_access_preflight answers it. */
+bool http_access_begin(struct http_exchange *exchange, const char *method);
+http_result http_access_preflight(struct http_exchange *exchange);
+/* Then: whose token it is, and whether it has asked too often. False with exchange->problem and status set, as the
+ * next. */
+PROBLEM_MUST_CHECK bool http_access_who(struct http_exchange *exchange);
+/* With exchange->route: whether it allows that, and nothing changes for pages from elsewhere. */
+PROBLEM_MUST_CHECK bool http_access(struct http_exchange *exchange);
+/* Adds to a reply what browsers are to know. */
+PROBLEM_MUST_CHECK bool http_access_headers(const struct http_exchange *exchange, struct MHD_Response *reply);
 
 /* ---- http_body.c ---- */
 
@@ -137,15 +206,50 @@ http_result http_stream(struct http_exchange *exchange, const struct response *r
 /* The request is over, whether it was a stream or not. */
 void http_stream_over(struct http_exchange *exchange);
 
+/* ---- http_connections.c: who is connected ---- */
+
+/* The library's callbacks, of a listener: before a connection is taken, and when it begins and ends. */
+http_result http_connection_may(void *listener, const struct sockaddr *from, socklen_t size);
+void http_connection_notify(void *listener, struct MHD_Connection *mhd, void **socket_context,
+                            enum MHD_ConnectionNotificationCode code);
+/* Connections of one address that are served at once. */
+unsigned http_address_limit(const struct http_options *options);
+
+/* ---- http_listen.c: sockets ---- */
+
+/* Fills http->listeners with sockets that listen, those we were handed or those of the options. False: those that were
+ * opened are closed by http_listen_close. */
+PROBLEM_MUST_CHECK bool http_listen(struct http *http, struct problem *why);
+/* Takes the files of sockets away, and closes those that the library has not. */
+void http_listen_close(struct http *http);
+
+/* ---- http_tls.c ---- */
+
+/* Reads certificate and key of the options, if there are any, and checks that they belong together. */
+PROBLEM_MUST_CHECK bool http_tls_read(const struct http_options *options, struct http_tls *tls, struct problem *why);
+void http_tls_free(struct http_tls *tls);
+
+/* ---- http_lane.c: handlers that take long ---- */
+
+PROBLEM_MUST_CHECK bool http_lanes_start(struct http *http, struct problem *why);
+/* What is queued is refused, what runs is waited for. */
+void http_lanes_stop(struct http *http);
+/* Suspends the exchange's connection until its handler has run: then the library calls for an answer again, with
+ * exchange->handled. False with exchange->problem set: too many wait. */
+PROBLEM_MUST_CHECK bool http_lane_enter(struct http_exchange *exchange);
+
 /* ---- http_keeper.c: deadlines and waits ---- */
+
+/* The client sends no more: it has left, or closed its sending half. */
+bool http_is_left(const struct http_exchange *exchange);
 
 PROBLEM_MUST_CHECK bool http_keeper_start(struct http *http, struct problem *why);
 /* Resumes all that wait; then the thread ends. */
 void http_keeper_stop(struct http *http);
+/* When nobody is connected any more. */
+void http_keeper_free(struct http *http);
 /* Suspends the exchange's connection until exchange->waiting is ready, its time is over, its client left, or the front
  * closes. The library then calls for an answer, or for a stream's next bytes, again. */
 void http_keeper_wait(struct http_exchange *exchange);
-void http_keeper_connection(void *http, struct MHD_Connection *mhd, void **socket_context,
-                            enum MHD_ConnectionNotificationCode code);
 
 #endif

@@ -3,6 +3,7 @@
 #include "server/http_private.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@ http_result http_reply_queue(struct http_exchange *exchange, struct MHD_Response
                 MHD_add_response_header(reply, "X-Content-Type-Options", "nosniff") == MHD_YES;
     for (unsigned i = 0; i < response->n_headers; i++)
         good = good && MHD_add_response_header(reply, response->headers[i].name, response->headers[i].value) == MHD_YES;
+    good = good && http_access_headers(exchange, reply);
     if (closes)
         good = good && MHD_add_response_header(reply, "Connection", "close") == MHD_YES;
     exchange->stage = STAGE_ANSWERED;
@@ -112,6 +114,12 @@ http_result http_reply_problem(struct http_exchange *exchange, bool closes) {
         good = response_header(&response, "Allow", exchange->allow);
     if (status == 503)
         good = good && response_header(&response, "Retry-After", HTTP_RETRY_SECONDS);
+    if (exchange->challenge)
+        good = good && response_header(&response, "WWW-Authenticate", exchange->challenge);
+    char retry[12];
+    snprintf(retry, sizeof retry, "%u", exchange->retry_seconds);
+    if (status == 429)
+        good = good && response_header(&response, "Retry-After", retry);
     if (!good)
         return MHD_NO;
     return http_reply_queue(

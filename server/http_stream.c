@@ -57,7 +57,7 @@ static ssize_t stream_read(void *from, uint64_t position, char *to, size_t room)
 
 static bool stream_begin(struct http_exchange *exchange) {
     struct http *http = exchange->http;
-    unsigned most = (unsigned)units_min(HTTP_STREAMS_MAX, units_max(http->options.connections / 2, 1));
+    unsigned most = http->options.streams;
     pthread_mutex_lock(&http->lock);
     exchange->streams = http->n_streams < most;
     http->n_streams += exchange->streams;

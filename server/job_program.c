@@ -71,6 +71,7 @@ struct choice {
     unsigned candidate;        /* the best */
     uint64_t flops;            /* that it is chosen by */
     uint64_t least_peak_bytes; /* of all candidates */
+    uint64_t planning_bytes;   /* the most that one of them took to be planned */
     bool over_budget, over_limit;
 };
 
@@ -107,6 +108,7 @@ static bool consider(const struct job *job, const struct job_computation *comput
     bool ok = computation->build(job->spec, candidate, &own, &p, why);
     if (ok)
         weigh(computation, candidate, &p.plan, c, choice);
+    choice->planning_bytes = units_max(choice->planning_bytes, scratch.taken_bytes);
     arena_free(&scratch);
     if (ok || choice->least_peak_bytes == UINT64_MAX || why->kind == PROBLEM_MEMORY)
         return ok;
@@ -180,7 +182,9 @@ bool job_program_plan(struct job *job, const struct job_computation *computation
     }
     job->program = pair;
     job->plan = &pair->own.plan;
-    if (!admit(job, peak, outside_bytes(c->arena->taken_bytes - before_bytes), c, why))
+    /* A worker plans again, in the memory the job will run in. */
+    if (!admit(job, units_max(peak, choice.planning_bytes), outside_bytes(c->arena->taken_bytes - before_bytes), c,
+               why))
         return pair->compared && peak != pair->own.plan.peak_bytes ? problem_nest(why, "/compare_with") : false;
     return planned_write(job, pair, c, why);
 }

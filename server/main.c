@@ -18,11 +18,14 @@
 #include "server/blob.h"
 #include "server/config.h"
 #include "server/http.h"
+#include "server/jail.h"
 #include "server/log.h"
 #include "server/plan_cache.h"
 #include "server/queue.h"
+#include "server/rate.h"
 #include "server/store.h"
 #include "server/supervise.h"
+#include "server/token.h"
 #include "server/wire.h"
 #include "server/worker.h"
 
@@ -34,6 +37,8 @@
 #define EXIT_USAGE      2
 #define DRAIN_SECONDS   30u
 #define HEAP_KEPT_BYTES (8 << 20)
+#define HEAP_KEPT_SHARE 64u /* of the front's memory */
+#define CACHE_SHARE     4u  /* of the front's memory, at most, for answers that are kept */
 #define TICK_NS         200000000u
 #define NAME_BYTES      (CONFIG_TEXT_BYTES + 16)
 
@@ -56,6 +61,8 @@ struct serve {
     struct config config;
     int lock;
     struct service service;
+    struct token_file *tokens; /* NULL: none */
+    struct rate *rate;         /* NULL: no limit */
     struct http *http;
     struct supervise supervise;
     sigset_t signals;
@@ -73,21 +80,19 @@ static bool directory_lock(struct serve *serve, struct problem *why) {
                        serve->config.data_dir);
 }
 
-/* Prints where we are and leaves it in DATA/url, for who started us on port 0. */
+/* Prints where we are and leaves the first of it in DATA/url, for who started us on port 0. */
 static bool url_tell(const struct serve *serve, struct problem *why) {
-    char name[NAME_BYTES], temporary[NAME_BYTES + 4], url[128];
-    bool v6 = strchr(serve->config.address, ':') != NULL;
-    snprintf(url, sizeof url, "http://%s%s%s:%u", v6 ? "[" : "", serve->config.address, v6 ? "]" : "",
-             http_port(serve->http));
+    char name[NAME_BYTES], temporary[NAME_BYTES + 4];
     snprintf(name, sizeof name, "%s/url", serve->config.data_dir);
     snprintf(temporary, sizeof temporary, "%s.new", name);
     FILE *file = fopen(temporary, "we");
-    bool good = file && fprintf(file, "%s\n", url) > 0;
+    bool good = file && fprintf(file, "%s\n", http_url(serve->http, 0)) > 0;
     if (file && fclose(file) != 0)
         good = false;
     if (!good || rename(temporary, name) != 0)
         return problem_set(why, PROBLEM_IO, "", "cannot write %.300s: %s", name, strerror(errno));
-    printf("rematd: listening on %s\n", url);
+    for (unsigned i = 0; http_url(serve->http, i); i++)
+        printf("rematd: listening on %s\n", http_url(serve->http, i));
     fflush(stdout);
     return true;
 }
@@ -98,29 +103,79 @@ static void url_forget(const struct serve *serve) {
     unlink(name);
 }
 
+/* Pages that a request touched stay for the next one: a fresh page costs more than planning a layer. Where there is
+ * little memory, few do: what the allocator keeps for one thread, another one's plan cannot have. */
+static void heap_keep(uint64_t front_bytes) {
+    int kept = (int)units_min(front_bytes / HEAP_KEPT_SHARE, HEAP_KEPT_BYTES);
+    mallopt(M_TRIM_THRESHOLD, kept);
+    mallopt(M_MMAP_THRESHOLD, kept);
+    if (kept < HEAP_KEPT_BYTES)
+        mallopt(M_ARENA_MAX, 2);
+}
+
+/* Who may ask, and how often. */
+static bool access_open(struct serve *serve, struct problem *why) {
+    const struct config *config = &serve->config;
+    if (*config->tokens && !(serve->tokens = token_open(config->tokens, why)))
+        return false;
+    if (config->rate_per_second == 0)
+        return true;
+    serve->rate = rate_new((unsigned)config->rate_per_second, (unsigned)config->rate_burst, why);
+    return serve->rate != NULL;
+}
+
+/* SIGHUP: what is wrong with the new file is said, and the old tokens stay. */
+static void access_reread(struct serve *serve) {
+    struct problem why = {0};
+    if (serve->tokens && token_reread(serve->tokens, &why))
+        log_event(LOG_INFO, "serve.tokens", "%u tokens in %s", token_count(serve->tokens), serve->config.tokens);
+    else if (serve->tokens)
+        log_event(LOG_ERROR, "serve.tokens", "the old tokens stay: %s", why.detail);
+}
+
 static bool serve_open(struct serve *serve, struct problem *why) {
     const struct config *config = &serve->config;
     struct service *service = &serve->service;
     service->config = config;
     service->threads = (unsigned)config->threads;
-    service->memory_limit_bytes = config_memory_limit(config->memory_limit_bytes, "");
+    const struct config_memory memory =
+        config_memory_find(config->memory_limit_bytes, config->workers, config->threads, "");
+    if (memory.jobs_bytes == 0)
+        return problem_set(why, PROBLEM_LIMIT, "", "--workers %llu: they and the front leave no memory for jobs here",
+                           (unsigned long long)config->workers);
+    service->memory_limit_bytes = memory.jobs_bytes;
+    heap_keep(memory.front_bytes);
     service->draining = is_draining;
     wire_start();
-    if (!(service->blobs = blob_open(config->data_dir, why)) || !directory_lock(serve, why) ||
-        !(service->store = store_open(config->data_dir, why)) ||
+    if (!access_open(serve, why) || !(service->blobs = blob_open(config->data_dir, why)) ||
+        !directory_lock(serve, why) || !(service->store = store_open(config->data_dir, why)) ||
         !(service->queue = queue_new(service->store, service->memory_limit_bytes, why)) ||
         !queue_recover(service->queue, why))
         return false;
-    service->plans = plan_cache_new(config->plan_cache_bytes, why);
-    if (!service->plans && config->plan_cache_bytes)
+    uint64_t cache_bytes = units_min(config->plan_cache_bytes, memory.front_bytes / CACHE_SHARE);
+    service->plans = plan_cache_new(cache_bytes, why);
+    if (!service->plans && cache_bytes)
         return false;
     serve->http = http_open(&(struct http_options){.address = config->address,
                                                    .port = (uint16_t)config->port,
+                                                   .unix_path = config->unix_path,
+                                                   .inherit = true,
+                                                   .insecure = config->insecure || serve->tokens,
+                                                   .tls_certificate = config->tls_certificate,
+                                                   .tls_key = config->tls_key,
                                                    .tables = route_tables,
                                                    .service = service,
                                                    .allowed_hosts = config->allowed_hosts,
+                                                   .origins = config->origins,
+                                                   .tokens = serve->tokens,
+                                                   .rate = serve->rate,
+                                                   .open_metrics = config->open_metrics,
                                                    .upload_limit_bytes = config->upload_limit_bytes,
-                                                   .connections = (unsigned)config->connections},
+                                                   .connections = (unsigned)config->connections,
+                                                   .connections_per_address = (unsigned)config->connections_per_address,
+                                                   .streams = (unsigned)config->streams,
+                                                   .planning_threads = (unsigned)config->planning_threads,
+                                                   .planning_queue = (unsigned)config->planning_queue},
                             why);
     if (!serve->http)
         return false;
@@ -128,8 +183,15 @@ static bool serve_open(struct serve *serve, struct problem *why) {
                                           .workers = (unsigned)config->workers,
                                           .threads = service->threads,
                                           .memory_limit_bytes = service->memory_limit_bytes,
+                                          .sandbox = (enum jail_mode)config->sandbox,
                                           .queue = service->queue};
-    return supervise_start(&serve->supervise, why) && url_tell(serve, why);
+    if (!supervise_start(&serve->supervise, why) || !url_tell(serve, why))
+        return false;
+    const uint64_t held = jail_memory_bytes(); /* most of it reserved, never touched */
+    jail_memory_limit(held ? held + memory.front_bytes - units_min(memory.front_bytes / 4, CONFIG_FRONT_IDLE_BYTES)
+                           : UINT64_MAX);
+    http_notify("READY=1");
+    return true;
 }
 
 static void serve_close(struct serve *serve) {
@@ -139,6 +201,8 @@ static void serve_close(struct serve *serve) {
     queue_free(serve->service.queue);
     store_close(serve->service.store);
     blob_close(serve->service.blobs);
+    rate_free(serve->rate);
+    token_close(serve->tokens);
     if (serve->lock >= 0)
         close(serve->lock);
 }
@@ -152,12 +216,15 @@ static void serve_run(struct serve *serve) {
     for (int number = 0; !is_stop(number);) {
         uint64_t ns = units_min(supervise_tick(&serve->supervise), TICK_NS);
         number = sigtimedwait(&serve->signals, NULL, &(struct timespec){.tv_nsec = (long)ns});
+        if (number == SIGHUP)
+            access_reread(serve);
     }
 }
 
 /* Not ready, nothing new; running jobs get their time; a second signal, or the end of it, puts them back. */
 static void serve_drain(struct serve *serve) {
     draining = true;
+    http_notify("STOPPING=1");
     log_event(LOG_INFO, "serve.draining", "running jobs get %u s; a second signal ends them", DRAIN_SECONDS);
     supervise_stop(&serve->supervise);
     int number = 0;
@@ -177,23 +244,18 @@ static void files_allow(void) {
     }
 }
 
-/* Pages that a request touched stay for the next one: a fresh page costs more than planning a layer. */
-static void heap_keep(void) {
-    mallopt(M_TRIM_THRESHOLD, HEAP_KEPT_BYTES);
-    mallopt(M_MMAP_THRESHOLD, HEAP_KEPT_BYTES);
-}
-
 static int serve_main(const struct config *config) {
     static struct serve serve;
     struct problem why = {0};
     serve.config = *config;
     serve.lock = -1;
     files_allow();
-    heap_keep();
     sigemptyset(&serve.signals);
     sigaddset(&serve.signals, SIGTERM);
     sigaddset(&serve.signals, SIGINT);
     sigaddset(&serve.signals, SIGCHLD);
+    if (*config->tokens)
+        sigaddset(&serve.signals, SIGHUP);        /* else it ends us, as it does when a terminal goes away */
     sigprocmask(SIG_BLOCK, &serve.signals, NULL); /* before threads: they inherit it */
     bool good = serve_open(&serve, &why);
     if (good) {
@@ -220,10 +282,12 @@ static int serve_main(const struct config *config) {
 /* ---- rematd work ---- */
 
 static int work_main(const struct config *config) {
-    struct worker_options options = {.data_dir = config->data_dir,
-                                     .slot = (unsigned)config->slot,
-                                     .threads = (unsigned)config->threads,
-                                     .memory_limit_bytes = config_memory_limit(config->memory_limit_bytes, "")};
+    struct worker_options options = {
+        .data_dir = config->data_dir,
+        .slot = (unsigned)config->slot,
+        .threads = (unsigned)config->threads,
+        .memory_limit_bytes = config_memory_find(config->memory_limit_bytes, 1, config->threads, "").jobs_bytes,
+        .sandbox = (enum jail_mode)config->sandbox};
     prctl(PR_SET_NAME, "rematd work"); /* started through /proc/self/exe, it would be called "exe" */
     wire_start();
     return worker_run(&options);
@@ -233,9 +297,11 @@ static const struct {
     const char *name, *summary;
     enum config_command command;
     int (*run)(const struct config *config);
+    int (*run_words)(int n_args, char *const args[]); /* in its place: it reads no settings */
 } commands[] = {
-    {"serve", "the daemon: HTTP front and its workers", CONFIG_SERVE, serve_main},
-    {"work", "one worker, on a data directory that a daemon serves", CONFIG_WORK, work_main},
+    {"serve", "the daemon: HTTP front and its workers", CONFIG_SERVE, serve_main, NULL},
+    {"work", "one worker, on a data directory that a daemon serves", CONFIG_WORK, work_main, NULL},
+    {"token", "a new token, and its line for the file of serve --tokens", 0, NULL, token_command},
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
 
@@ -262,6 +328,8 @@ int main(int n_args, char *args[]) {
     for (size_t i = 0; i < COMMANDS; i++) {
         if (strcmp(commands[i].name, args[1]) != 0)
             continue;
+        if (commands[i].run_words)
+            return commands[i].run_words(n_args - 2, args + 2);
         if (!config_read(&config, commands[i].command, n_args - 2, args + 2, environ, &why) || !tile_check(&why)) {
             fprintf(stderr, "rematd %s: %s\n", args[1], why.detail);
             return EXIT_USAGE;

@@ -175,6 +175,16 @@ static void use(struct plan_cache *cache, struct name *n) {
     list_put(cache, n);
 }
 
+bool plan_cache_has(struct plan_cache *cache, const struct plan_name *name) {
+    if (!cache || name->bytes > cache->limit_bytes / PLAN_CACHE_SHARE)
+        return false;
+    uint64_t hash = hash_of(cache, name);
+    pthread_mutex_lock(&cache->lock);
+    bool has = look(cache, name, hash) != NULL;
+    pthread_mutex_unlock(&cache->lock);
+    return has;
+}
+
 const struct plan_answer *plan_cache_find(struct plan_cache *cache, const struct plan_name *name) {
     if (!cache || name->bytes > cache->limit_bytes / PLAN_CACHE_SHARE)
         return NULL;

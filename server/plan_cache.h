@@ -46,6 +46,8 @@ void plan_answer_tag(char tag[PLAN_TAG_SIZE], const char *body, size_t bytes);
 
 /* Held by the caller until plan_answer_release; NULL: not known. */
 const struct plan_answer *plan_cache_find(struct plan_cache *cache, const struct plan_name *name);
+/* Whether it is known now; counts nothing. */
+bool plan_cache_has(struct plan_cache *cache, const struct plan_name *name);
 /* Remembers the answer (which the caller goes on holding) under this name, where there is room for it. */
 void plan_cache_add(struct plan_cache *cache, const struct plan_name *name, const struct plan_answer *answer);
 

@@ -119,14 +119,25 @@ bool response_header(struct response *response, const char *name, const char *va
 enum body_kind { BODY_NONE, BODY_JSON, BODY_STREAM };
 #define ROUTE_JSON_MAX ((size_t)1 << 20)
 
+/* What a token must allow for a route; SCOPE_OPEN: none is asked for. SCOPE_ADMIN holds the others. A route of
+ * SCOPE_METRICS wants SCOPE_READ, or nothing where the front is told so. */
+enum route_scope { SCOPE_OPEN = 0, SCOPE_READ = 1, SCOPE_SUBMIT = 2, SCOPE_ADMIN = 4, SCOPE_METRICS = 8 };
+
 /* True with a response, or false with a problem, which http sends as application/problem+json. */
 typedef bool route_handler(struct request *, struct response *, struct problem *why);
+
+/* Where a handler runs. What plans may take seconds, what writes to the disk may wait for it: on threads of their own
+ * they keep nobody from an answer that is at hand. */
+enum route_lane { ROUTE_AT_ONCE, ROUTE_PLANS, ROUTE_STORE, ROUTE_LANES };
 
 struct route {
     const char *method;  /* GET answers HEAD too */
     const char *pattern; /* "/v1/jobs/{id}/tensors/{name}": a parameter is one whole, non-empty segment */
     enum body_kind body;
     route_handler *handle;
+    enum route_scope scope;
+    enum route_lane lane;                    /* ROUTE_AT_ONCE: on the front's own threads */
+    bool (*is_long)(const struct request *); /* false: at once all the same. NULL: always in its lane */
 };
 
 /* The tables of the api_*.c files: each ends with a row of method NULL, the list with NULL. In api_table.c. */

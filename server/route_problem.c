@@ -39,11 +39,14 @@ static const struct {
     unsigned status;
     const char *slug, *title;
 } status_table[] = {
+    {401, "unauthorized", "A token is needed"},
+    {403, "forbidden", "Not allowed"},
     {405, "method-not-allowed", "Method not allowed"},
     {408, "timeout", "Too slow"},
     {411, "length-required", "Length required"},
     {415, "unsupported-media-type", "Unsupported media type"},
     {421, "misdirected", "Not this host"},
+    {429, "too-many-requests", "Too many requests"},
     {431, "header-too-large", "Too many or too large headers"},
     {501, "unknown-method", "Unknown method"},
     {505, "http-version", "HTTP version not supported"},

@@ -52,6 +52,7 @@ static void become_worker(pid_t parent, char *const arguments[], char *const env
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) /* it died before it could be told */
         _exit(0);
+    jail_memory_limit(UINT64_MAX);                                   /* the front's is not for its children */
     int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC); /* first in line, before the front */
     if (fd >= 0) {
         ssize_t written = write(fd, "500", 3);
@@ -67,15 +68,17 @@ static void become_worker(pid_t parent, char *const arguments[], char *const env
 
 static bool worker_start(struct supervise *s, unsigned index, struct problem *why) {
     static char name[] = "rematd", work[] = "work", data[] = "--data", slot[] = "--slot", threads[] = "--threads",
-                memory[] = "--memory-limit";
+                memory[] = "--memory-limit", sandbox[] = "--sandbox";
     struct supervise_slot *worker = &s->slots[index];
-    char data_text[ARGUMENT], slot_text[24], threads_text[24], memory_text[24], *environment[ENVIRONMENT];
-    char *arguments[] = {name,    work,         data,   data_text,   slot, slot_text,
-                         threads, threads_text, memory, memory_text, NULL};
+    char data_text[ARGUMENT], slot_text[24], threads_text[24], memory_text[24], sandbox_text[8],
+        *environment[ENVIRONMENT];
+    char *arguments[] = {name,         work,   data,        data_text, slot,         slot_text, threads,
+                         threads_text, memory, memory_text, sandbox,   sandbox_text, NULL};
     snprintf(data_text, sizeof data_text, "%s", s->data_dir);
     snprintf(slot_text, sizeof slot_text, "%u", index);
     snprintf(threads_text, sizeof threads_text, "%u", s->threads);
     snprintf(memory_text, sizeof memory_text, "%llu", (unsigned long long)s->memory_limit_bytes);
+    snprintf(sandbox_text, sizeof sandbox_text, "%s", jail_mode_names[s->sandbox]);
     environment_make(environment);
     pid_t parent = getpid(), pid = fork();
     if (pid < 0)

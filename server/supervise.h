@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "engine/base/problem.h"
+#include "server/jail.h"
 #include "server/queue.h"
 
 #define SUPERVISE_SLOTS_MAX 64
@@ -27,6 +28,7 @@ struct supervise {
     const char *data_dir;
     unsigned workers, threads;
     uint64_t memory_limit_bytes;
+    enum jail_mode sandbox;
     struct queue *queue;
     /* own */
     struct supervise_slot slots[SUPERVISE_SLOTS_MAX];

@@ -1,26 +1,29 @@
 /* wire.c - reading; see wire.h.
  *
- * Jansson makes a value of 30 to 200 bytes for every two bytes of text, so a document is counted before it is parsed
- * and few documents exist at once. */
+ * Jansson makes a value of 30 to 200 bytes for every two bytes of text, so a document is counted before it is parsed,
+ * and all those of the process have a budget. Nobody waits for room: that may be one of the threads which answer
+ * probes. */
 #include "server/wire.h"
 
 #include <jansson.h>
 #include <math.h>
-#include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* At most, with what the heap adds. An object has buckets from the start; a number in an array has its place there,
+ * which may be as much again until the array has grown into it. */
+#define NODE_BYTES   272u
+#define NUMBER_BYTES 56u
+
 struct wire_document {
     json_t *root;
+    uint64_t heap_bytes;
 };
 
-static struct {
-    pthread_mutex_t lock;
-    pthread_cond_t freed;
-    unsigned open;
-} documents = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0};
+static atomic_uint_least64_t heap_bytes; /* of all documents */
 
 /* Jansson calls a request malformed where it has no memory to read it: its allocations are watched. */
 static _Thread_local bool starved;
@@ -36,19 +39,12 @@ void wire_start(void) {
     json_object_seed(0);
 }
 
-static void documents_enter(void) {
-    pthread_mutex_lock(&documents.lock);
-    while (documents.open == WIRE_PARSES_MAX)
-        pthread_cond_wait(&documents.freed, &documents.lock);
-    documents.open++;
-    pthread_mutex_unlock(&documents.lock);
-}
-
-static void documents_leave(void) {
-    pthread_mutex_lock(&documents.lock);
-    documents.open--;
-    pthread_cond_signal(&documents.freed);
-    pthread_mutex_unlock(&documents.lock);
+static bool heap_take(uint64_t bytes, struct problem *why) {
+    if (atomic_fetch_add(&heap_bytes, bytes) + bytes <= WIRE_HEAP_MAX)
+        return true;
+    atomic_fetch_sub(&heap_bytes, bytes);
+    return problem_set(why, PROBLEM_BUSY, "",
+                       "the requests that are being answered fill the memory for their JSON: try again soon");
 }
 
 /* The byte after the string that starts at text[i] (its quote); bytes if it never ends. */
@@ -59,7 +55,8 @@ static size_t string_end(const char *text, size_t bytes, size_t i) {
     return i < bytes ? i + 1 : bytes;
 }
 
-static bool scan(const char *text, size_t bytes, struct problem *why) {
+/* *heap: what the document will take, at most. */
+static bool scan(const char *text, size_t bytes, uint64_t *heap, struct problem *why) {
     size_t nodes = 0, numbers = 0;
     unsigned depth = 0;
     bool inside = false; /* a number or literal */
@@ -87,19 +84,20 @@ static bool scan(const char *text, size_t bytes, struct problem *why) {
                 "has more than %d objects, arrays and strings or %d numbers; send tensors to POST /v1/tensors",
                 WIRE_NODES_MAX, WIRE_NUMBERS_MAX);
     }
+    *heap = nodes * NODE_BYTES + numbers * NUMBER_BYTES + 2 * bytes;
     return true;
 }
 
 struct wire_document *wire_parse(const char *text, size_t bytes, struct problem *why) {
     json_error_t error;
-    if (!scan(text, bytes, why))
+    uint64_t heap = 0;
+    if (!scan(text, bytes, &heap, why) || !heap_take(heap, why))
         return NULL;
-    documents_enter();
     starved = false;
     struct wire_document *d = malloc(sizeof *d);
     json_t *root = d ? json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error) : NULL;
     if (root) {
-        d->root = root;
+        *d = (struct wire_document){root, heap};
         return d;
     }
     if (!d || starved)
@@ -108,7 +106,7 @@ struct wire_document *wire_parse(const char *text, size_t bytes, struct problem 
         problem_set(why, PROBLEM_MALFORMED, "", "is not JSON: line %d, column %d: %s", error.line, error.column,
                     error.text);
     free(d);
-    documents_leave();
+    atomic_fetch_sub(&heap_bytes, heap);
     return NULL;
 }
 
@@ -116,8 +114,12 @@ void wire_document_free(struct wire_document *d) {
     if (!d)
         return;
     json_decref(d->root);
+    atomic_fetch_sub(&heap_bytes, d->heap_bytes);
     free(d);
-    documents_leave();
+}
+
+uint64_t wire_document_heap(const struct wire_document *d) {
+    return d->heap_bytes;
 }
 
 static const char *dump(const json_t *json, struct arena *a, struct problem *why) {

@@ -13,18 +13,23 @@
 #include "engine/base/problem.h"
 
 #define WIRE_DEPTH_MAX   32
-#define WIRE_NODES_MAX   100000            /* objects, arrays, strings, names */
-#define WIRE_NUMBERS_MAX 600000            /* numbers and literals: a 1 MiB body of "1,1,1," has 524,288 */
-#define WIRE_PARSES_MAX  8                 /* documents being parsed at once; further callers wait */
+#define WIRE_NODES_MAX   100000 /* objects, arrays, strings, names */
+#define WIRE_NUMBERS_MAX 600000 /* numbers and literals: a 1 MiB body of "1,1,1," has 524,288 */
+#define WIRE_HEAP_MAX                                                                                                  \
+    ((uint64_t)256 << 20)                  /* what the documents of a process may take at once, by its own estimate    \
+                                            */
 #define WIRE_INTEGER_MAX 9007199254740992u /* 2^53 */
 
 /* Once, before threads: seeds Jansson's hashes. */
 void wire_start(void);
 
 struct wire_document;
-/* text[bytes] need not end in NUL. PROBLEM_MALFORMED says line and column. */
+/* text[bytes] need not end in NUL. PROBLEM_MALFORMED says line and column; PROBLEM_BUSY: with those that are held it
+ * would take more than WIRE_HEAP_MAX. */
 PROBLEM_MUST_CHECK struct wire_document *wire_parse(const char *text, size_t bytes, struct problem *why);
 void wire_document_free(struct wire_document *d); /* NULL is fine */
+/* What it counts for. */
+uint64_t wire_document_heap(const struct wire_document *d);
 /* The same document with sorted keys and no spaces: equal requests have equal texts. */
 PROBLEM_MUST_CHECK const char *wire_canonical(const struct wire_document *d, struct arena *a, struct problem *why);
 

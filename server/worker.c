@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -28,8 +29,9 @@
 #define CLAIM_MS    1000  /* asked even if nobody has written: memory may have become free */
 #define EXPIRE_MS   10000 /* other workers' leases are looked after this often */
 #define PROGRESS_MS 1000
-#define REPORT_MS   250  /* between two beats of a job that reports */
-#define CANCEL_MS   1500 /* after this long a job does not stop by itself */
+#define REPORT_MS   250                 /* between two beats of a job that reports */
+#define STACK_BYTES ((uint64_t)8 << 20) /* that a thread of a job maps, and hardly touches */
+#define CANCEL_MS   1500                /* after this long a job does not stop by itself */
 
 struct worker {
     const struct worker_options *options;
@@ -150,6 +152,13 @@ static void *keeper_main(void *arg) {
 
 /* ---- one job ---- */
 
+/* What it held was promised to another worker's job the moment this one is finished. */
+static void rest(struct worker *w) {
+    slab_trim(w->slab);
+    slab_trim(w->persistent);
+    malloc_trim(0);
+}
+
 static void on_progress(void *user, uint64_t done, uint64_t total) {
     struct worker *w = user;
     w->total = total;
@@ -208,8 +217,12 @@ static bool run(struct worker *w, const struct store_job *stored, struct arena *
                         .making = on_making,
                         .user = w};
     struct job job;
+    const uint64_t held = jail_memory_bytes();
+    const uint64_t stacks = w->options->threads * STACK_BYTES;
+    jail_memory_limit(held ? held + stored->planned_peak_bytes + stacks : UINT64_MAX);
     const bool ok = job_make(&job, stored->request, strlen(stored->request), &context, why) &&
                     job.kind->run(&job, &context, &r, why);
+    jail_memory_limit(UINT64_MAX);
     *result = ok || why->kind == PROBLEM_CANCELLED ? r.result : NULL; /* what was found until then */
     return ok;
 }
@@ -243,6 +256,7 @@ static bool job_do(struct worker *w, const struct store_job *stored, const struc
     begin(w, lease);
     bool ok = run(w, stored, a, &result, &p);
     end(w);
+    rest(w);
     if (!w->lost && !finish(w, a, result, &p, why))
         return false;
     log_event(ok ? LOG_INFO : LOG_WARNING, "job.ended", "job %s, %s", stored->id, ok ? "succeeded" : p.detail);
@@ -250,12 +264,6 @@ static bool job_do(struct worker *w, const struct store_job *stored, const struc
 }
 
 /* ---- the loop ---- */
-
-static void rest(struct worker *w) {
-    slab_trim(w->slab); /* an idle worker holds nothing that another one's job was promised */
-    slab_trim(w->persistent);
-    malloc_trim(0);
-}
 
 /* Claims and runs until the queue has nothing for us. */
 static bool work(struct worker *w, struct problem *why) {
@@ -291,7 +299,6 @@ static bool loop(struct worker *w, struct problem *why) {
         claimed_ms = now;
         if (!work(w, why))
             return false;
-        rest(w);
     }
     return true;
 }
@@ -321,17 +328,28 @@ static bool warm(struct worker *w, struct problem *why) {
     return true;
 }
 
+/* SQLite's, which it wants rarely and would look for in /tmp. */
+static void temporary_files_beneath(const char *data_dir) {
+    char name[1100];
+    snprintf(name, sizeof name, "%s/tmp", data_dir);
+    setenv("SQLITE_TMPDIR", name, 1);
+}
+
 static bool worker_open(struct worker *w, struct problem *why) {
     const struct worker_options *o = w->options;
     mallopt(M_MMAP_THRESHOLD, 256 << 10); /* large pieces go back to the system when they are freed */
     mallopt(M_ARENA_MAX, 2);
     queue_owner(w->owner, o->slot, getpid());
-    if (!(w->blobs = blob_open(o->data_dir, why)) || !(w->store = store_open(o->data_dir, why)) ||
-        !(w->queue = queue_new(w->store, o->memory_limit_bytes, why)) || !(w->pool = pool_new(o->threads, why)) ||
-        !(w->slab = slab_new(why)) || !(w->persistent = slab_new(why)) || !warm(w, why))
+    temporary_files_beneath(o->data_dir);
+    if (!(w->blobs = blob_open(o->data_dir, why)) || !jail_files(o->sandbox, o->data_dir, why) ||
+        !(w->store = store_open(o->data_dir, why)) || !(w->queue = queue_new(w->store, o->memory_limit_bytes, why)) ||
+        !(w->pool = pool_new(o->threads, why)) || !(w->slab = slab_new(why)) || !(w->persistent = slab_new(why)) ||
+        !warm(w, why))
         return false;
     w->has_keeper = pthread_create(&w->keeper, NULL, keeper_main, w) == 0;
-    return w->has_keeper || problem_set(why, PROBLEM_MEMORY, "", "no thread for the keeper");
+    if (!w->has_keeper)
+        return problem_set(why, PROBLEM_MEMORY, "", "no thread for the keeper");
+    return jail_calls(o->sandbox, why);
 }
 
 static void worker_close(struct worker *w) {

@@ -2,11 +2,15 @@
  *
  * SIGTERM: no further job is claimed, the running one is finished, then 0 is returned. A job that does not obey a
  * cancel within 1.5 s (a long kernel) is written off and the process exits with WORKER_EXIT_CANCELLED: start another.
- */
+ *
+ * Before its first job the process gives up what no job needs (jail.h). A job gets the memory it was admitted for: what
+ * it asks for beyond is refused and it fails; the worker goes on. */
 #ifndef REMATD_SERVER_WORKER_H
 #define REMATD_SERVER_WORKER_H
 
 #include <stdint.h>
+
+#include "server/jail.h"
 
 #define WORKER_EXIT_CANCELLED 75
 
@@ -14,6 +18,7 @@ struct worker_options {
     const char *data_dir;
     unsigned slot, threads;
     uint64_t memory_limit_bytes; /* for all workers of this store together */
+    enum jail_mode sandbox;
 };
 
 /* Returns the exit code of the process: 0 after a SIGTERM, 1 if it cannot work (said on stderr). */

@@ -41,6 +41,7 @@ door() {
   cblas.h) echo '^engine/kernels/|^engine/base/pool' ;;
   gnutls/*) echo '^server/blob|^server/http|^server/queue|^server/api|^server/store|^server/token' ;;
   ini.h) echo '^server/config' ;;
+  zlib.h) echo '^server/api_static' ;;
   seccomp.h) echo '^server/jail' ;;
   systemd/*) echo '^server/http' ;;
   *) echo '' ;;

@@ -159,17 +159,46 @@ static inline bool stream(struct request *request, struct response *response, st
     return true;
 }
 
+/* Takes until it is told to end. ?short=1: not long; ?fail=1, ?wait=ms: at once, in the lane. */
+static atomic_uint longs_begun;
+static atomic_bool longs_end;
+
+static inline bool long_is_long(const struct request *request) {
+    return request_query(request, "short") == NULL;
+}
+
+static inline bool long_handler(struct request *request, struct response *response, struct problem *why) {
+    static const char text[] = "long answer";
+    const char *ms = request_query(request, "wait");
+    longs_begun++;
+    while (!longs_end && long_is_long(request))
+        usleep(1000);
+    if (request_query(request, "fail"))
+        return problem_set(why, PROBLEM_BUDGET, "", "too long");
+    if (ms) {
+        request->state = "mine";
+        response->wait_until_ns = now_ns() + strtoull(ms, NULL, 10) * 1000000u;
+        response->ready = ready_now;
+        response->finish = finish;
+    }
+    longs_begun -= !long_is_long(request);
+    response->body = text;
+    response->body_bytes = sizeof text - 1;
+    return true;
+}
+
 static const struct route first_routes[] = {
-    {"GET", "/healthz", BODY_NONE, hello},
-    {"GET", "/hello", BODY_NONE, hello},
-    {"GET", "/things/{a}/parts/{b}", BODY_NONE, thing},
-    {"POST", "/hello", BODY_JSON, echo},
-    {NULL, NULL, BODY_NONE, NULL},
+    {"GET", "/healthz", BODY_NONE, hello, SCOPE_OPEN},
+    {"GET", "/hello", BODY_NONE, hello, SCOPE_READ},
+    {"GET", "/long", BODY_NONE, long_handler, SCOPE_READ, ROUTE_PLANS, long_is_long},
+    {"GET", "/things/{a}/parts/{b}", BODY_NONE, thing, SCOPE_READ},
+    {"POST", "/hello", BODY_JSON, echo, SCOPE_READ},
+    {0},
 };
 static const struct route second_routes[] = {
-    {"POST", "/files", BODY_STREAM, store},      {"GET", "/files/{digest}", BODY_NONE, fetch},
-    {"GET", "/budget", BODY_NONE, full_problem}, {"GET", "/slow", BODY_NONE, slow},
-    {"GET", "/stream", BODY_NONE, stream},       {NULL, NULL, BODY_NONE, NULL},
+    {"POST", "/files", BODY_STREAM, store, SCOPE_SUBMIT},    {"GET", "/files/{digest}", BODY_NONE, fetch, SCOPE_READ},
+    {"GET", "/budget", BODY_NONE, full_problem, SCOPE_READ}, {"GET", "/slow", BODY_NONE, slow, SCOPE_READ},
+    {"GET", "/stream", BODY_NONE, stream, SCOPE_READ},       {0},
 };
 static const struct route *const tables[] = {first_routes, second_routes, NULL};
 
@@ -185,11 +214,13 @@ static inline void front_start(struct http_options options) {
     log_least(LOG_ERROR);
     snprintf(directory, sizeof directory, "/tmp/rematd-http-XXXXXX");
     is_ready = is_draining = false;
-    told = streams = 0;
+    told = streams = longs_begun = 0;
+    longs_end = false;
     cr_assert_not_null(mkdtemp(directory));
     service.blobs = blob_open(directory, &why);
     service.draining = draining;
-    options.tables = tables;
+    if (!options.tables)
+        options.tables = tables;
     options.service = &service;
     if (!options.address)
         options.address = "127.0.0.1";

@@ -73,9 +73,26 @@ Test(config, listen) {
         cr_assert(reads(CONFIG_SERVE, good[i].flag, NULL), "%s: %s", good[i].flag, why.detail);
         cr_expect_str_eq(config.address, good[i].address);
         cr_expect_eq(config.port, good[i].port);
+        cr_expect_str_eq(config.unix_path, "");
     }
-    static const char *const bad[] = {"127.0.0.1",      "127.0.0.1:",     "127.0.0.1:x", "127.0.0.1:65536", "::1:80",
-                                      "[127.0.0.1]:80", "example.org:80", ":80",         "127.0.0.1:-1",    "127.1:80"};
+    cr_expect(reads(CONFIG_SERVE, "--listen unix:/run/a", NULL) && !*config.address &&
+              strcmp(config.unix_path, "/run/a") == 0);
+    cr_expect(reads(CONFIG_SERVE, "--listen [::1]:80,unix:/run/a", NULL) && config.port == 80 && *config.unix_path);
+    static const char *const bad[] = {"127.0.0.1",
+                                      "127.0.0.1:",
+                                      "127.0.0.1:x",
+                                      "127.0.0.1:65536",
+                                      "::1:80",
+                                      "[127.0.0.1]:80",
+                                      "example.org:80",
+                                      ":80",
+                                      "127.0.0.1:-1",
+                                      "127.1:80",
+                                      "unix:",
+                                      "unix:relative",
+                                      "127.0.0.1:1,127.0.0.1:2",
+                                      "unix:/a,unix:/b",
+                                      "127.0.0.1:1,"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         char flags[64];
         snprintf(flags, sizeof flags, "--insecure --listen %s", bad[i]);
@@ -91,6 +108,67 @@ Test(config, other_machines_need_a_word) {
     cr_expect_not(reads(CONFIG_SERVE, "--listen [::]:80", not_meant));
     cr_expect(reads(CONFIG_SERVE, "--listen 0.0.0.0:80", meant));
     cr_expect(config_is_loopback("127.8.0.1") && config_is_loopback("::1") && !config_is_loopback("128.0.0.1"));
+}
+
+Test(config, tokens_are_the_word_other_machines_need) {
+    char *const environment[] = {"REMATD_TOKENS=/etc/rematd/tokens", NULL};
+    cr_expect(reads(CONFIG_SERVE, "--listen 0.0.0.0:80 --tokens t", NULL) && strcmp(config.tokens, "t") == 0);
+    cr_expect(reads(CONFIG_SERVE, "--listen 0.0.0.0:80", environment), "%s", why.detail);
+    cr_expect_str_eq(config.tokens, "/etc/rematd/tokens");
+    cr_expect_not(reads(CONFIG_SERVE, "--listen 0.0.0.0:80 --tokens=", NULL));
+    cr_expect(strstr(why.detail, "--tokens"), "%s", why.detail);
+}
+
+Test(config, rates) {
+    static const struct {
+        const char *flags;
+        uint64_t per_second, burst;
+    } rows[] = {{"", 0, 0},
+                {"--tokens t", 500, 1000},
+                {"--listen 0.0.0.0:80 --insecure", 500, 1000},
+                {"--listen 0.0.0.0:80 --insecure --rate 0", 0, 0},
+                {"--tokens t --rate=0", 0, 0},
+                {"--rate 5", 5, 10},
+                {"--rate 5:1", 5, 1},
+                {"--rate 1000000:1000000", 1000000, 1000000}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        cr_assert(reads(CONFIG_SERVE, rows[i].flags, NULL), "%s: %s", rows[i].flags, why.detail);
+        cr_expect_eq(config.rate_per_second, rows[i].per_second, "%s", rows[i].flags);
+        cr_expect_eq(config.rate_burst, rows[i].burst, "%s", rows[i].flags);
+    }
+    static const char *const bad[] = {"x",
+                                      "-1",
+                                      "5:",
+                                      "5:0",
+                                      ":5",
+                                      "0:5",
+                                      "5:x",
+                                      "1000001",
+                                      "5:1000001",
+                                      "5:5:5",
+                                      "1.5",
+                                      "99999999999999999999",
+                                      "0000000000000000000000000000000000000000000000000005"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        char flags[128];
+        snprintf(flags, sizeof flags, "--rate %s", bad[i]);
+        cr_expect_not(reads(CONFIG_SERVE, flags, NULL), "%s", bad[i]);
+        cr_expect(strstr(why.detail, "--rate"), "%s", why.detail);
+    }
+}
+
+Test(config, origins) {
+    cr_expect(reads(CONFIG_SERVE, "--allowed-origins https://a.example,http://[::1]:3000,http://b:80", NULL), "%s",
+              why.detail);
+    static const char *const bad[] = {"*",       "a.example",          "https://",      "https://a.example/",
+                                      "ftp://a", "https://A.example",  "https://a?b=c", "https://a,b",
+                                      "null",    "https://u@a.example"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        char flags[128];
+        snprintf(flags, sizeof flags, "--allowed-origins %s", bad[i]);
+        cr_expect_not(reads(CONFIG_SERVE, flags, NULL), "%s", bad[i]);
+        cr_expect(strstr(why.detail, "--allowed-origins"), "%s", why.detail);
+    }
 }
 
 Test(config, refuses_in_words) {
@@ -175,34 +253,55 @@ static void put(const char *name, const char *text) {
     fclose(file);
 }
 
+/* For one worker of one thread. */
+static uint64_t jobs_bytes(uint64_t wanted_bytes, const char *at) {
+    return config_memory_find(wanted_bytes, 1, 1, at).jobs_bytes;
+}
+
 Test(config, memory_limit_v2, .init = root_make, .fini = root_remove) {
     put("/proc/meminfo", "MemTotal: 4194304 kB\nMemAvailable:    2097152 kB\n");
-    cr_expect_eq(config_memory_limit(0, root), (2048 - 64) * MIB); /* no cgroup: what is available, less headroom */
+    cr_expect_eq(jobs_bytes(0, root), (2048 - 256 - 8) * MIB); /* no cgroup: what is available, less front and worker */
     put("/proc/self/cgroup", "0::/a/b/c\n");
-    cr_expect_eq(config_memory_limit(0, root), (2048 - 64) * MIB);
+    cr_expect_eq(jobs_bytes(0, root), (2048 - 256 - 8) * MIB);
     put("/sys/fs/cgroup/a/b/c/memory.max", "max\n");
     put("/sys/fs/cgroup/a/memory.max", "1073741824\n");
     put("/sys/fs/cgroup/a/b/memory.max", "536870912\n");
-    cr_expect_eq(config_memory_limit(0, root), (512 - 64) * MIB); /* the smallest on the path */
-    cr_expect_eq(config_memory_limit(100 * MIB, root), 100 * MIB);
-    cr_expect_eq(config_memory_limit(4096 * MIB, root), (512 - 64) * MIB); /* asking for more does not make it so */
+    cr_expect_eq(jobs_bytes(0, root), (512 - 128 - 8) * MIB); /* the smallest on the path */
+    cr_expect_eq(jobs_bytes(100 * MIB, root), 100 * MIB);
+    cr_expect_eq(jobs_bytes(4096 * MIB, root), (512 - 128 - 8) * MIB); /* asking for more does not make it so */
     put("/sys/fs/cgroup/a/b/c/memory.max", "104857600\n");
-    cr_expect_eq(config_memory_limit(0, root), 75 * MIB); /* a small one keeps three quarters */
+    cr_expect_eq(jobs_bytes(0, root), (75 - 8) * MIB); /* of a small one the front takes a quarter */
 }
 
 Test(config, memory_limit_in_a_container, .init = root_make, .fini = root_remove) {
     put("/proc/self/cgroup", "0::/\n");
     put("/sys/fs/cgroup/memory.max", "268435456\n");
-    cr_expect_eq(config_memory_limit(0, root), (256 - 64) * MIB);
+    cr_expect_eq(jobs_bytes(0, root), (256 - 64 - 8) * MIB);
 }
 
 Test(config, memory_limit_v1, .init = root_make, .fini = root_remove) {
     put("/proc/self/cgroup", "5:cpu,cpuacct:/x\n4:memory:/docker/abc\n0::/x\n");
     put("/proc/meminfo", "MemAvailable:    2097152 kB\n");
     put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"); /* v1's word for none */
-    cr_expect_eq(config_memory_limit(0, root), (2048 - 64) * MIB);
+    cr_expect_eq(jobs_bytes(0, root), (2048 - 256 - 8) * MIB);
     put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "536870912\n"); /* the path is the host's, the mount is ours */
-    cr_expect_eq(config_memory_limit(0, root), (512 - 64) * MIB);
+    cr_expect_eq(jobs_bytes(0, root), (512 - 128 - 8) * MIB);
     put("/sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes", "335544320\n");
-    cr_expect_eq(config_memory_limit(0, root), (320 - 64) * MIB);
+    cr_expect_eq(jobs_bytes(0, root), (320 - 80 - 8) * MIB);
+}
+
+/* Front, idle workers and jobs together are what there is, whatever that is; many workers leave nothing over. */
+Test(config, memory_adds_up, .init = root_make, .fini = root_remove) {
+    static const uint64_t totals[] = {64, 256, 512, 2048, 65536};
+    for (size_t i = 0; i < sizeof totals / sizeof totals[0]; i++)
+        for (uint64_t workers = 0; workers <= 64; workers += 8)
+            for (uint64_t threads = 1; threads <= 16; threads *= 4) {
+                char text[64];
+                snprintf(text, sizeof text, "MemAvailable: %llu kB\n", (unsigned long long)totals[i] * 1024);
+                put("/proc/meminfo", text);
+                struct config_memory m = config_memory_find(0, workers, threads, root);
+                uint64_t around = m.front_bytes + workers * CONFIG_WORKER_BYTES(threads);
+                cr_expect_eq(m.jobs_bytes, around < totals[i] * MIB ? totals[i] * MIB - around : 0);
+                cr_expect_geq(m.front_bytes, totals[i] * MIB / 64);
+            }
 }

@@ -290,6 +290,56 @@ Test(plan_cache, problems_are_not_kept) {
     plan_cache_free(with.plans);
 }
 
+static bool is_long(struct service *service, unsigned route, const char *text) {
+    const struct route *row = &api_plans_routes[route];
+    const bool get = strcmp(row->method, "GET") == 0;
+    const struct request request = {.service = service,
+                                    .method = row->method,
+                                    .body = get ? "" : text,
+                                    .body_bytes = get ? 0 : strlen(text),
+                                    .raw_query = get ? text : ""};
+    cr_expect_eq(row->lane, ROUTE_PLANS);
+    return row->is_long(&request);
+}
+
+/* What may take long does not run on the threads that answer probes; once it is known, it does. */
+Test(plan_cache, what_takes_long_until_it_is_known) {
+    static const struct {
+        unsigned route;
+        const char *text;
+        bool is_long;
+    } rows[] = {
+        {PLANS_POST, "{\"workload\":{" FIELDS "}}", false},
+        {PLANS_POST, "{\"workload\":{" FIELDS "},\"strategy\":\"every_layer\"}", false},
+        {PLANS_POST, "{\"workload\":{" FIELDS "},\"strategy\":\"optimal\"}", true},
+        {PLANS_POST, "{\"workload\":{" FIELDS "},\"strategy\":\"opti\\u006dal\"}", true},
+        {PLANS_POST, "{\"workload\":{" FIELDS "},\"strategy\":{\"name\":\"revolve\"}}", true},
+        {PLANS_POST, "{\"workload\":{" FIELDS "},\"include\":[\"explain\"]}", true},
+        {PLANS_POST, "{\"queries\":[{\"workload\":{" FIELDS "}}]}", true},
+        {PLANS_POST, "{\"workload\":{\"seq_len\":1,\"model\":{\"family\":\"decoder\",\"layers\":20000}}}", true},
+        {PLANS_POST, "{\"workload\":{\"seq_len\":64,\"model\":\"llama-3.1-405b\"}}", true},
+        {PLANS_GET, "model=gpt2&seq_len=64", false},
+        {PLANS_GET, "model=gpt2&seq_len=64&strategy=greedy", true},
+        {PLANS_GET, "model=gpt2&seq_len=64&strategy=gree%64y", true},
+        {PLANS_GET, "model=gpt2&seq_len=64&attention=any", true},
+        {CAPACITY_GET, "model=gpt2&seq_len=64&find=batch&budget_bytes=4000000000", true},
+        {CAPACITY_POST, "{\"workload\":{" FIELDS "},\"find\":\"batch\",\"budget_bytes\":4000000000}", true},
+        {FRONTIERS_POST, "{\"workload\":{" FIELDS "}}", true},
+    };
+    struct service with = {.plans = cache_new(1 << 20)}, none = {0};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        cr_expect_eq(is_long(&with, rows[i].route, rows[i].text), rows[i].is_long, "%s", rows[i].text);
+        cr_expect_eq(is_long(&none, rows[i].route, rows[i].text), rows[i].is_long, "%s", rows[i].text);
+    }
+    free(ask(&with, FRONTIERS_POST, rows[15].text, NULL).body);
+    free(ask(&with, PLANS_GET, rows[10].text, NULL).body);
+    const struct plan_cache_figures before = plan_cache_figures(with.plans);
+    cr_expect_not(is_long(&with, FRONTIERS_POST, rows[15].text));
+    cr_expect_not(is_long(&with, PLANS_GET, rows[10].text));
+    cr_expect_eq(plan_cache_figures(with.plans).finds, before.finds, "looking whether it is known is no question");
+    plan_cache_free(with.plans);
+}
+
 /* ---- threads ---- */
 
 enum { THREADS = 4, TURNS = 300, KEYS = 40 };

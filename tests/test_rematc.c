@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -115,6 +116,39 @@ Test(Rematc, ids_and_filters_are_escaped) {
     answer_stop(&one);
     cr_assert(strstr(one.request, "GET /v1/jobs?state=a%26b&page_size=2&page_token=x%3Dy HTTP/1.1\r\n") == one.request,
               "%s", one.request);
+}
+
+Test(Rematc, tokens_are_sent) {
+    struct one_answer one;
+    struct rematc_error why;
+    answer_start(&one, HEAD("200 OK") "{}");
+    setenv("REMATD_TOKEN", "of-the_environment", 1);
+    struct rematc *client = rematc_new(one.url, NULL);
+    cr_assert(client);
+    json_decref(rematc_get(client, "/v1/jobs", NULL));
+    rematc_free(client);
+    answer_stop(&one);
+    client = rematc_new(NULL, NULL);
+    cr_assert(client);
+    cr_expect(strstr(one.request, "\r\nAuthorization: Bearer of-the_environment\r\n"), "%s", one.request);
+    cr_expect(rematc_token(client, "a.b~c+d/e=", &why));
+    static const char *const bad[] = {"a b", "a\r\nX-More: 1", "a\n", "\"a\"", "a,b", "\xc3\xa4"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        cr_expect_not(rematc_token(client, bad[i], &why), "%s", bad[i]);
+        cr_expect(why.kind == REMATC_LOCAL && !strstr(why.detail, bad[i]), "%s", why.detail);
+    }
+    rematc_free(client);
+    answer_start(&one, HEAD("200 OK") "{}");
+    client = rematc_new(one.url, NULL);
+    cr_expect(rematc_token(client, "", NULL)); /* none */
+    json_decref(rematc_get(client, "/v1/jobs", NULL));
+    rematc_free(client);
+    answer_stop(&one);
+    cr_expect_not(strstr(one.request, "Authorization"), "%s", one.request);
+    setenv("REMATD_TOKEN", "two words", 1);
+    cr_expect_null(rematc_new(one.url, &why));
+    cr_expect_eq(why.kind, REMATC_LOCAL);
+    unsetenv("REMATD_TOKEN");
 }
 
 Test(Rematc, each_question_of_planning_has_its_path) {

@@ -24,13 +24,13 @@ static bool none(struct request *request, struct response *response, struct prob
 }
 
 static const struct route first[] = {
-    {"GET", "/v1/jobs", BODY_NONE, none},
-    {"POST", "/v1/jobs", BODY_JSON, none},
-    {"GET", "/v1/jobs/{id}", BODY_NONE, none},
-    {"GET", "/v1/jobs/{id}/tensors/{name}", BODY_NONE, none},
-    {NULL, NULL, BODY_NONE, NULL},
+    {"GET", "/v1/jobs", BODY_NONE, none, SCOPE_READ},
+    {"POST", "/v1/jobs", BODY_JSON, none, SCOPE_SUBMIT},
+    {"GET", "/v1/jobs/{id}", BODY_NONE, none, SCOPE_READ},
+    {"GET", "/v1/jobs/{id}/tensors/{name}", BODY_NONE, none, SCOPE_READ},
+    {0},
 };
-static const struct route second[] = {{"DELETE", "/v1/jobs/{id}", BODY_NONE, none}, {NULL, NULL, BODY_NONE, NULL}};
+static const struct route second[] = {{"DELETE", "/v1/jobs/{id}", BODY_NONE, none, SCOPE_SUBMIT}, {0}};
 static const struct route *const tables[] = {first, second, NULL};
 
 Test(route, finds, .init = start, .fini = stop) {

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -196,6 +197,59 @@ Test(Wire, bounds_what_is_parsed) {
     cr_expect_eq(parsed_repeated("[\"\"", ",\"\"", WIRE_NODES_MAX, "]"), PROBLEM_TOO_LARGE);
     cr_expect_eq(parsed_repeated("[1", ",1", 500000, "]"), PROBLEM_NONE);
     cr_expect_eq(parsed_repeated("[1", ",1", WIRE_NUMBERS_MAX, "]"), PROBLEM_TOO_LARGE);
+}
+
+static const struct {
+    const char *head, *piece;
+    size_t count;
+} heavy[] = {
+    {"[{}", ",{}", WIRE_NODES_MAX - 2},
+    {"[[]", ",[]", WIRE_NODES_MAX - 2},
+    {"[\"\"", ",\"\"", WIRE_NODES_MAX - 2},
+    {"[1", ",1", 520000},
+    {"[1.5", ",2.5", 260000},
+    {"[{}", ",{\"a\":1}", WIRE_NODES_MAX / 2 - 2},
+    {"[[1]", ",[1]", 2 * WIRE_NODES_MAX / 3},
+    {"[\"\"", ",\"0123456\"", 90000},
+};
+#define HEAVY (sizeof heavy / sizeof heavy[0])
+
+/* What the heap gives for a document is what it is counted for, or less. (Sanitizers' heaps say nothing.) */
+Test(Wire, documents_take_no_more_than_they_are_counted_for) {
+    wire_start();
+    for (size_t i = 0; i < HEAVY; i++) {
+        struct problem why = {0};
+        char *text = repeated(heavy[i].head, heavy[i].piece, heavy[i].count, "]");
+        const uint64_t before = mallinfo2().uordblks;
+        struct wire_document *d = wire_parse(text, strlen(text), &why);
+        const uint64_t taken = mallinfo2().uordblks - before;
+        cr_assert_not_null(d, "%zu: %s", i, why.detail);
+        cr_expect_leq(taken, wire_document_heap(d), "%zu: %zu bytes of %s", i, strlen(text), heavy[i].piece);
+        wire_document_free(d);
+        free(text);
+    }
+}
+
+/* As many as have room, then a word; whoever leaves makes room. */
+Test(Wire, documents_together_have_a_budget) {
+    struct wire_document *held[64];
+    struct problem why = {0};
+    size_t n = 0;
+    char *text = repeated(heavy[0].head, heavy[0].piece, heavy[0].count, "]");
+    wire_start();
+    while (n < 64 && (held[n] = wire_parse(text, strlen(text), &why)))
+        n++;
+    cr_expect(n >= 2 && n < 16, "%zu", n);
+    cr_expect_eq(why.kind, PROBLEM_BUSY, "%s", why.detail);
+    why = (struct problem){0};
+    struct wire_document *small = wire_parse("{\"a\": [1]}", 10, &why);
+    cr_expect_not_null(small, "a small one still fits: %s", why.detail);
+    wire_document_free(small);
+    wire_document_free(held[--n]);
+    cr_assert_not_null(held[n] = wire_parse(text, strlen(text), &why), "%s", why.detail);
+    for (n++; n > 0;)
+        wire_document_free(held[--n]);
+    free(text);
 }
 
 Test(Wire, getters_say_what_and_where) {

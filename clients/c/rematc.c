@@ -24,7 +24,9 @@
 
 struct rematc {
     CURL *curl;
-    char url[512]; /* no slash at the end */
+    char url[512];            /* no slash at the end */
+    char authorization[1024]; /* a header; "": none */
+    const char *ca_file;
 };
 
 /* One request: what goes out, and where the answer goes. */
@@ -139,6 +141,10 @@ static int live_check(void *of, curl_off_t total, curl_off_t now, curl_off_t up,
 /* NULL where memory is gone. */
 static struct curl_slist *headers_make(const struct exchange *x) {
     struct curl_slist *list = curl_slist_append(NULL, "Accept-Encoding: identity"), *longer;
+    if (list && x->client->authorization[0] && !(longer = curl_slist_append(list, x->client->authorization))) {
+        curl_slist_free_all(list);
+        return NULL;
+    }
     for (size_t i = 0; list && i < sizeof x->headers / sizeof x->headers[0] && x->headers[i]; i++) {
         longer = curl_slist_append(list, x->headers[i]);
         if (!longer)
@@ -174,15 +180,20 @@ static void body_set(CURL *curl, struct exchange *x) {
 static bool exchange(struct exchange *x, struct rematc_error *why) {
     CURL *curl = x->client->curl;
     struct curl_slist *headers = headers_make(x);
-    size_t room = strlen(x->client->url) + strlen(x->path) + 1;
+    const char *socket = strncmp(x->client->url, "unix:", 5) == 0 ? x->client->url + 5 : NULL;
+    const char *base = socket ? "http://localhost" : x->client->url;
+    size_t room = strlen(base) + strlen(x->path) + 1;
     char *url = malloc(room), reason[CURL_ERROR_SIZE] = "";
     long status = 0;
     CURLcode code = CURLE_OUT_OF_MEMORY;
     if (headers && url) {
-        snprintf(url, room, "%s%s", x->client->url, x->path);
+        snprintf(url, room, "%s%s", base, x->path);
         curl_easy_reset(curl); /* keeps the connection */
         curl_easy_setopt(curl, CURLOPT_URL, url);
         curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+        curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, socket);
+        if (x->client->ca_file)
+            curl_easy_setopt(curl, CURLOPT_CAINFO, x->client->ca_file);
         curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
         curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
         curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, reason);
@@ -306,6 +317,7 @@ static struct path path_job(struct rematc *client, const char *id, const char *r
 
 struct rematc *rematc_new(const char *url, struct rematc_error *why) {
     struct rematc *client = calloc(1, sizeof *client);
+    const char *token;
     size_t n;
     if (!url)
         url = getenv("REMATD_URL");
@@ -328,7 +340,26 @@ struct rematc *rematc_new(const char *url, struct rematc_error *why) {
         return NULL;
     }
     memcpy(client->url, url, n);
+    rematc_ca_file(client, getenv("REMATD_CA_FILE"));
+    token = getenv("REMATD_TOKEN");
+    if (token && !rematc_token(client, token, why)) {
+        rematc_free(client);
+        return NULL;
+    }
     return client;
+}
+
+bool rematc_token(struct rematc *client, const char *token, struct rematc_error *why) {
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=";
+    size_t n = strlen(token), most = sizeof client->authorization - sizeof "Authorization: Bearer ";
+    if (n > most || strspn(token, letters) != n)
+        return fail(why, REMATC_LOCAL, "Not a token", "a token is one word of letters, digits and -._~+/=");
+    snprintf(client->authorization, sizeof client->authorization, n ? "Authorization: Bearer %s" : "%s", token);
+    return true;
+}
+
+void rematc_ca_file(struct rematc *client, const char *file) {
+    client->ca_file = file && file[0] ? file : NULL;
 }
 
 void rematc_free(struct rematc *client) {
@@ -368,31 +399,6 @@ static bool probe(struct rematc *client, const char *path, struct rematc_error *
 
 bool rematc_health(struct rematc *client, struct rematc_error *why) {
     return probe(client, "/healthz", why) && probe(client, "/readyz", why);
-}
-
-bool rematc_savings(struct rematc *client, uint64_t seq_len, uint64_t d_model, uint64_t num_layers, uint64_t heads,
-                    uint64_t batch, struct rematc_savings *savings, struct rematc_error *why) {
-    struct path path = path_start(client, "/v1/memory-savings");
-    json_int_t standard = 0, checkpointed = 0;
-    json_error_t error;
-    json_t *answer;
-    bool ok;
-    path_query_number(&path, "seq_len", seq_len);
-    path_query_number(&path, "d_model", d_model);
-    path_query_number(&path, "num_layers", num_layers);
-    path_query_number(&path, "heads", heads);
-    path_query_number(&path, "batch", batch);
-    answer = path_check(&path, why) ? rematc_get(client, path.text, why) : NULL;
-    if (!answer)
-        return false;
-    ok = json_unpack_ex(answer, &error, 0, "{s:I, s:I, s:F, s:F, s:F, s:F}", "standard_memory_bytes", &standard,
-                        "checkpointed_memory_bytes", &checkpointed, "standard_memory_mb", &savings->standard_memory_mb,
-                        "checkpointed_memory_mb", &savings->checkpointed_memory_mb, "memory_saved_pct",
-                        &savings->memory_saved_pct, "compute_overhead_pct", &savings->compute_overhead_pct) == 0;
-    savings->standard_memory_bytes = (uint64_t)standard;
-    savings->checkpointed_memory_bytes = (uint64_t)checkpointed;
-    json_decref(answer);
-    return ok || fail(why, REMATC_GARBLED, "Not memory savings", "%s", error.text);
 }
 
 /* ---- jobs ---- */

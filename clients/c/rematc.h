@@ -34,15 +34,21 @@ struct rematc_error {
 
 struct rematc;
 
-/* url NULL: the environment's REMATD_URL, else REMATC_DEFAULT_URL. Does not connect yet. Free with rematc_free. */
+/* url: http://..., https://... or unix:/path; NULL: the environment's REMATD_URL, else REMATC_DEFAULT_URL. Does not
+ * connect yet. Free with rematc_free. */
 struct rematc *rematc_new(const char *url, struct rematc_error *why);
 void rematc_free(struct rematc *client); /* NULL is fine */
+/* The token that every request from now on is sent with; "": none. At first that of the environment's REMATD_TOKEN. */
+bool rematc_token(struct rematc *client, const char *token, struct rematc_error *why);
 const char *rematc_url(const struct rematc *client);
+/* PEM certificates that an https daemon's must come from; NULL or "": those of the system. Borrowed. At first the
+ * environment's REMATD_CA_FILE. */
+void rematc_ca_file(struct rematc *client, const char *file);
 
 /* Alive and ready for work. Not ready is REMATC_UNAVAILABLE. Takes at most 5 s. */
 bool rematc_health(struct rematc *client, struct rematc_error *why);
 
-/* The lab's four figures. heads and batch 0: one. */
+/* The lab's four figures. heads and batch 0: one. In rematc_plans.c. */
 struct rematc_savings {
     uint64_t standard_memory_bytes, checkpointed_memory_bytes;
     double standard_memory_mb, checkpointed_memory_mb, memory_saved_pct, compute_overhead_pct;

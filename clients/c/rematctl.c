@@ -1,6 +1,7 @@
 /* rematctl.c - the command: rematd from a shell. One row per command and per exit code; --help prints both tables. */
 #include "clients/c/rematctl.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -70,6 +71,8 @@ static const struct option_row {
     char letter; /* 0: it has none */
 } option_rows[] = {
     {"server", TAKES_TEXT, FIELD(server), 0},
+    {"ca-file", TAKES_TEXT, FIELD(ca_file), 0},
+    {"token-file", TAKES_TEXT, FIELD(token_file), 0},
     {"output", TAKES_FORMAT, FIELD(json), 'o'},
     {NULL, TAKES_TEXT, FIELD(output), 'O'},
     {"help", TAKES_HELP, 0, 'h'},
@@ -116,9 +119,12 @@ static const struct option_row {
 
 static void help(void) {
     printf("rematctl - rematd from a shell\n\n"
-           "  rematctl [--server URL] [-o table|json] COMMAND\n\n"
-           "The daemon is --server, else $REMATD_URL, else " REMATC_DEFAULT_URL ". FILE may be - for standard input\n"
-           "(or output). Tables are for people; programs read -o json.\n\nCommands:\n");
+           "  rematctl [--server URL|unix:/path] [--token-file FILE] [--ca-file FILE] [-o table|json] COMMAND\n\n"
+           "The daemon is --server, else $REMATD_URL, else " REMATC_DEFAULT_URL ". The token, where it wants one,\n"
+           "is the first line of --token-file, else $REMATD_TOKEN. Of https:// what is in --ca-file or $REMATD_CA_FILE "
+           "is\n"
+           "trusted, else what the system trusts. FILE may be - for standard input (or output).\n"
+           "Tables are for people; programs read -o json.\n\nCommands:\n");
     for (size_t i = 0; i < N_COMMANDS; i++)
         printf("  %-10s %-23s %s\n", commands[i].name, commands[i].words, commands[i].summary);
     puts("\nOptions of plan, frontier, capacity and train:\n"
@@ -227,6 +233,30 @@ static const struct command *command_find(const char *name) {
     return NULL;
 }
 
+/* Into a line of so many bytes. */
+static bool token_read(const char *name, char *line, int size, struct rematc_error *why) {
+    FILE *file = fopen(name, "r");
+    const bool got = file && fgets(line, size, file);
+    *why = (struct rematc_error){.kind = REMATC_LOCAL, .title = "Cannot read"};
+    snprintf(why->detail, sizeof why->detail, "--token-file %s: %s", name, file ? "has no token" : strerror(errno));
+    if (file)
+        fclose(file);
+    if (got)
+        line[strcspn(line, "\r\n")] = '\0';
+    return got && line[0];
+}
+
+struct rematc *rematctl_client(const struct rematctl *ctl, struct rematc_error *why) {
+    char token[1024];
+    struct rematc *client = rematc_new(ctl->server, why);
+    if (!client || !ctl->token_file)
+        return client;
+    if (token_read(ctl->token_file, token, sizeof token, why) && rematc_token(client, token, why))
+        return client;
+    rematc_free(client);
+    return NULL;
+}
+
 int main(int argc, char **argv) {
     struct rematctl ctl = {0};
     struct rematc_error why = {0};
@@ -245,7 +275,9 @@ int main(int argc, char **argv) {
         return usage(command->name, command->words[0] ? command->words : "takes no words");
     if (command->run == rematctl_table) /* its word is its name */
         ctl.words = argv + optind;
-    ctl.client = rematc_new(ctl.server, &why);
+    if (ctl.ca_file) /* of every client that is made */
+        setenv("REMATD_CA_FILE", ctl.ca_file, 1);
+    ctl.client = rematctl_client(&ctl, &why);
     if (!ctl.client)
         return rematctl_fail(&why);
     code = command->run(&ctl);

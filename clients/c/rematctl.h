@@ -24,7 +24,7 @@ enum rematctl_exit {
 /* The command line. Strings are borrowed from argv; NULL and 0 where not given. */
 struct rematctl {
     struct rematc *client;
-    const char *server;
+    const char *server, *token_file, *ca_file;
     bool json;
     bool wait, npy, explain, reorder;
     unsigned timeout_seconds, last_event_id, page_size, heads, batch, seq_len, accumulate, steps, points;
@@ -85,7 +85,10 @@ struct frontier {
 /* A drawing of its own size that is readable on light and dark. False where it cannot be written. rematctl_svg.c. */
 bool rematctl_svg_write(const struct frontier *f, FILE *to);
 
-/* Says on standard error what went wrong, and returns its exit code. rematctl.c. */
+/* One more client of the same daemon, with the same token; NULL: why says. rematctl.c, as is the next. */
+struct rematc *rematctl_client(const struct rematctl *ctl, struct rematc_error *why);
+
+/* Says on standard error what went wrong, and returns its exit code. */
 int rematctl_fail(const struct rematc_error *why);
 
 /* "1,234,567 bytes (1.2 MiB)" and the like, into text of at least 64 bytes; returns text. rematctl_print.c from here.

@@ -11,7 +11,8 @@
 /* Nothing may be done in a signal handler that a cancel needs, and a stream that waits is told nothing: so a thread
  * waits for the signal, and cancels by a client of its own. */
 struct interrupt {
-    const char *server, *id;
+    const struct rematctl *ctl;
+    const char *id;
     sigset_t signals;
     pthread_t thread;
 };
@@ -26,7 +27,7 @@ static void *interrupt_main(void *of) {
     sigemptyset(&again);
     sigaddset(&again, SIGINT);
     pthread_sigmask(SIG_UNBLOCK, &again, NULL); /* a second one ends us */
-    struct rematc *client = rematc_new(it->server, &why);
+    struct rematc *client = rematctl_client(it->ctl, &why);
     json_t *job = client ? rematc_cancel(client, it->id, &why) : NULL;
     if (!job)
         rematctl_fail(&why);
@@ -110,7 +111,7 @@ static int end_print(const struct rematctl *ctl, const json_t *job) {
 
 /* Follows it to its end: NULL with why. */
 static json_t *follow(const struct rematctl *ctl, const char *id, struct rematc_error *why) {
-    struct interrupt interrupt = {.server = rematc_url(ctl->client), .id = id};
+    struct interrupt interrupt = {.ctl = ctl, .id = id};
     bool json = ctl->json;
     const bool interruptible = interrupt_start(&interrupt);
     json_t *done = rematc_events(ctl->client, id, 0, on_event, &json, why)

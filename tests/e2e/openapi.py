@@ -20,6 +20,9 @@ warnings.simplefilter("ignore", DeprecationWarning)
 
 # Not part of the contract: what any HTTP answer may carry.
 COMMON_HEADERS = {"date", "content-length", "content-type", "connection", "x-content-type-options", "transfer-encoding"}
+COMMON_HEADERS |= {"vary", "access-control-allow-origin", "access-control-expose-headers"}  # to pages of other origins
+# Of any answer of such a status.
+NEEDED_HEADERS = {401: "www-authenticate", 405: "allow", 429: "retry-after", 503: "retry-after"}
 formats = jsonschema.FormatChecker(())
 
 
@@ -192,6 +195,11 @@ def exchange_faults(document, e):
     method = method_of(item, e)
     if not e.complete and not (stream_kind(e.headers) and e.status == 200):  # whose client may leave
         yield "the answer is cut short"
+    elif NEEDED_HEADERS.get(e.status, "date") not in dict(e.headers):
+        yield "header %s is not there" % NEEDED_HEADERS[e.status]
+    elif e.method == "OPTIONS" and e.status == 204:
+        preflight = document.resolve(document.json["components"]["responses"]["Preflight"])
+        yield from header_faults(document, preflight["headers"], dict(e.headers))
     elif template is None or method not in item:
         stray = document.resolve(document.json["components"]["responses"]["Stray"])
         if e.status not in stray["x-statuses"]:

@@ -1,0 +1,114 @@
+/* http_lane.c - handlers that take long, on threads of their own: the library's threads go on answering probes and all
+ * that is at hand. Each lane is a few threads behind a queue with an end; who does not fit is told so at once.
+ *
+ * The connection is suspended meanwhile. An exchange belongs to the library's thread until it is queued, and again from
+ * its resumption; between the two to the lane's. */
+#include "server/http_private.h"
+
+#include <sched.h>
+
+#include "engine/base/units.h"
+
+#define PLANNING_LEAST  4u
+#define PLANNING_BEYOND 2u /* threads beyond the cores: searches that run for a minute leave some to the others */
+#define PLANNING_QUEUE  32u
+#define STORE_THREADS   2u
+#define STORE_QUEUE     64u
+
+static struct http_exchange *next_take(struct http_lane *lane, bool *closing) {
+    pthread_mutex_lock(&lane->lock);
+    while (!lane->first && !lane->closing)
+        pthread_cond_wait(&lane->wake, &lane->lock);
+    struct http_exchange *exchange = lane->first;
+    if (exchange) {
+        lane->first = exchange->next_queued;
+        lane->n_queued--;
+    }
+    *closing = lane->closing;
+    pthread_mutex_unlock(&lane->lock);
+    return exchange;
+}
+
+/* Nobody's work is not done: a client that gave up would otherwise keep its place before those that still wait. */
+static bool is_wanted(struct http_exchange *exchange, bool closing) {
+    if (closing)
+        return http_refuse(exchange, 503, PROBLEM_STATE, "this daemon is stopping and takes nothing new");
+    return !http_is_left(exchange) ||
+           http_refuse(exchange, 503, PROBLEM_BUSY, "its client has left before it was its turn");
+}
+
+static void *lane_run(void *arg) {
+    struct http_lane *lane = arg;
+    struct http_exchange *exchange;
+    bool closing;
+    while ((exchange = next_take(lane, &closing))) {
+        exchange->handled = (struct response){.fd = -1};
+        exchange->handled_good = is_wanted(exchange, closing) &&
+                                 exchange->route->handle(&exchange->request, &exchange->handled, &exchange->problem);
+        MHD_resume_connection(exchange->mhd); /* may be answered and freed from here on */
+    }
+    return NULL;
+}
+
+bool http_lane_enter(struct http_exchange *exchange) {
+    struct http_lane *lane = &exchange->http->lanes[exchange->route->lane];
+    pthread_mutex_lock(&lane->lock);
+    bool room = lane->n_queued < lane->most_queued && !lane->closing;
+    if (room) {
+        MHD_suspend_connection(exchange->mhd); /* first: once a thread has it, it may be resumed at any time */
+        exchange->next_queued = NULL;
+        *(lane->first ? &lane->last->next_queued : &lane->first) = exchange;
+        lane->last = exchange;
+        lane->n_queued++;
+        pthread_cond_signal(&lane->wake);
+    }
+    pthread_mutex_unlock(&lane->lock);
+    return room || http_refuse(exchange, 503, PROBLEM_BUSY, "%u requests that take long wait already: try again soon",
+                               lane->most_queued);
+}
+
+static unsigned planning_threads(const struct http_options *options) {
+    cpu_set_t set;
+    unsigned cores = sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+    unsigned wanted = options->planning_threads ? options->planning_threads
+                                                : (unsigned)units_max(cores + PLANNING_BEYOND, PLANNING_LEAST);
+    return (unsigned)units_min(wanted, HTTP_LANE_THREADS);
+}
+
+bool http_lanes_start(struct http *http, struct problem *why) {
+    const struct http_options *options = &http->options;
+    const struct {
+        unsigned threads, queue;
+    } rows[ROUTE_LANES] = {
+        [ROUTE_PLANS] = {planning_threads(options), options->planning_queue ? options->planning_queue : PLANNING_QUEUE},
+        [ROUTE_STORE] = {STORE_THREADS, STORE_QUEUE},
+    };
+    bool good = true;
+    for (unsigned i = 0; i < ROUTE_LANES; i++) {
+        struct http_lane *lane = &http->lanes[i];
+        pthread_mutex_init(&lane->lock, NULL);
+        pthread_cond_init(&lane->wake, NULL);
+        lane->most_queued = rows[i].queue;
+        while (good && lane->n_threads < rows[i].threads &&
+               (good = pthread_create(&lane->threads[lane->n_threads], NULL, lane_run, lane) == 0))
+            lane->n_threads++;
+    }
+    if (good)
+        return true;
+    http_lanes_stop(http);
+    return problem_set(why, PROBLEM_MEMORY, "", "the front's threads cannot be started");
+}
+
+void http_lanes_stop(struct http *http) {
+    for (unsigned i = 0; i < ROUTE_LANES; i++) {
+        struct http_lane *lane = &http->lanes[i];
+        pthread_mutex_lock(&lane->lock);
+        lane->closing = true;
+        pthread_cond_broadcast(&lane->wake);
+        pthread_mutex_unlock(&lane->lock);
+        for (unsigned t = 0; t < lane->n_threads; t++)
+            pthread_join(lane->threads[t], NULL);
+        pthread_cond_destroy(&lane->wake);
+        pthread_mutex_destroy(&lane->lock);
+    }
+}
