@@ -85,7 +85,8 @@ def run(rows, long):
     where = tempfile.mkdtemp(prefix="rematd-torture-")
     mirror = os.path.join(where, "mirror")
     os.mkdir(mirror)
-    daemon, control = faults.daemon("--threads", "1")
+    # without the sandbox: a worker has to write what it synced beside the data directory
+    daemon, control = faults.daemon("--threads", "1", "--sandbox", "off")
     daemon.env["FAULTS_MIRROR"] = mirror
     try:
         with daemon:
