@@ -92,6 +92,8 @@ class Load:
                     return None
             except (OSError, http.client.HTTPException):
                 pass
+            if self.over.is_set() and not self.daemon.alive():
+                return None  # it does not come again
             with self.lock:
                 self.retries += 1
             time.sleep(0.005)
