@@ -1,5 +1,5 @@
 # rematd. `make` builds bin/rematd and bin/rematctl; `make demo` and `make test` do everything on a fresh machine.
-#   make run | demo | gpt2 | test [SUITE=name] [V=1] | check | check-full [SUITE=name] | house | bench [QUICK=1] | bench-check [KEEP=1] | bench-http | bench-step | bench-ops | bench-optimal [MEASURE=1] | fuzz | fuzz-api [REQUESTS=] [SEED=] | test-page | swagger | fmt | man | deb | check-metrics | install [PREFIX=] | image | clean
+#   make run | demo | gpt2 | test [SUITE=name] [V=1] | check | check-full [SUITE=name] | house | bench [QUICK=1] | bench-check [KEEP=1] | bench-http | bench-step | bench-ops | bench-optimal [MEASURE=1] | fuzz | fuzz-api [REQUESTS=] [SEED=] | torture [PARTS='kill_loop ...'] [MINUTES=] | torture-quick | test-page | swagger | fmt | man | deb | check-metrics | install [PREFIX=] | image | clean
 # VARIANT=plain|asan|tsan picks a build; objects live in build/VARIANT.
 
 VARIANT ?= plain
@@ -32,7 +32,7 @@ LAWS   := $(wildcard tests/laws_*.c tests/dag_graphs.c)
 TESTS  := $(wildcard tests/test_*.c tests/support*.c) $(LAWS) $(if $(filter tsan,$(VARIANT)),tests/tsan/main.c)
 obj     = $(patsubst %.c,$(B)/%.o,$(1))
 
-.PHONY: swagger test-page fuzz-api man deb check-metrics all run demo gpt2 test check check-full house bench bench-check bench-http bench-step bench-ops bench-optimal fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters record-training record-types
+.PHONY: torture torture-quick swagger test-page fuzz-api man deb check-metrics all run demo gpt2 test check check-full house bench bench-check bench-http bench-step bench-ops bench-optimal fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters record-training record-types
 
 all: bin/rematd bin/rematctl
 
@@ -154,6 +154,14 @@ test-page: all
 # Swagger UI for /docs, from npm; `make` afterwards builds it in.
 swagger:
 	@server/web/swagger.sh build/swagger
+
+# The daemon under kills, failing disks and memory, raw and slow clients, for hours: one table. torture-quick: a minute.
+# MINUTES=30 of soak, SEED= repeats a run; CONTAINER='podman' IMAGE=rematd for the flood of jobs in 256 MiB (make image).
+torture: all
+	@.ci/install torture
+	@MINUTES=$(or $(MINUTES),30) tests/torture/torture.py --long $(PARTS)
+torture-quick: all
+	@tests/torture/torture.py $(PARTS)
 
 fmt:
 	clang-format -i $$(git ls-files '*.c' '*.h')

@@ -39,10 +39,26 @@ static bool disk_problem(struct problem *why, const char *what, const char *name
     return problem_set(why, kind, "", "cannot %s %s: %s", what, name, strerror(errno));
 }
 
+static bool directory_sync(const char *name, struct problem *why) {
+    int fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return disk_problem(why, "open", name);
+    bool good = fsync(fd) == 0 || disk_problem(why, "sync", name);
+    close(fd);
+    return good;
+}
+
+/* A new one's name is on disk too when it returns. */
 static bool directory_make(const char *name, struct problem *why) {
-    if (mkdir(name, 0700) == 0 || errno == EEXIST)
-        return true;
-    return disk_problem(why, "make", name);
+    if (mkdir(name, 0700) != 0)
+        return errno == EEXIST || disk_problem(why, "make", name);
+    char parent[NAME_ROOM];
+    snprintf(parent, sizeof parent, "%s", name);
+    char *slash = strrchr(parent, '/');
+    if (!slash)
+        return directory_sync(".", why);
+    *(slash == parent ? slash + 1 : slash) = '\0';
+    return access(parent, R_OK) != 0 || directory_sync(parent, why); /* one that may not be read is not ours to keep */
 }
 
 /* mkdir -p: the data directory may be several levels below what exists. */
@@ -51,8 +67,8 @@ static bool directories_make(const char *path, struct problem *why) {
     snprintf(part, sizeof part, "%s", path);
     for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
-        if (mkdir(part, 0700) != 0 && errno != EEXIST)
-            return disk_problem(why, "make", part);
+        if (!directory_make(part, why))
+            return false;
         *slash = '/';
     }
     return directory_make(part, why);
@@ -239,15 +255,6 @@ static void blob_name(const struct blob_store *store, const char *digest, char n
     int n = snprintf(name, NAME_ROOM, "%s/blobs/%.2s", store->root, hex);
     *directory_length = (size_t)n;
     snprintf(name + n, NAME_ROOM - (size_t)n, "/%s", hex);
-}
-
-static bool directory_sync(const char *name, struct problem *why) {
-    int fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return disk_problem(why, "open", name);
-    bool good = fsync(fd) == 0 || disk_problem(why, "sync", name);
-    close(fd);
-    return good;
 }
 
 bool blob_upload_commit(struct blob_upload *upload, char digest[BLOB_DIGEST_SIZE], struct problem *why) {

@@ -55,8 +55,7 @@ static const char *escape_fault(const char *at, bool in_path) {
     return in_path && (code == '/' || code == '\\') ? "the address has an escaped slash" : NULL;
 }
 
-/* What is wrong with a raw request target; NULL if nothing is. */
-static const char *uri_fault(const char *uri) {
+const char *http_guard_uri(const char *uri) {
     if (*uri != '/')
         return "the address must be a path: /...";
     static const char refused[128] = {
@@ -224,7 +223,7 @@ bool http_guard(struct http_exchange *exchange, const char *method, const char *
         return http_refuse(exchange, 414, PROBLEM_LIMIT, "an address has at most %u bytes", HTTP_URI_MAX);
     if (!headers_collect(exchange) || !framing_check(exchange, version, body) || !method_check(exchange, method))
         return false;
-    const char *fault = target_is_cut(exchange, version) ? "the address has a NUL byte" : uri_fault(exchange->uri);
+    const char *fault = target_is_cut(exchange, version) ? "the address has a NUL byte" : http_guard_uri(exchange->uri);
     if (fault)
         return malformed(exchange, fault);
     if (!host_check(exchange))

@@ -159,6 +159,8 @@ void http_phase_set(struct http_connection *connection, enum http_phase phase, u
  * the client sees the answer; else the answer is sent at once. *body: there is one. */
 PROBLEM_MUST_CHECK bool http_guard(struct http_exchange *exchange, const char *method, const char *version, bool *drop,
                                    bool *body);
+/* What is wrong with a raw request target; NULL if nothing is. */
+const char *http_guard_uri(const char *uri);
 /* Sets exchange->problem and status; false. */
 bool http_refuse(struct http_exchange *exchange, unsigned status, enum problem_kind kind, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

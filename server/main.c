@@ -36,6 +36,8 @@
 
 #define EXIT_FAILED     1
 #define EXIT_USAGE      2
+#define LOCK_ATTEMPTS   50u
+#define LOCK_WAIT_NS    20000000
 #define DRAIN_SECONDS   30u
 #define HEAP_KEPT_BYTES (8 << 20)
 #define HEAP_KEPT_SHARE 64u /* of the front's memory */
@@ -77,8 +79,14 @@ static bool directory_lock(struct serve *serve, struct problem *why) {
     char name[NAME_BYTES];
     snprintf(name, sizeof name, "%s/lock", serve->config.data_dir);
     serve->lock = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (serve->lock >= 0 && flock(serve->lock, LOCK_EX | LOCK_NB) == 0)
-        return true;
+    /* A daemon that was killed while it started a worker leaves a child that holds the lock until it sees that. */
+    for (unsigned attempt = 0; serve->lock >= 0 && attempt < LOCK_ATTEMPTS; attempt++) {
+        if (flock(serve->lock, LOCK_EX | LOCK_NB) == 0)
+            return true;
+        if (errno != EWOULDBLOCK)
+            break;
+        nanosleep(&(struct timespec){.tv_nsec = LOCK_WAIT_NS}, NULL);
+    }
     return problem_set(why, PROBLEM_STATE, "",
                        errno == EWOULDBLOCK ? "another rematd serves %.300s" : "cannot lock %.300s",
                        serve->config.data_dir);

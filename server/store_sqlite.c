@@ -1,12 +1,15 @@
 /* store_sqlite.c - the store's connection: opening, layout, statements, transactions; see store.h.
  *
  * WAL with synchronous=FULL: a commit is one fsync, and it has survived a power cut when it returns. BEGIN IMMEDIATE
- * takes the write lock first, so a transaction never fails half way because another process wrote. */
+ * takes the write lock first, so a transaction never fails half way because another process wrote. The log goes into
+ * the file every 100 pages: at SQLite's 1,000 it alone fills a small disk, and then there is no room left to empty it.
+ */
 #include "server/store_sqlite.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "server/metrics.h"
@@ -192,10 +195,15 @@ _Static_assert(sizeof statements / sizeof statements[0] == SQL_COUNT, "one row p
 bool store_fail(struct store *s, const char *what, struct problem *why) {
     int code = s->db ? sqlite3_errcode(s->db) & 0xff : SQLITE_NOMEM;
     enum problem_kind kind = code == SQLITE_FULL ? PROBLEM_FULL : code == SQLITE_NOMEM ? PROBLEM_MEMORY : PROBLEM_IO;
-    return problem_set(why, kind, "", "the store could not %s: %s", what, s->db ? sqlite3_errmsg(s->db) : "no memory");
+    return problem_set(why, kind, "", "the store rematd.db could not %s: %s", what,
+                       s->db ? sqlite3_errmsg(s->db) : "no memory");
 }
 
 int store_step(struct store *s, sqlite3_stmt *statement, struct problem *why) {
+    if (!statement) {
+        problem_set(why, PROBLEM_MEMORY, "", "no memory for a question to the store");
+        return -1;
+    }
     int code = sqlite3_step(statement);
     if (code == SQLITE_ROW)
         return 1;
@@ -217,15 +225,16 @@ bool store_run(struct store *s, sqlite3_stmt *statement, unsigned *changed, stru
 sqlite3_stmt *store_bind(struct store *s, enum store_sql sql, const char *types, ...) {
     sqlite3_stmt *statement = s->statements[sql];
     va_list args;
+    bool ok = true;
     sqlite3_reset(statement);
     va_start(args, types);
     for (int i = 1; types[i - 1]; i++)
         if (types[i - 1] == 't')
-            sqlite3_bind_text(statement, i, va_arg(args, const char *), -1, SQLITE_TRANSIENT);
+            ok &= sqlite3_bind_text(statement, i, va_arg(args, const char *), -1, SQLITE_TRANSIENT) == SQLITE_OK;
         else
-            sqlite3_bind_int64(statement, i, va_arg(args, int64_t));
+            ok &= sqlite3_bind_int64(statement, i, va_arg(args, int64_t)) == SQLITE_OK;
     va_end(args);
-    return statement;
+    return ok ? statement : NULL; /* with a value missing it would be another question */
 }
 
 static uint64_t now_ns(void) {
@@ -254,13 +263,25 @@ bool store_leave(struct store *s, bool write, bool ok, struct problem *why) {
     if (!ok && (why->kind == PROBLEM_IO || why->kind == PROBLEM_FULL))
         metrics_add(METRICS_STORE_FAILURES, 1);
     if (write && !ok && !store_run(s, store_bind(s, SQL_ROLLBACK, ""), NULL, &ignored))
-        ok = false; /* some errors have rolled back already */
+        ok = false;                       /* some errors have rolled back already */
+    if (!ok && why->kind == PROBLEM_FULL) /* the log begins anew where the file has room for what it holds */
+        sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     pthread_mutex_unlock(&s->lock);
     return ok;
 }
 
+/* While it is opened only the operator listens, who has to know which file it is. */
+static const char *file_name(struct store *s) {
+    const char *name = s->db ? sqlite3_db_filename(s->db, "main") : NULL;
+    return name ? name : "rematd.db";
+}
+
 static bool execute(struct store *s, const char *sql, struct problem *why) {
-    return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK || store_fail(s, "be opened", why);
+    if (sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK)
+        return true;
+    bool full = (sqlite3_errcode(s->db) & 0xff) == SQLITE_FULL;
+    return problem_set(why, full ? PROBLEM_FULL : PROBLEM_IO, "", "the store %.200s could not be opened: %s",
+                       file_name(s), sqlite3_errmsg(s->db));
 }
 
 static int layout_number(struct store *s) {
@@ -300,6 +321,18 @@ static bool prepare(struct store *s, struct problem *why) {
     return true;
 }
 
+/* SQLite takes an empty file for a new store and throws its log away. An empty file is one that was just made; a log
+ * begins behind the first page. */
+static bool lost_check(const char *path, struct problem *why) {
+    char *log = sqlite3_mprintf("%s-wal", path);
+    struct stat facts, log_facts;
+    bool lost =
+        log && stat(path, &facts) == 0 && facts.st_size == 0 && stat(log, &log_facts) == 0 && log_facts.st_size > 0;
+    sqlite3_free(log);
+    return !lost ||
+           problem_set(why, PROBLEM_IO, "", "the store %.200s is damaged: it is empty, but its log is not", path);
+}
+
 struct store *store_open(const char *data_dir, struct problem *why) {
     struct store *s = calloc(1, sizeof *s);
     char *path = sqlite3_mprintf("%s/rematd.db", data_dir);
@@ -310,8 +343,9 @@ struct store *store_open(const char *data_dir, struct problem *why) {
         free(s);
         return NULL;
     }
-    ok = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) ==
-         SQLITE_OK;
+    ok = lost_check(path, why) &&
+         sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) ==
+             SQLITE_OK;
     if (!ok)
         problem_set(why, PROBLEM_IO, "", "the store %s could not be opened: %s", path,
                     s->db ? sqlite3_errmsg(s->db) : "no memory");
@@ -319,7 +353,8 @@ struct store *store_open(const char *data_dir, struct problem *why) {
     if (ok)
         sqlite3_busy_timeout(s->db, 10000);
     ok = ok && execute(s,
-                       "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+                       "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 100; PRAGMA synchronous = FULL; PRAGMA "
+                       "foreign_keys = ON;"
                        "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON",
                        why);
     if (ok && migrate(s, why) && prepare(s, why))
@@ -365,7 +400,8 @@ bool store_verify(struct store *s, struct problem *why) {
     bool ok = store_step(s, statement, why) == 1;
     const char *text = ok ? (const char *)sqlite3_column_text(statement, 0) : NULL;
     if (ok && (!text || strcmp(text, "ok") != 0))
-        ok = problem_set(why, PROBLEM_IO, "", "the store is damaged: %s", text ? text : "unreadable");
+        ok = problem_set(why, PROBLEM_IO, "", "the store %.200s is damaged: %s", file_name(s),
+                         text ? text : "unreadable");
     sqlite3_reset(statement);
     return store_leave(s, false, ok, why);
 }

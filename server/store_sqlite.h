@@ -85,7 +85,8 @@ PROBLEM_MUST_CHECK bool store_enter(struct store *s, bool write, struct problem 
 /* Commits if ok, else rolls back; unlocks. Returns whether all went well. */
 PROBLEM_MUST_CHECK bool store_leave(struct store *s, bool write, bool ok, struct problem *why);
 
-/* A statement ready to step, its parameters bound in order: 't' const char * (NULL is null), 'i' int64_t. */
+/* A statement ready to step, its parameters bound in order: 't' const char * (NULL is null), 'i' int64_t. NULL where
+ * there was no memory: stepping says so. */
 sqlite3_stmt *store_bind(struct store *s, enum store_sql sql, const char *types, ...);
 /* 1: a row; 0: the end; -1: a problem. */
 int store_step(struct store *s, sqlite3_stmt *statement, struct problem *why);
@@ -104,6 +105,8 @@ bool store_missing(const char *id, struct problem *why);
 /* A text column, copied to a; *out is NULL where it is null. */
 PROBLEM_MUST_CHECK bool store_text(sqlite3_stmt *statement, int column, struct arena *a, const char **out,
                                    struct problem *why);
+/* A column that is a job's id; "" where there was no memory. */
+PROBLEM_MUST_CHECK bool store_id(sqlite3_stmt *statement, int column, char out[STORE_ID_BYTES], struct problem *why);
 /* The columns of SQL_GET and SQL_LIST as a job; strings are copied to a. */
 PROBLEM_MUST_CHECK bool store_row(sqlite3_stmt *statement, struct arena *a, struct store_job *out, struct problem *why);
 

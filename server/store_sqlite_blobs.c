@@ -7,9 +7,15 @@ static bool blobs_gone(struct store *s, const char *id, void (*gone)(void *conte
                        struct problem *why) {
     sqlite3_stmt *statement = store_bind(s, SQL_BLOB_UNUSED, "t", id);
     int step;
-    while ((step = store_step(s, statement, why)) == 1)
-        gone(context, (const char *)sqlite3_column_text(statement, 0));
-    return step == 0;
+    bool ok = true;
+    while (ok && (step = store_step(s, statement, why)) != 0) {
+        const char *digest = step == 1 ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+        if (digest)
+            gone(context, digest);
+        ok = digest || (step == 1 && store_fail(s, "read a name", why));
+    }
+    sqlite3_reset(statement);
+    return ok;
 }
 
 static bool job_remove(struct store *s, const char *id, void (*gone)(void *context, const char *digest), void *context,
@@ -35,11 +41,13 @@ bool store_remove(struct store *s, const char *id, void (*gone)(void *context, c
 static bool first(struct store *s, sqlite3_stmt *statement, char text[STORE_DIGEST_BYTES], bool *found,
                   struct problem *why) {
     int step = store_step(s, statement, why);
-    *found = step == 1;
-    if (*found)
-        sqlite3_snprintf(STORE_DIGEST_BYTES, text, "%s", sqlite3_column_text(statement, 0));
+    const char *name = step == 1 ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+    bool ok = name || step == 0 || (step == 1 && store_fail(s, "read a name", why));
+    *found = name != NULL;
+    if (name)
+        sqlite3_snprintf(STORE_DIGEST_BYTES, text, "%s", name);
     sqlite3_reset(statement);
-    return step >= 0;
+    return ok;
 }
 
 typedef bool remover(struct store *s, const char *name, void (*gone)(void *context, const char *digest), void *context,

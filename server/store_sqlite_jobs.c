@@ -26,10 +26,21 @@ bool store_state_finished(enum job_state state) {
     return state >= JOB_SUCCEEDED;
 }
 
+static bool no_memory(struct problem *why) {
+    return problem_set(why, PROBLEM_MEMORY, "", "no memory to read the store");
+}
+
 bool store_text(sqlite3_stmt *statement, int column, struct arena *a, const char **out, struct problem *why) {
-    const char *text = (const char *)sqlite3_column_text(statement, column);
+    bool null = sqlite3_column_type(statement, column) == SQLITE_NULL;
+    const char *text = null ? NULL : (const char *)sqlite3_column_text(statement, column);
     *out = text ? arena_copy(a, text, (size_t)sqlite3_column_bytes(statement, column) + 1, why) : NULL;
-    return *out || !text;
+    return text ? *out != NULL : null || no_memory(why);
+}
+
+bool store_id(sqlite3_stmt *statement, int column, char out[STORE_ID_BYTES], struct problem *why) {
+    const char *text = (const char *)sqlite3_column_text(statement, column);
+    sqlite3_snprintf(STORE_ID_BYTES, out, "%s", text ? text : "");
+    return text || no_memory(why);
 }
 
 bool store_row(sqlite3_stmt *statement, struct arena *a, struct store_job *out, struct problem *why) {
@@ -46,11 +57,10 @@ bool store_row(sqlite3_stmt *statement, struct arena *a, struct store_job *out, 
         .timeout_ms = sqlite3_column_int64(statement, 14),
         .queue_timeout_ms = sqlite3_column_int64(statement, 15),
     };
-    sqlite3_snprintf(sizeof out->id, out->id, "%s", sqlite3_column_text(statement, 0));
-    return store_text(statement, 1, a, &out->kind, why) && store_text(statement, 11, a, &out->planned, why) &&
-           store_text(statement, 12, a, &out->result, why) && store_text(statement, 16, a, &out->submitter, why) &&
-           store_text(statement, 17, a, &out->labels, why) && store_text(statement, 18, a, &out->retry_of, why) &&
-           store_text(statement, 19, a, &out->request, why) &&
+    return store_id(statement, 0, out->id, why) && store_text(statement, 1, a, &out->kind, why) &&
+           store_text(statement, 11, a, &out->planned, why) && store_text(statement, 12, a, &out->result, why) &&
+           store_text(statement, 16, a, &out->submitter, why) && store_text(statement, 17, a, &out->labels, why) &&
+           store_text(statement, 18, a, &out->retry_of, why) && store_text(statement, 19, a, &out->request, why) &&
            (!store_state_finished(out->state) || store_text(statement, 13, a, &out->problem, why));
 }
 
@@ -61,12 +71,13 @@ static bool key_use(struct store *s, const struct store_job *job, const struct s
         return false;
     sqlite3_stmt *statement = store_bind(s, SQL_KEY_FIND, "ttt", filing->key, job->request, job->retry_of);
     int step = store_step(s, statement, why);
+    bool ok = step >= 0;
     if (step == 1) {
-        sqlite3_snprintf(STORE_ID_BYTES, first_id, "%s", sqlite3_column_text(statement, 0));
+        ok = store_id(statement, 0, first_id, why);
         *how = sqlite3_column_int(statement, 1) ? STORE_REPLAYED : STORE_KEY_CONFLICT;
         sqlite3_reset(statement);
     }
-    return step >= 0;
+    return ok;
 }
 
 static bool room_check(struct store *s, const struct store_filing *filing, enum store_added *how, struct problem *why) {

@@ -22,21 +22,21 @@ static bool choose(struct store *s, const struct store_claim *claim, char id[STO
     int step = store_step(s, statement, why);
     if (step != 1)
         return step == 0;
-    sqlite3_snprintf(STORE_ID_BYTES, oldest, "%s", sqlite3_column_text(statement, 0));
+    bool read = store_id(statement, 0, oldest, why);
     bool now = sqlite3_column_int64(statement, 1) <= fits;
     bool due = sqlite3_column_int64(statement, 2) >= claim->passed_max;
     sqlite3_reset(statement);
-    if (due) {
+    if (read && due)
         memcpy(id, oldest, now ? sizeof oldest : 0);
-        return true;
-    }
+    if (!read || due)
+        return read;
 
     statement = store_bind(s, SQL_NEXT, "i", fits);
     if ((step = store_step(s, statement, why)) != 1)
         return step == 0;
-    sqlite3_snprintf(STORE_ID_BYTES, id, "%s", sqlite3_column_text(statement, 0));
+    read = store_id(statement, 0, id, why);
     sqlite3_reset(statement);
-    return strcmp(id, oldest) == 0 || store_run(s, store_bind(s, SQL_PASS, "t", oldest), NULL, why);
+    return read && (strcmp(id, oldest) == 0 || store_run(s, store_bind(s, SQL_PASS, "t", oldest), NULL, why));
 }
 
 static bool take(struct store *s, const struct store_claim *claim, const char *id, struct arena *a,

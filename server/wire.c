@@ -25,7 +25,17 @@ struct wire_document {
 
 static atomic_uint_least64_t heap_bytes; /* of all documents */
 
+/* Jansson calls a request malformed where it has no memory to read it: its allocations are watched. */
+static _Thread_local bool starved;
+
+static void *watched_malloc(size_t bytes) {
+    void *got = malloc(bytes);
+    starved |= got == NULL;
+    return got;
+}
+
 void wire_start(void) {
+    json_set_alloc_funcs(watched_malloc, free);
     json_object_seed(0);
 }
 
@@ -83,13 +93,14 @@ struct wire_document *wire_parse(const char *text, size_t bytes, struct problem 
     uint64_t heap = 0;
     if (!scan(text, bytes, &heap, why) || !heap_take(heap, why))
         return NULL;
+    starved = false;
     struct wire_document *d = malloc(sizeof *d);
     json_t *root = d ? json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error) : NULL;
     if (root) {
         *d = (struct wire_document){root, heap};
         return d;
     }
-    if (!d || json_error_code(&error) == json_error_out_of_memory)
+    if (!d || starved)
         problem_set(why, PROBLEM_MEMORY, "", "no memory to read the request");
     else
         problem_set(why, PROBLEM_MALFORMED, "", "is not JSON: line %d, column %d: %s", error.line, error.column,

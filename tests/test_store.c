@@ -582,6 +582,19 @@ Test(Store, a_newer_layout_is_refused, .init = start, .fini = stop) {
     cr_expect(strstr(why.detail, "newer"), "%s", why.detail);
 }
 
+/* SQLite would take it for a new store, and throw the log away. */
+Test(Store, an_empty_file_beside_a_log_is_refused, .init = start, .fini = stop) {
+    char path[64], log[72];
+    add("kept", 1);
+    snprintf(path, sizeof path, "%s/rematd.db", directory);
+    snprintf(log, sizeof log, "%s-wal", path);
+    cr_assert_eq(truncate(path, 0), 0);
+    struct store *other = NULL;
+    REFUSED((other = store_open(directory, &why)) != NULL, PROBLEM_IO);
+    cr_expect(strstr(why.detail, path), "the file is not named: %s", why.detail);
+    cr_expect_eq(access(log, F_OK), 0);
+}
+
 Test(Store, a_file_that_is_no_database_is_refused, .init = start, .fini = stop) {
     char path[64];
     store_close(store);
@@ -592,6 +605,7 @@ Test(Store, a_file_that_is_no_database_is_refused, .init = start, .fini = stop) 
     fclose(file);
     store = NULL;
     REFUSED((store = store_open(directory, &why)) != NULL, PROBLEM_IO);
+    cr_expect(strstr(why.detail, path), "the file is not named: %s", why.detail);
     REFUSED((store = store_open("/nowhere/at/all", &why)) != NULL, PROBLEM_IO);
 }
 

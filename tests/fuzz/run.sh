@@ -20,6 +20,6 @@ for target in tests/fuzz/fuzz_*.c; do
   # shellcheck disable=SC2086
   clang -std=c11 -D_GNU_SOURCE -Wall -Wextra -I. $flags -fsanitize=fuzzer "$target" $objects -o "build/fuzz/$name" $libraries
   echo "$name: $seconds s"
-  "build/fuzz/$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 \
+  "build/fuzz/$name" -max_total_time="$seconds" -timeout=30 -rss_limit_mb=2048 -verbosity=0 -print_final_stats=1 \
     -artifact_prefix="$found/" "$found" "$corpus"
 done
