@@ -99,7 +99,7 @@ if [ -d build/plain ] && command -v nm >/dev/null; then
       "$module"* | remat_* | main) ;;
       *)
         case "$o:$s" in
-        *plan/*:plan* | *plan/*:selection_* | *plan/*:attention_strateg* | *graph/*:op_* | *graph/*:dtype_* | *graph/*:graph_* | *models/model*:model_* | *models/model*:workload_* | *kernels/*:attn_* | *attn_flash*:flash_* | *server/api_table*:route_tables | *exec/*:exec_* | *exec/*:slab_* | *:checkpoint_* | *memory_savings*:* | *server/api*:api_* | *server/route*:* | *:request_* | *:response_*) ;;
+        *plan/*:plan* | *plan/*:selection_* | *plan/*:attention_strateg* | *graph/*:op_* | *graph/*:dtype_* | *graph/*:graph_* | *models/model*:model_* | *models/model*:workload_* | *kernels/*:attn_* | *attn_flash*:flash_* | *attn_standard*:standard_* | *server/api_table*:route_tables | *exec/*:exec_* | *exec/*:slab_* | *:checkpoint_* | *memory_savings*:* | *server/api*:api_* | *server/route*:* | *:request_* | *:response_*) ;;
         *) say "$o defines $s, which has not its module's prefix" ;;
         esac
         ;;
