@@ -33,6 +33,9 @@ void api_jobs_put(struct wire_out *o, const char *key, const struct store_job *j
     wire_put_uint(o, "attempts", job->attempts);
     put_seconds(o, "timeout_seconds", job->timeout_ms);
     put_seconds(o, "queue_timeout_seconds", job->queue_timeout_ms);
+    wire_put_json(o, "labels", job->labels);
+    wire_put_string(o, "retry_of", job->retry_of);
+    wire_put_string(o, "submitter", *job->submitter ? job->submitter : NULL);
     wire_open(o, "progress", '{');
     wire_put_uint(o, "done", job->progress_done);
     wire_put_uint(o, "total", job->progress_total);
@@ -55,14 +58,18 @@ static bool job_answer(const struct request *request, struct response *response,
 
 /* ---- submitting ---- */
 
-bool api_jobs_make(const struct request *request, struct arena *a, struct job *job, struct problem *why) {
-    const struct service *service = request->service;
+static bool job_read(const struct service *service, const char *text, size_t bytes, struct arena *a, struct job *job,
+                     struct problem *why) {
     arena_init(a, PLAN_ARENA_BYTES);
     struct job_context context = {.arena = a,
                                   .blobs = service->blobs,
                                   .threads = service->threads,
                                   .memory_limit_bytes = service->memory_limit_bytes};
-    return job_make(job, request->body, request->body_bytes, &context, why);
+    return job_make(job, text, bytes, &context, why);
+}
+
+bool api_jobs_make(const struct request *request, struct arena *a, struct job *job, struct problem *why) {
+    return job_read(request->service, request->body, request->body_bytes, a, job, why);
 }
 
 struct waiting {
@@ -116,11 +123,13 @@ static bool key_conflict(const struct request *request, struct response *respons
     return response->body != NULL;
 }
 
-static bool job_file(struct request *request, struct waiting *w, bool *conflict, struct problem *why) {
+/* A body becomes a job; retry_of: the one that it is again, or NULL. */
+static bool job_file(struct request *request, const char *text, size_t bytes, const char *retry_of, struct waiting *w,
+                     bool *conflict, struct problem *why) {
     struct arena a;
     struct job job;
-    struct store_job stored = {0};
-    bool ok = api_jobs_make(request, &a, &job, why);
+    struct store_job stored = {.retry_of = retry_of};
+    bool ok = job_read(request->service, text, bytes, &a, &job, why);
     if (ok) {
         stored.kind = job.kind->name;
         stored.request = job.request;
@@ -138,12 +147,13 @@ static bool job_file(struct request *request, struct waiting *w, bool *conflict,
     return ok;
 }
 
-static bool submit(struct request *request, struct response *response, struct problem *why) {
+static bool text_submit(struct request *request, struct response *response, const char *text, size_t bytes,
+                        const char *retry_of, struct problem *why) {
     struct waiting *w = arena_new(request->arena, struct waiting, 1, why);
     bool conflict = false;
     if (!w)
         return false;
-    if (!job_file(request, w, &conflict, why))
+    if (!job_file(request, text, bytes, retry_of, w, &conflict, why))
         return conflict && key_conflict(request, response, why);
     request->state = w;
     w->wait_seconds = wait_read(request_header(request, "Prefer"));
@@ -155,6 +165,22 @@ static bool submit(struct request *request, struct response *response, struct pr
     response->ready = ready;
     response->finish = submitted;
     return true;
+}
+
+static bool submit(struct request *request, struct response *response, struct problem *why) {
+    return text_submit(request, response, request->body, request->body_bytes, NULL, why);
+}
+
+/* What was asked for then is read and planned anew: limits may be others now. */
+static bool retry(struct request *request, struct response *response, struct problem *why) {
+    struct store_job job;
+    if (!store_get(request->service->store, request->args[0], request->arena, &job, why))
+        return false;
+    if (job.state != JOB_FAILED && job.state != JOB_CANCELLED)
+        return problem_set(why, PROBLEM_STATE, "",
+                           "only a job that failed or was cancelled is run again; this one is %s",
+                           store_state_name(job.state));
+    return text_submit(request, response, job.request, strlen(job.request), job.id, why);
 }
 
 /* ---- looking ---- */
@@ -177,18 +203,42 @@ static bool page_size_read(const char *text, unsigned *out, struct problem *why)
     return true;
 }
 
+bool api_jobs_labels(const struct request *request, const char **out, struct problem *why) {
+    struct wire_out o;
+    unsigned n_labels = 0;
+    *out = NULL;
+    wire_out_init(&o, request->arena, why);
+    wire_open(&o, NULL, '[');
+    for (unsigned i = 0; i < request_query_count(request); i++) {
+        const char *name, *value;
+        request_query_at(request, i, &name, &value);
+        if (strcmp(name, "label") != 0)
+            continue;
+        if (!job_label_check(value, "/label", why))
+            return false;
+        if (++n_labels > JOB_LABELS_MAX)
+            return problem_set(why, PROBLEM_LIMIT, "/label", "is asked for more than %u times", JOB_LABELS_MAX);
+        wire_put_string(&o, NULL, value);
+    }
+    wire_close(&o, ']');
+    return n_labels == 0 || (*out = wire_text(&o, NULL)) != NULL;
+}
+
 static bool query_read(const struct request *request, struct store_query *q, struct problem *why) {
-    static const char *const names[] = {"state", "kind", "page_token", "page_size"};
+    static const char *const names[] = {"state", "kind", "page_token", "page_size", "label"};
+    const unsigned n_names = sizeof names / sizeof names[0];
     enum job_state state;
     for (unsigned i = 0; i < request_query_count(request); i++) {
         const char *name, *value;
         unsigned n = 0;
         request_query_at(request, i, &name, &value);
-        while (n < 4 && strcmp(names[n], name) != 0)
+        while (n < n_names && strcmp(names[n], name) != 0)
             n++;
-        if (n == 4)
+        if (n == n_names)
             return request_parameter_unknown(name, why);
     }
+    if (!api_jobs_labels(request, &q->labels, why))
+        return false;
     q->state = request_query(request, "state");
     q->kind = request_query(request, "kind");
     q->before_id = request_query(request, "page_token");
@@ -203,11 +253,17 @@ static bool query_read(const struct request *request, struct store_query *q, str
     return !size || page_size_read(size, &q->limit, why);
 }
 
+/* The same question with another page_token. What it may say needs no escapes. */
 static bool link_add(const struct request *request, struct response *response, const struct store_query *q,
                      const char *last_id, struct problem *why) {
-    const char *link = arena_printf(request->arena, why, "</v1/jobs?page_size=%u&page_token=%s%s%s%s%s>; rel=\"next\"",
-                                    q->limit, last_id, q->state ? "&state=" : "", q->state ? q->state : "",
-                                    q->kind ? "&kind=" : "", q->kind ? q->kind : "");
+    const char *link = arena_printf(request->arena, why, "</v1/jobs?page_size=%u&page_token=%s", q->limit, last_id);
+    for (unsigned i = 0; link && i < request_query_count(request); i++) {
+        const char *name, *value;
+        request_query_at(request, i, &name, &value);
+        if (strncmp(name, "page_", 5) != 0)
+            link = arena_printf(request->arena, why, "%s&%s=%s", link, name, value);
+    }
+    link = link ? arena_printf(request->arena, why, "%s>; rel=\"next\"", link) : NULL;
     return link && response_header(response, "Link", link);
 }
 
@@ -263,5 +319,6 @@ const struct route api_job_routes[] = {
     {"GET", "/v1/jobs/{id}", BODY_NONE, get},
     {"DELETE", "/v1/jobs/{id}", BODY_NONE, discard},
     {"POST", "/v1/jobs/{id}/cancel", BODY_NONE, cancel},
+    {"POST", "/v1/jobs/{id}/retry", BODY_NONE, retry},
     {0},
 };

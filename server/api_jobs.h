@@ -13,4 +13,7 @@ void api_jobs_put(struct wire_out *o, const char *key, const struct store_job *j
 PROBLEM_MUST_CHECK bool api_jobs_make(const struct request *request, struct arena *a, struct job *job,
                                       struct problem *why);
 
+/* The labels of the query as a JSON array of "KEY:VALUE" in the request's arena; NULL where it names none. */
+PROBLEM_MUST_CHECK bool api_jobs_labels(const struct request *request, const char **out, struct problem *why);
+
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "server/blob.h"
+#include "server/queue.h"
 #include "server/store.h"
 #include "server/tensor_file.h"
 #include "server/wire.h"
@@ -53,9 +54,11 @@ static bool upload_keep(struct request *request, struct response *response, cons
     const char *location = arena_printf(request->arena, why, "/v1/tensors/%s", digest);
     if (!response->body || !location || !response_header(response, "Location", location))
         return false;
+    if (!store_upload_add(request->service->store, digest, queue_now_ms(), why))
+        return false;
     struct blob_upload *upload = request->upload;
     request->upload = NULL;
-    return blob_upload_commit(upload, digest, why) && store_upload_add(request->service->store, digest, why);
+    return blob_upload_commit(upload, digest, why);
 }
 
 static bool upload(struct request *request, struct response *response, struct problem *why) {

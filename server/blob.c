@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "server/blob_usage.h"
+
 #define DIGEST_PREFIX        "sha256:"
 #define DIGEST_PREFIX_LENGTH 7u
 #define DIGEST_HEX           64u
@@ -20,6 +22,7 @@
 #define NAME_ROOM            1280u
 
 struct blob_store {
+    struct blob_usage *usage;
     char root[1024];
 };
 
@@ -27,7 +30,7 @@ struct blob_upload {
     struct blob_store *store;
     gnutls_hash_hd_t hash;
     int fd;
-    uint64_t bytes;
+    uint64_t bytes, taken; /* written; counted as used */
     char name[NAME_ROOM];
 };
 
@@ -55,7 +58,7 @@ static bool directories_make(const char *path, struct problem *why) {
     return directory_make(part, why);
 }
 
-static void stale_uploads_remove(const struct blob_store *store) {
+void blob_stale_remove(struct blob_store *store) {
     char name[NAME_ROOM + 256];
     snprintf(name, sizeof name, "%s/tmp", store->root);
     DIR *directory = opendir(name);
@@ -65,8 +68,8 @@ static void stale_uploads_remove(const struct blob_store *store) {
         struct stat facts;
         if (strncmp(entry->d_name, "upload-", 7) != 0 || fstatat(dirfd(directory), entry->d_name, &facts, 0) != 0)
             continue;
-        if (facts.st_mtime + STALE_SECONDS < time(NULL))
-            unlinkat(dirfd(directory), entry->d_name, 0);
+        if (facts.st_mtime + STALE_SECONDS < time(NULL) && unlinkat(dirfd(directory), entry->d_name, 0) == 0)
+            blob_usage_give(store->usage, (uint64_t)facts.st_size);
     }
     closedir(directory);
 }
@@ -89,17 +92,87 @@ struct blob_store *blob_open(const char *data_dir, struct problem *why) {
     good = good && directory_make(name, why);
     snprintf(name, sizeof name, "%s/tmp", data_dir);
     good = good && directory_make(name, why);
-    if (!good) {
+    if (!good || !(store->usage = blob_usage_open(data_dir, why))) {
         free(store);
         return NULL;
     }
-    stale_uploads_remove(store);
+    blob_stale_remove(store);
     return store;
 }
 
 void blob_close(struct blob_store *store) {
+    if (store)
+        blob_usage_close(store->usage);
     free(store);
 }
+
+void blob_limit(struct blob_store *store, uint64_t limit_bytes, uint64_t floor_bytes) {
+    blob_usage_limit(store->usage, limit_bytes);
+    blob_usage_floor(store->usage, floor_bytes);
+}
+
+bool blob_room(struct blob_store *store, struct problem *why) {
+    return blob_usage_take(store->usage, 0, why);
+}
+
+uint64_t blob_bytes(const struct blob_store *store) {
+    return blob_usage_bytes(store->usage);
+}
+
+/* ---- tidying ---- */
+
+struct tidying {
+    bool (*wanted)(void *context, const char *digest, struct problem *why); /* NULL: nothing is */
+    void *context;
+    uint64_t bytes;
+};
+
+static bool file_tidy(struct tidying *t, int directory, const char *name, struct problem *why) {
+    char digest[BLOB_DIGEST_SIZE + 8];
+    struct stat facts;
+    if (fstatat(directory, name, &facts, AT_SYMLINK_NOFOLLOW) != 0 || S_ISDIR(facts.st_mode))
+        return true;
+    snprintf(digest, sizeof digest, DIGEST_PREFIX "%.*s", (int)DIGEST_HEX + 1, name);
+    bool keep = t->wanted && blob_digest_valid(digest) && t->wanted(t->context, digest, why);
+    if (why->kind != PROBLEM_NONE)
+        return false;
+    if (!keep && unlinkat(directory, name, 0) == 0)
+        return true;
+    t->bytes += (uint64_t)facts.st_size;
+    return true;
+}
+
+/* The files of one directory. */
+static bool directory_tidy(struct tidying *t, const char *name, struct problem *why) {
+    DIR *directory = opendir(name);
+    bool good = true;
+    if (!directory)
+        return disk_problem(why, "read", name);
+    for (struct dirent *entry; good && (entry = readdir(directory));)
+        good = file_tidy(t, dirfd(directory), entry->d_name, why);
+    closedir(directory);
+    return good;
+}
+
+bool blob_tidy(struct blob_store *store, bool (*wanted)(void *context, const char *digest, struct problem *why),
+               void *context, struct problem *why) {
+    struct tidying t = {0};
+    char name[NAME_ROOM];
+    snprintf(name, sizeof name, "%s/tmp", store->root);
+    bool good = directory_tidy(&t, name, why);
+    t.wanted = wanted;
+    t.context = context;
+    for (unsigned i = 0; good && i < 256; i++) {
+        snprintf(name, sizeof name, "%s/blobs/%02x", store->root, i);
+        if (access(name, F_OK) == 0)
+            good = directory_tidy(&t, name, why);
+    }
+    if (good)
+        blob_usage_set(store->usage, t.bytes);
+    return good;
+}
+
+/* ---- uploads ---- */
 
 struct blob_upload *blob_upload_new(struct blob_store *store, struct problem *why) {
     struct blob_upload *upload = calloc(1, sizeof *upload);
@@ -123,6 +196,9 @@ struct blob_upload *blob_upload_new(struct blob_store *store, struct problem *wh
 bool blob_upload_write(struct blob_upload *upload, const void *bytes, size_t n, struct problem *why) {
     if (gnutls_hash(upload->hash, bytes, n) != 0)
         return problem_set(why, PROBLEM_INTERNAL, "", "SHA-256 failed");
+    if (!blob_usage_take(upload->store->usage, n, why))
+        return false;
+    upload->taken += n;
     for (const char *at = bytes; n > 0;) {
         ssize_t wrote = write(upload->fd, at, n);
         if (wrote < 0 && errno == EINTR)
@@ -184,10 +260,14 @@ bool blob_upload_commit(struct blob_upload *upload, char digest[BLOB_DIGEST_SIZE
         blob_name(upload->store, digest, name, &length);
         snprintf(directory, sizeof directory, "%.*s", (int)length, name);
         good = directory_make(directory, why);
+        struct stat replaced;
+        bool replaces = good && stat(name, &replaced) == 0; /* two at once may count both until the next start */
         if (good && rename(upload->name, name) != 0)
             good = disk_problem(why, "rename", "the upload");
-        else if (good)
+        else if (good) {
             upload->name[0] = '\0';
+            upload->taken = replaces ? (uint64_t)replaced.st_size : 0;
+        }
         good = good && directory_sync(directory, why);
     }
     blob_upload_discard(upload);
@@ -199,6 +279,7 @@ void blob_upload_discard(struct blob_upload *upload) {
         return;
     if (upload->name[0])
         unlink(upload->name);
+    blob_usage_give(upload->store->usage, upload->taken);
     close(upload->fd);
     gnutls_hash_deinit(upload->hash, NULL);
     free(upload);
@@ -243,9 +324,13 @@ bool blob_remove(struct blob_store *store, const char *digest, struct problem *w
     size_t length;
     if (!digest_check(digest, why))
         return false;
+    struct stat facts;
     blob_name(store, digest, name, &length);
-    if (unlink(name) == 0)
+    bool known = stat(name, &facts) == 0;
+    if (unlink(name) == 0) {
+        blob_usage_give(store->usage, known ? (uint64_t)facts.st_size : 0);
         return true;
+    }
     if (errno == ENOENT)
         return problem_set(why, PROBLEM_NOT_FOUND, "", "there is no tensor %s here", digest);
     return disk_problem(why, "remove", digest);

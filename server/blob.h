@@ -20,6 +20,21 @@ struct blob_upload;
 PROBLEM_MUST_CHECK struct blob_store *blob_open(const char *data_dir, struct problem *why);
 void blob_close(struct blob_store *store); /* NULL is fine */
 
+/* The most that DATA may hold, the store included, for every process over it (0: no bound), and for this process how
+ * many bytes must stay free on the disk (of a small disk at most a sixteenth). What has no room is PROBLEM_FULL. */
+void blob_limit(struct blob_store *store, uint64_t limit_bytes, uint64_t floor_bytes);
+/* Whether there is room for anything. */
+PROBLEM_MUST_CHECK bool blob_room(struct blob_store *store, struct problem *why);
+/* What DATA holds: a sum that is kept, not counted. */
+uint64_t blob_bytes(const struct blob_store *store);
+/* For the daemon at its start, while nobody else uses the store: removes what uploads left behind and each file that
+ * wanted does not want (or that is none of ours), and counts the rest. False from wanted with a problem ends it. */
+PROBLEM_MUST_CHECK bool blob_tidy(struct blob_store *store,
+                                  bool (*wanted)(void *context, const char *digest, struct problem *why), void *context,
+                                  struct problem *why);
+/* Removes uploads that nobody has written to for an hour; blob_open does so too. */
+void blob_stale_remove(struct blob_store *store);
+
 PROBLEM_MUST_CHECK struct blob_upload *blob_upload_new(struct blob_store *store, struct problem *why);
 /* Hashes as it goes. PROBLEM_FULL on a full disk, PROBLEM_IO otherwise. */
 PROBLEM_MUST_CHECK bool blob_upload_write(struct blob_upload *upload, const void *bytes, size_t n, struct problem *why);

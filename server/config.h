@@ -25,6 +25,8 @@ struct config {
     uint64_t plan_cache_bytes;             /* answers to planning queries; 0 = none are kept */
     uint64_t connections;                  /* served at once; what is beyond gets 503 */
     uint64_t queue_limit;                  /* queued jobs; beyond it 503 */
+    uint64_t retention_seconds;            /* finished jobs and unused uploads are kept; 0 = for ever */
+    uint64_t data_limit_bytes;             /* what the data directory may hold; 0 = what the disk has */
     uint64_t slot;                         /* rematd work: which of serve's workers this is */
     bool insecure;                         /* a non-loopback address without tokens is meant */
     bool help, version;                    /* asked for: nothing else counts */

@@ -35,6 +35,8 @@
 #define DRAIN_SECONDS   30u
 #define HEAP_KEPT_BYTES (8 << 20)
 #define TICK_NS         200000000u
+#define SWEEP_SECONDS   1
+#define FLOOR_BYTES     ((uint64_t)64 << 20) /* of the disk, kept free for jobs that are under way */
 #define NAME_BYTES      (CONFIG_TEXT_BYTES + 16)
 
 extern char **environ;
@@ -59,6 +61,7 @@ struct serve {
     struct http *http;
     struct supervise supervise;
     sigset_t signals;
+    time_t sweep_at; /* what is too old is looked for then */
 };
 
 /* One daemon a data directory: a second one would take the first one's jobs for abandoned. */
@@ -98,6 +101,28 @@ static void url_forget(const struct serve *serve) {
     unlink(name);
 }
 
+static bool blob_wanted(void *context, const char *digest, struct problem *why) {
+    bool known = false;
+    return store_blob_known(context, digest, &known, why) && known;
+}
+
+static bool has_room(void *context, struct problem *why) {
+    return blob_room(context, why);
+}
+
+/* What a crash left goes; from now on no more is kept than is wanted. */
+static bool data_prepare(struct serve *serve, struct problem *why) {
+    const struct config *config = &serve->config;
+    struct service *service = &serve->service;
+    if (!blob_tidy(service->blobs, blob_wanted, service->store, why))
+        return false;
+    blob_limit(service->blobs, config->data_limit_bytes, FLOOR_BYTES);
+    queue_bound(service->queue, config->queue_limit);
+    queue_retain(service->queue, (int64_t)config->retention_seconds * 1000);
+    queue_room(service->queue, has_room, service->blobs);
+    return true;
+}
+
 static bool serve_open(struct serve *serve, struct problem *why) {
     const struct config *config = &serve->config;
     struct service *service = &serve->service;
@@ -111,7 +136,8 @@ static bool serve_open(struct serve *serve, struct problem *why) {
         !(service->queue = queue_new(service->store, service->memory_limit_bytes, why)) ||
         !queue_recover(service->queue, why))
         return false;
-    queue_bound(service->queue, config->queue_limit);
+    if (!data_prepare(serve, why))
+        return false;
     service->plans = plan_cache_new(config->plan_cache_bytes, why);
     if (!service->plans && config->plan_cache_bytes)
         return false;
@@ -148,12 +174,31 @@ static bool is_stop(int number) {
     return number == SIGTERM || number == SIGINT;
 }
 
+static void blob_gone(void *context, const char *digest) {
+    struct problem ignored = {0}; /* a file that is not there any more is what we want */
+    if (!blob_remove(context, digest, &ignored))
+        return;
+}
+
+/* What nobody is to keep any longer goes, a little at a time: the workers are not to wait for it. */
+static void data_sweep(struct serve *serve) {
+    struct problem why = {0};
+    bool more = false;
+    if (time(NULL) < serve->sweep_at)
+        return;
+    blob_stale_remove(serve->service.blobs);
+    if (!queue_sweep(serve->service.queue, blob_gone, serve->service.blobs, &more, &why))
+        log_event(LOG_WARNING, "serve.sweep", "%s", why.detail);
+    serve->sweep_at = more ? 0 : time(NULL) + SWEEP_SECONDS;
+}
+
 /* What is due; returns nanoseconds until more may be. */
 static uint64_t serve_tick(struct serve *serve) {
     struct problem why = {0};
     uint64_t ns = supervise_tick(&serve->supervise);
     if (!queue_time_out(serve->service.queue, &why))
         log_event(LOG_WARNING, "serve.timeouts", "%s", why.detail);
+    data_sweep(serve);
     return units_min(ns, TICK_NS);
 }
 

@@ -13,7 +13,9 @@
 struct queue {
     struct store *store;
     uint64_t memory_limit_bytes, queued_max;
-    int64_t (*now_ms)(void);
+    int64_t (*now_ms)(void), retention_ms;
+    bool (*room)(void *context, struct problem *why);
+    void *room_context;
     struct arena arena; /* the texts below */
     const char *crashed, *too_large, *ran, *waited;
     pthread_mutex_t lock; /* the last id's time and count */
@@ -76,6 +78,15 @@ struct store *queue_store(const struct queue *q) {
 
 void queue_bound(struct queue *q, uint64_t queued_max) {
     q->queued_max = queued_max;
+}
+
+void queue_room(struct queue *q, bool (*room)(void *context, struct problem *why), void *context) {
+    q->room = room;
+    q->room_context = context;
+}
+
+void queue_retain(struct queue *q, int64_t retention_ms) {
+    q->retention_ms = retention_ms;
 }
 
 void queue_clock(struct queue *q, int64_t (*now_ms)(void)) {
@@ -152,13 +163,17 @@ bool queue_submit(struct queue *q, struct store_job *job, const char *key, const
     job->state = JOB_QUEUED;
     if (key && job->submitter && *job->submitter && !(key = arena_printf(a, why, "%s\n%s", job->submitter, key)))
         return false;
+    struct problem no_room = {0};
     struct store_filing filing = {.key = key,
                                   .keys_after_ms = job->created_ms - QUEUE_KEY_MS,
                                   .blobs = blobs,
                                   .n_blobs = n_blobs,
-                                  .queued_max = q->queued_max};
+                                  .queued_max = q->queued_max,
+                                  .closed = q->room && !q->room(q->room_context, &no_room)};
     if (!queue_id(q, job->id, why) || !store_add(q->store, job, &filing, first_id, &how, why))
         return false;
+    if (how == STORE_QUEUE_CLOSED)
+        return problem_set(why, no_room.kind, "", "%s", no_room.detail);
     if (how == STORE_QUEUE_FULL)
         return problem_set(why, PROBLEM_BUSY, "", "%llu jobs are queued, as many as may be (--queue-limit)",
                            (unsigned long long)q->queued_max);
@@ -196,6 +211,19 @@ bool queue_worker_check(struct queue *q, const char *owner, bool *cancel, bool *
 
 bool queue_time_out(struct queue *q, struct problem *why) {
     return store_time_out(q->store, q->now_ms(), q->waited, q->ran, why);
+}
+
+bool queue_sweep(struct queue *q, void (*gone)(void *context, const char *digest), void *context, bool *more,
+                 struct problem *why) {
+    unsigned jobs = 0, uploads = 0;
+    int64_t before_ms = q->now_ms() - q->retention_ms;
+    *more = false;
+    if (!q->retention_ms)
+        return true;
+    bool ok = store_expire(q->store, before_ms, QUEUE_SWEEP_MAX, gone, context, &jobs, why) &&
+              store_expire_uploads(q->store, before_ms, QUEUE_SWEEP_MAX, gone, context, &uploads, why);
+    *more = jobs == QUEUE_SWEEP_MAX || uploads == QUEUE_SWEEP_MAX;
+    return ok;
 }
 
 bool queue_expire(struct queue *q, struct problem *why) {

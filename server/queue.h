@@ -18,6 +18,7 @@
 #define QUEUE_PASSED_MAX   16                 /* smaller jobs that may overtake the oldest one */
 #define QUEUE_KEY_MS       (24 * 3600 * 1000) /* idempotency keys are remembered for a day */
 #define QUEUE_KEY_BYTES    200                /* the longest key */
+#define QUEUE_SWEEP_MAX    50                 /* jobs removed at once */
 #define QUEUE_QUEUED_MAX   10000              /* jobs that wait, unless queue_bound says otherwise */
 
 struct queue;
@@ -26,6 +27,10 @@ struct queue;
 PROBLEM_MUST_CHECK struct queue *queue_new(struct store *store, uint64_t memory_limit_bytes, struct problem *why);
 void queue_free(struct queue *q); /* NULL is fine */
 struct store *queue_store(const struct queue *q);
+/* Asked before a new job is filed; false with a problem: none is. A key that is known is answered all the same. */
+void queue_room(struct queue *q, bool (*room)(void *context, struct problem *why), void *context);
+/* How long a finished job is kept; 0: for ever. */
+void queue_retain(struct queue *q, int64_t retention_ms);
 /* How many jobs may wait; 0: any number. */
 void queue_bound(struct queue *q, uint64_t queued_max);
 /* Another clock than queue_now_ms, for tests. */
@@ -56,6 +61,11 @@ PROBLEM_MUST_CHECK bool queue_submit(struct queue *q, struct store_job *job, con
 /* For the front, some times a second: jobs that have waited too long fail, those that have run too long are stopped as
  * if somebody cancelled them, and fail then. */
 PROBLEM_MUST_CHECK bool queue_time_out(struct queue *q, struct problem *why);
+
+/* For the front, about once a second: removes jobs that ended longer ago than they are kept, then uploads that no job
+ * has named for as long, at most QUEUE_SWEEP_MAX of each; *more: there may be others. gone as in store_remove. */
+PROBLEM_MUST_CHECK bool queue_sweep(struct queue *q, void (*gone)(void *context, const char *digest), void *context,
+                                    bool *more, struct problem *why);
 
 /* Ends leases that ran out; every worker asks for it now and then (a write: not at every poll). */
 PROBLEM_MUST_CHECK bool queue_expire(struct queue *q, struct problem *why);

@@ -45,6 +45,7 @@ struct store_job {
 
 struct store_query {
     const char *state, *kind; /* NULL: any */
+    const char *labels;       /* JSON array of "KEY:VALUE", all of which a job has; NULL: any */
     const char *before_id;    /* NULL: from the newest; else ids before this one */
     unsigned limit;           /* at most this many, >= 1 */
 };
@@ -57,6 +58,7 @@ struct store_event {
     const char
         *name; /* "state": {"state", "attempt"}; "progress": {"done", "total"}, and "report" where there is one */
     const char *data; /* JSON object, one line */
+    const char *job;  /* of store_feed: whose it is */
 };
 
 /* How far a job is, and the data of the progress events that led there, oldest first. */
@@ -72,7 +74,7 @@ struct store_lease {
     unsigned attempt;
 };
 
-enum store_added { STORE_ADDED, STORE_REPLAYED, STORE_KEY_CONFLICT, STORE_QUEUE_FULL };
+enum store_added { STORE_ADDED, STORE_REPLAYED, STORE_KEY_CONFLICT, STORE_QUEUE_FULL, STORE_QUEUE_CLOSED };
 
 struct store;
 
@@ -98,10 +100,11 @@ struct store_filing {
     const char *const *blobs; /* the digests its request names */
     size_t n_blobs;
     uint64_t queued_max; /* so many are queued at most; 0: any number */
+    bool closed;         /* nothing new is filed: STORE_QUEUE_CLOSED */
 };
 /* Files a queued job (labels and submitter may be NULL: none). With a key that was used since keys_after_ms nothing is
  * filed, first_id is the job of then, and *how says whether its request was the same; nor is it where the queue is
- * full. */
+ * full. PROBLEM_NOT_FOUND if a blob has gone since the request was read. */
 PROBLEM_MUST_CHECK bool store_add(struct store *s, const struct store_job *job, const struct store_filing *filing,
                                   char first_id[STORE_ID_BYTES], enum store_added *how, struct problem *why);
 
@@ -121,14 +124,34 @@ PROBLEM_MUST_CHECK bool store_events(struct store *s, const char *id, uint64_t a
 PROBLEM_MUST_CHECK bool store_events_any(struct store *s, const char *id, uint64_t after, bool *any,
                                          struct problem *why);
 
+/* Whose events a feed is of; NULL: any job's. */
+struct store_feed {
+    const char *jobs;   /* JSON array of ids */
+    const char *labels; /* JSON array of "KEY:VALUE", all of which a job has */
+};
+/* Events of many jobs in the one order they were told in, after a place: numbers are places in that order, and rise. At
+ * most `limit`; it looks at STORE_FEED_SCAN events at most, and *after is the last one it looked at. *more: there are
+ * others behind it. */
+#define STORE_FEED_SCAN 2000
+PROBLEM_MUST_CHECK bool store_feed(struct store *s, const struct store_feed *feed, uint64_t *after, unsigned limit,
+                                   struct arena *a, struct store_event **events, size_t *n, bool *more,
+                                   struct problem *why);
+/* The place of the last event of all, 0 where there was none yet. */
+PROBLEM_MUST_CHECK bool store_feed_last(struct store *s, uint64_t *last, struct problem *why);
+/* Of jobs (JSON array of ids): the place before their first event, and whether none of them will have another. */
+PROBLEM_MUST_CHECK bool store_feed_first(struct store *s, const char *jobs, uint64_t *before, struct problem *why);
+PROBLEM_MUST_CHECK bool store_feed_over(struct store *s, const char *jobs, bool *over, struct problem *why);
+
 struct store_claim {
     const char *owner;
     int64_t now_ms, lease_ms;
     uint64_t memory_limit_bytes; /* running jobs and this one together never pass it */
-    unsigned passed_max;         /* after being passed over this often, the oldest job is waited for */
+    unsigned passed_max;         /* after being passed over this often, the oldest job is the next */
 };
-/* Takes the oldest queued job whose planned_peak_bytes fits beside the running ones; *claimed says whether there was
- * one. out->attempts counts this attempt. */
+/* Takes a queued job whose planned_peak_bytes fits beside the running ones: of the submitter whose running jobs take
+ * least bytes (among equals: who runs the fewest, then who was served longest ago) the oldest one. The oldest job of
+ * all is passed over passed_max times, for whatever reason, and then waited for. *claimed says whether there was one.
+ * out->attempts counts this attempt. */
 PROBLEM_MUST_CHECK bool store_claim(struct store *s, const struct store_claim *claim, struct arena *a,
                                     struct store_job *out, bool *claimed, struct problem *why);
 
@@ -178,14 +201,27 @@ PROBLEM_MUST_CHECK bool store_release(struct store *s, const struct store_releas
 PROBLEM_MUST_CHECK bool store_refuse(struct store *s, uint64_t limit_bytes, int64_t now_ms, const char *problem,
                                      struct problem *why);
 
-/* Removes a finished job (PROBLEM_STATE otherwise). gone is told each blob it made that nobody uses any more, while no
+/* Removes a finished job (PROBLEM_STATE otherwise). gone is told each blob of it that nobody uses any more, while no
  * other call can claim it: remove the file there. */
 PROBLEM_MUST_CHECK bool store_remove(struct store *s, const char *id, void (*gone)(void *context, const char *digest),
                                      void *context, struct problem *why);
 
+/* Removes finished jobs that ended before then, the oldest first, at most so many; *n: how many. Writes only where
+ * there is one. gone as above. */
+PROBLEM_MUST_CHECK bool store_expire(struct store *s, int64_t before_ms, unsigned most,
+                                     void (*gone)(void *context, const char *digest), void *context, unsigned *n,
+                                     struct problem *why);
+/* The same of uploads that no job names and that nobody has sent since then. */
+PROBLEM_MUST_CHECK bool store_expire_uploads(struct store *s, int64_t before_ms, unsigned most,
+                                             void (*gone)(void *context, const char *digest), void *context,
+                                             unsigned *n, struct problem *why);
+
 /* Uploads are users of blobs too: a blob somebody uploaded does not go with a job that made the same one. */
-PROBLEM_MUST_CHECK bool store_upload_add(struct store *s, const char *digest, struct problem *why);
+/* Before the file gets its name; again: it was used now. */
+PROBLEM_MUST_CHECK bool store_upload_add(struct store *s, const char *digest, int64_t now_ms, struct problem *why);
 PROBLEM_MUST_CHECK bool store_upload_remove(struct store *s, const char *digest, struct problem *why);
+/* Whether a job or an upload has to do with the blob. */
+PROBLEM_MUST_CHECK bool store_blob_known(struct store *s, const char *digest, bool *known, struct problem *why);
 /* Whether an unfinished job names the blob. */
 PROBLEM_MUST_CHECK bool store_blob_waited(struct store *s, const char *digest, bool *waited, struct problem *why);
 

@@ -59,6 +59,7 @@ static const char *const layouts[] = {
     "CREATE TABLE submitters (name TEXT NOT NULL PRIMARY KEY, served INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "ALTER TABLE uploads ADD COLUMN used_ms INTEGER NOT NULL DEFAULT 0;"
     "UPDATE uploads SET used_ms = CAST(strftime('%s', 'now') AS INTEGER) * 1000;"
+    "CREATE INDEX uploads_by_use ON uploads (used_ms);"
     "ALTER TABLE job_events ADD COLUMN seq INTEGER NOT NULL DEFAULT 0;"
     "UPDATE job_events SET seq = place.seq FROM (SELECT job_id, number, row_number() OVER (ORDER BY job_id, number)"
     " AS seq FROM job_events) AS place WHERE place.job_id = job_events.job_id AND place.number = job_events.number;"
@@ -95,23 +96,44 @@ static const char *const statements[] = {
     [SQL_STATE] = "SELECT state FROM jobs WHERE id = ?",
     [SQL_LIST] = "SELECT " COLUMNS ", NULL FROM jobs WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR kind = ?2)"
                  " AND (?3 IS NULL OR id < ?3) ORDER BY id DESC LIMIT ?4",
+    [SQL_LIST_LABELLED] =
+        "SELECT " COLUMNS ", NULL FROM job_labels CROSS JOIN jobs ON id = job_id WHERE label = json_extract(?5, '$[0]')"
+        " AND (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR kind = ?2) AND (?3 IS NULL OR job_id < ?3)"
+        " AND NOT EXISTS (SELECT 1 FROM json_each(?5) AS wanted WHERE NOT EXISTS (SELECT 1 FROM job_labels AS own"
+        " WHERE own.label = wanted.value AND own.job_id = jobs.id)) ORDER BY job_id DESC LIMIT ?4",
+    [SQL_LABELS_ADD] = "INSERT INTO job_labels (label, job_id) SELECT key || ':' || value, ?1 FROM json_each(?2)",
     [SQL_KEY_FORGET] = "DELETE FROM keys WHERE created_ms < ?",
-    [SQL_KEY_FIND] = "SELECT job_id, request = ?2 FROM keys JOIN jobs ON jobs.id = job_id WHERE key = ?1",
+    [SQL_KEY_FIND] =
+        "SELECT job_id, request = ?2 AND retry_of IS ?3 FROM keys JOIN jobs ON jobs.id = job_id WHERE key = ?1",
     [SQL_KEY_ADD] = "INSERT INTO keys (key, created_ms, job_id) VALUES (?, ?, ?)",
     [SQL_BLOB_ADD] = "INSERT OR IGNORE INTO job_blobs (job_id, digest, made) VALUES (?, ?, ?)",
     [SQL_BLOB_WAITED] = "SELECT EXISTS (SELECT 1 FROM job_blobs JOIN jobs ON jobs.id = job_id"
                         " WHERE digest = ? AND made = 0 AND state < 2)",
-    [SQL_BLOB_UNUSED] = "SELECT digest FROM job_blobs AS mine WHERE job_id = ?1 AND made = 1"
+    [SQL_BLOB_UNUSED] = "SELECT DISTINCT digest FROM job_blobs AS mine WHERE job_id = ?1"
                         " AND NOT EXISTS (SELECT 1 FROM job_blobs AS other"
                         " WHERE other.digest = mine.digest AND other.job_id <> ?1)"
                         " AND NOT EXISTS (SELECT 1 FROM uploads WHERE uploads.digest = mine.digest)",
-    [SQL_UPLOAD_ADD] = "INSERT OR IGNORE INTO uploads (digest) VALUES (?)",
+    [SQL_BLOB_KNOWN] = "SELECT EXISTS (SELECT 1 FROM uploads WHERE digest = ?1)"
+                       " OR EXISTS (SELECT 1 FROM job_blobs WHERE digest = ?1)",
+    [SQL_EXPIRED] = "SELECT id FROM jobs WHERE state > 1 AND finished_ms < ? ORDER BY finished_ms LIMIT ?",
+    [SQL_UPLOADS_EXPIRED] = "SELECT digest FROM uploads WHERE used_ms < ?"
+                            " AND NOT EXISTS (SELECT 1 FROM job_blobs WHERE job_blobs.digest = uploads.digest) LIMIT ?",
+    [SQL_UPLOAD_ADD] = "INSERT INTO uploads (digest, used_ms) VALUES (?, ?)"
+                       " ON CONFLICT (digest) DO UPDATE SET used_ms = excluded.used_ms",
     [SQL_UPLOAD_REMOVE] = "DELETE FROM uploads WHERE digest = ?",
     [SQL_REMOVE] = "DELETE FROM jobs WHERE id = ?",
     [SQL_RUNNING_BYTES] = "SELECT coalesce(sum(planned_peak_bytes), 0) FROM jobs WHERE state = 1",
     [SQL_OLDEST] = "SELECT id, planned_peak_bytes, passed FROM jobs WHERE state = 0 AND planned_peak_bytes <= ?"
                    " ORDER BY id LIMIT 1",
-    [SQL_OLDEST_THAT_FITS] = "SELECT id FROM jobs WHERE state = 0 AND planned_peak_bytes <= ? ORDER BY id LIMIT 1",
+    [SQL_NEXT] = "WITH first AS (SELECT submitter, min(id) AS id FROM jobs WHERE state = 0 AND planned_peak_bytes <= ?"
+                 " GROUP BY submitter), running AS (SELECT submitter, sum(planned_peak_bytes) AS bytes, count(*) AS n"
+                 " FROM jobs WHERE state = 1 GROUP BY submitter)"
+                 " SELECT first.id FROM first LEFT JOIN running ON running.submitter = first.submitter"
+                 " LEFT JOIN submitters ON name = first.submitter"
+                 " ORDER BY coalesce(bytes, 0), coalesce(n, 0), coalesce(served, 0), first.id LIMIT 1",
+    [SQL_SERVED] = "INSERT INTO submitters (name, served)"
+                   " SELECT submitter, (SELECT coalesce(max(served), 0) + 1 FROM submitters) FROM jobs WHERE id = ?"
+                   " ON CONFLICT (name) DO UPDATE SET served = excluded.served",
     [SQL_PASS] = "UPDATE jobs SET passed = passed + 1 WHERE id = ?",
     [SQL_CLAIM] =
         "UPDATE jobs SET state = 1, owner = ?2, started_ms = ?3, lease_until_ms = ?4, attempts = attempts + 1,"
@@ -145,6 +167,15 @@ static const char *const statements[] = {
     [SQL_EVENTS] = "SELECT number, name, data FROM job_events WHERE job_id = ? AND number > ? ORDER BY number LIMIT ?",
     [SQL_EVENTS_ANY] = "SELECT EXISTS (SELECT 1 FROM job_events WHERE job_id = ?1 AND number > ?2)"
                        " OR NOT EXISTS (SELECT 1 FROM jobs WHERE id = ?1 AND state < 2)",
+    [SQL_FEED] = "SELECT seq, name, data, job_id, (?2 IS NULL OR job_id IN (SELECT value FROM json_each(?2)))"
+                 " AND (?3 IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(?3) AS wanted WHERE NOT EXISTS"
+                 " (SELECT 1 FROM job_labels AS own WHERE own.label = wanted.value"
+                 " AND own.job_id = job_events.job_id))) FROM job_events WHERE seq > ?1 ORDER BY seq LIMIT ?4",
+    [SQL_FEED_LAST] = "SELECT seq FROM events_told",
+    [SQL_FEED_FIRST] = "SELECT coalesce(min(seq) - 1, 0) FROM job_events"
+                       " WHERE number = 1 AND job_id IN (SELECT value FROM json_each(?))",
+    [SQL_FEED_OVER] = "SELECT NOT EXISTS (SELECT 1 FROM jobs WHERE state < 2"
+                      " AND id IN (SELECT value FROM json_each(?)))",
 };
 _Static_assert(sizeof statements / sizeof statements[0] == SQL_COUNT, "one row per statement");
 

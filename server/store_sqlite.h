@@ -22,18 +22,24 @@ enum store_sql {
     SQL_GET,
     SQL_STATE,
     SQL_LIST,
+    SQL_LIST_LABELLED,
+    SQL_LABELS_ADD,
     SQL_KEY_FORGET,
     SQL_KEY_FIND,
     SQL_KEY_ADD,
     SQL_BLOB_ADD,
     SQL_BLOB_WAITED,
     SQL_BLOB_UNUSED,
+    SQL_BLOB_KNOWN,
+    SQL_EXPIRED,
+    SQL_UPLOADS_EXPIRED,
     SQL_UPLOAD_ADD,
     SQL_UPLOAD_REMOVE,
     SQL_REMOVE,
     SQL_RUNNING_BYTES,
     SQL_OLDEST,
-    SQL_OLDEST_THAT_FITS,
+    SQL_NEXT,
+    SQL_SERVED,
     SQL_PASS,
     SQL_CLAIM,
     SQL_BEAT,
@@ -52,6 +58,10 @@ enum store_sql {
     SQL_EVENT_FORGET,
     SQL_EVENTS,
     SQL_EVENTS_ANY,
+    SQL_FEED,
+    SQL_FEED_LAST,
+    SQL_FEED_FIRST,
+    SQL_FEED_OVER,
     SQL_COUNT
 };
 
@@ -80,6 +90,8 @@ PROBLEM_MUST_CHECK bool store_number(struct store *s, enum store_sql sql, uint64
 PROBLEM_MUST_CHECK bool store_events_add(struct store *s, const char *id, const struct store_progress *progress,
                                          struct problem *why);
 
+/* "there is no job ...". Returns false. */
+bool store_missing(const char *id, struct problem *why);
 /* A text column, copied to a; *out is NULL where it is null. */
 PROBLEM_MUST_CHECK bool store_text(sqlite3_stmt *statement, int column, struct arena *a, const char **out,
                                    struct problem *why);

@@ -59,6 +59,63 @@ bool store_events(struct store *s, const char *id, uint64_t after, unsigned limi
     return store_leave(s, false, ok, why);
 }
 
+/* Rows that are looked at are counted: who asks for few jobs among many is not to hold the store for long. */
+static bool feed_read(struct store *s, sqlite3_stmt *statement, unsigned limit, uint64_t *after, struct arena *a,
+                      struct store_event *events, size_t *n, bool *more, struct problem *why) {
+    int step = 0;
+    bool ok = true;
+    unsigned rows = 0;
+    while (ok && *n < limit && (step = store_step(s, statement, why)) == 1) {
+        struct store_event *e = &events[*n];
+        *after = e->number = (uint64_t)sqlite3_column_int64(statement, 0);
+        rows++;
+        if (!sqlite3_column_int(statement, 4))
+            continue;
+        ok = store_text(statement, 1, a, &e->name, why) && store_text(statement, 2, a, &e->data, why) &&
+             store_text(statement, 3, a, &e->job, why);
+        *n += ok;
+    }
+    sqlite3_reset(statement);
+    *more = *n == limit || rows == STORE_FEED_SCAN;
+    return ok && step >= 0;
+}
+
+bool store_feed(struct store *s, const struct store_feed *feed, uint64_t *after, unsigned limit, struct arena *a,
+                struct store_event **events, size_t *n, bool *more, struct problem *why) {
+    *n = 0;
+    *events = arena_new(a, struct store_event, limit, why);
+    if (!*events || !store_enter(s, false, why))
+        return false;
+    sqlite3_stmt *statement =
+        store_bind(s, SQL_FEED, "itti", number_of(*after), feed->jobs, feed->labels, (int64_t)STORE_FEED_SCAN);
+    return store_leave(s, false, feed_read(s, statement, limit, after, a, *events, n, more, why), why);
+}
+
+bool store_feed_last(struct store *s, uint64_t *last, struct problem *why) {
+    return store_number(s, SQL_FEED_LAST, last, why);
+}
+
+static bool feed_asked(struct store *s, enum store_sql sql, const char *jobs, uint64_t *out, struct problem *why) {
+    if (!store_enter(s, false, why))
+        return false;
+    sqlite3_stmt *statement = store_bind(s, sql, "t", jobs);
+    bool ok = store_step(s, statement, why) == 1;
+    *out = ok ? (uint64_t)sqlite3_column_int64(statement, 0) : 0;
+    sqlite3_reset(statement);
+    return store_leave(s, false, ok, why);
+}
+
+bool store_feed_first(struct store *s, const char *jobs, uint64_t *before, struct problem *why) {
+    return feed_asked(s, SQL_FEED_FIRST, jobs, before, why);
+}
+
+bool store_feed_over(struct store *s, const char *jobs, bool *over, struct problem *why) {
+    uint64_t yes;
+    bool ok = feed_asked(s, SQL_FEED_OVER, jobs, &yes, why);
+    *over = ok && yes;
+    return ok;
+}
+
 bool store_events_any(struct store *s, const char *id, uint64_t after, bool *any, struct problem *why) {
     if (!store_enter(s, false, why))
         return false;

@@ -1,4 +1,4 @@
-/* store_sqlite_jobs.c - jobs filed, read, listed, removed, and the blobs they use; see store.h. */
+/* store_sqlite_jobs.c - jobs filed, read, listed; see store.h. */
 #include "server/store_sqlite.h"
 
 #include <string.h>
@@ -59,7 +59,7 @@ static bool key_use(struct store *s, const struct store_job *job, const struct s
                     enum store_added *how, struct problem *why) {
     if (!store_run(s, store_bind(s, SQL_KEY_FORGET, "i", filing->keys_after_ms), NULL, why))
         return false;
-    sqlite3_stmt *statement = store_bind(s, SQL_KEY_FIND, "tt", filing->key, job->request);
+    sqlite3_stmt *statement = store_bind(s, SQL_KEY_FIND, "ttt", filing->key, job->request, job->retry_of);
     int step = store_step(s, statement, why);
     if (step == 1) {
         sqlite3_snprintf(STORE_ID_BYTES, first_id, "%s", sqlite3_column_text(statement, 0));
@@ -69,15 +69,27 @@ static bool key_use(struct store *s, const struct store_job *job, const struct s
     return step >= 0;
 }
 
-static bool room_check(struct store *s, uint64_t queued_max, enum store_added *how, struct problem *why) {
-    if (queued_max == 0)
+static bool room_check(struct store *s, const struct store_filing *filing, enum store_added *how, struct problem *why) {
+    if (filing->closed)
+        *how = STORE_QUEUE_CLOSED;
+    if (filing->closed || filing->queued_max == 0)
         return true;
     sqlite3_stmt *statement = store_bind(s, SQL_QUEUED, "");
     bool ok = store_step(s, statement, why) == 1;
-    if (ok && (uint64_t)sqlite3_column_int64(statement, 0) >= queued_max)
+    if (ok && (uint64_t)sqlite3_column_int64(statement, 0) >= filing->queued_max)
         *how = STORE_QUEUE_FULL;
     sqlite3_reset(statement);
     return ok;
+}
+
+/* A blob may have expired since the request was read. */
+static bool blob_name(struct store *s, const char *id, const char *digest, struct problem *why) {
+    sqlite3_stmt *statement = store_bind(s, SQL_BLOB_KNOWN, "t", digest);
+    bool ok = store_step(s, statement, why) == 1, known = ok && sqlite3_column_int(statement, 0);
+    sqlite3_reset(statement);
+    if (ok && !known)
+        ok = problem_set(why, PROBLEM_NOT_FOUND, "", "there is no tensor %.80s here any more; upload it again", digest);
+    return ok && store_run(s, store_bind(s, SQL_BLOB_ADD, "tti", id, digest, (int64_t)0), NULL, why);
 }
 
 static bool job_insert(struct store *s, const struct store_job *job, const struct store_filing *filing,
@@ -85,10 +97,11 @@ static bool job_insert(struct store *s, const struct store_job *job, const struc
     sqlite3_stmt *add = store_bind(s, SQL_ADD, "ttiittiittt", job->id, job->kind, job->created_ms,
                                    (int64_t)job->planned_peak_bytes, job->request, job->planned, job->timeout_ms,
                                    job->queue_timeout_ms, job->submitter, job->labels, job->retry_of);
-    if (!store_run(s, add, NULL, why))
+    if (!store_run(s, add, NULL, why) ||
+        (job->labels && !store_run(s, store_bind(s, SQL_LABELS_ADD, "tt", job->id, job->labels), NULL, why)))
         return false;
     for (size_t i = 0; i < filing->n_blobs; i++)
-        if (!store_run(s, store_bind(s, SQL_BLOB_ADD, "tti", job->id, filing->blobs[i], (int64_t)0), NULL, why))
+        if (!blob_name(s, job->id, filing->blobs[i], why))
             return false;
     return !filing->key ||
            store_run(s, store_bind(s, SQL_KEY_ADD, "tit", filing->key, job->created_ms, job->id), NULL, why);
@@ -100,12 +113,12 @@ bool store_add(struct store *s, const struct store_job *job, const struct store_
     if (!store_enter(s, true, why))
         return false;
     bool ok = (!filing->key || key_use(s, job, filing, first_id, how, why)) &&
-              (*how != STORE_ADDED || room_check(s, filing->queued_max, how, why)) &&
+              (*how != STORE_ADDED || room_check(s, filing, how, why)) &&
               (*how != STORE_ADDED || job_insert(s, job, filing, why));
     return store_leave(s, true, ok, why);
 }
 
-static bool missing(const char *id, struct problem *why) {
+bool store_missing(const char *id, struct problem *why) {
     return problem_set(why, PROBLEM_NOT_FOUND, "", "there is no job %.60s", id);
 }
 
@@ -114,7 +127,7 @@ bool store_get(struct store *s, const char *id, struct arena *a, struct store_jo
         return false;
     sqlite3_stmt *statement = store_bind(s, SQL_GET, "t", id);
     int step = store_step(s, statement, why);
-    bool ok = step == 1 ? store_row(statement, a, out, why) : step == 0 && missing(id, why);
+    bool ok = step == 1 ? store_row(statement, a, out, why) : step == 0 && store_missing(id, why);
     sqlite3_reset(statement);
     return store_leave(s, false, ok, why);
 }
@@ -124,7 +137,7 @@ bool store_state(struct store *s, const char *id, enum job_state *out, struct pr
         return false;
     sqlite3_stmt *statement = store_bind(s, SQL_STATE, "t", id);
     int step = store_step(s, statement, why);
-    bool ok = step == 1 || (step == 0 && missing(id, why));
+    bool ok = step == 1 || (step == 0 && store_missing(id, why));
     if (ok)
         *out = (enum job_state)sqlite3_column_int(statement, 0);
     sqlite3_reset(statement);
@@ -142,7 +155,8 @@ bool store_list(struct store *s, const struct store_query *q, struct arena *a, s
         return problem_set(why, PROBLEM_MALFORMED, "/state", "is not a state");
     if (!store_enter(s, false, why))
         return false;
-    sqlite3_stmt *statement = store_bind(s, SQL_LIST, "itti", (int64_t)state, q->kind, q->before_id, (int64_t)q->limit);
+    sqlite3_stmt *statement = store_bind(s, q->labels ? SQL_LIST_LABELLED : SQL_LIST, q->labels ? "ittit" : "itti",
+                                         (int64_t)state, q->kind, q->before_id, (int64_t)q->limit, q->labels);
     if (!q->state)
         sqlite3_bind_null(statement, 1);
     int step;
@@ -151,53 +165,6 @@ bool store_list(struct store *s, const struct store_query *q, struct arena *a, s
         ok = step == 1 && store_row(statement, a, &(*jobs)[*n], why);
         *n += ok;
     }
-    sqlite3_reset(statement);
-    return store_leave(s, false, ok, why);
-}
-
-static bool blobs_gone(struct store *s, const char *id, void (*gone)(void *context, const char *digest), void *context,
-                       struct problem *why) {
-    sqlite3_stmt *statement = store_bind(s, SQL_BLOB_UNUSED, "t", id);
-    int step;
-    while ((step = store_step(s, statement, why)) == 1)
-        gone(context, (const char *)sqlite3_column_text(statement, 0));
-    return step == 0;
-}
-
-bool store_remove(struct store *s, const char *id, void (*gone)(void *context, const char *digest), void *context,
-                  struct problem *why) {
-    if (!store_enter(s, true, why))
-        return false;
-    sqlite3_stmt *statement = store_bind(s, SQL_STATE, "t", id);
-    int step = store_step(s, statement, why);
-    bool ok = step == 1 || (step == 0 && missing(id, why));
-    if (ok && !store_state_finished((enum job_state)sqlite3_column_int(statement, 0)))
-        ok = problem_set(why, PROBLEM_STATE, "", "the job has not finished; cancel it first");
-    sqlite3_reset(statement);
-    ok = ok && blobs_gone(s, id, gone, context, why) && store_run(s, store_bind(s, SQL_REMOVE, "t", id), NULL, why);
-    return store_leave(s, true, ok, why);
-}
-
-static bool one(struct store *s, enum store_sql sql, const char *digest, struct problem *why) {
-    if (!store_enter(s, true, why))
-        return false;
-    return store_leave(s, true, store_run(s, store_bind(s, sql, "t", digest), NULL, why), why);
-}
-
-bool store_upload_add(struct store *s, const char *digest, struct problem *why) {
-    return one(s, SQL_UPLOAD_ADD, digest, why);
-}
-
-bool store_upload_remove(struct store *s, const char *digest, struct problem *why) {
-    return one(s, SQL_UPLOAD_REMOVE, digest, why);
-}
-
-bool store_blob_waited(struct store *s, const char *digest, bool *waited, struct problem *why) {
-    if (!store_enter(s, false, why))
-        return false;
-    sqlite3_stmt *statement = store_bind(s, SQL_BLOB_WAITED, "t", digest);
-    bool ok = store_step(s, statement, why) == 1;
-    *waited = ok && sqlite3_column_int(statement, 0);
     sqlite3_reset(statement);
     return store_leave(s, false, ok, why);
 }

@@ -3,47 +3,47 @@
 
 #include <string.h>
 
+static int64_t signed_bytes(uint64_t bytes) {
+    return bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes;
+}
+
 /* The id of the job to run now, or "" where the oldest has to wait and nobody may overtake it. */
 static bool choose(struct store *s, const struct store_claim *claim, char id[STORE_ID_BYTES], struct problem *why) {
     sqlite3_stmt *statement = store_bind(s, SQL_RUNNING_BYTES, "");
     if (store_step(s, statement, why) != 1)
         return false;
     uint64_t running = (uint64_t)sqlite3_column_int64(statement, 0), limit = claim->memory_limit_bytes;
-    uint64_t left = running < limit ? limit - running : 0;
+    int64_t fits = signed_bytes(running < limit ? limit - running : 0);
     sqlite3_reset(statement);
 
+    char oldest[STORE_ID_BYTES];
     id[0] = '\0';
-    int64_t most = limit > INT64_MAX ? INT64_MAX : (int64_t)limit;
-    int64_t fits = left > INT64_MAX ? INT64_MAX : (int64_t)left;
-    statement = store_bind(s, SQL_OLDEST, "i", most);
+    statement = store_bind(s, SQL_OLDEST, "i", signed_bytes(limit));
     int step = store_step(s, statement, why);
     if (step != 1)
         return step == 0;
-    sqlite3_snprintf(STORE_ID_BYTES, id, "%s", sqlite3_column_text(statement, 0));
+    sqlite3_snprintf(STORE_ID_BYTES, oldest, "%s", sqlite3_column_text(statement, 0));
     bool now = sqlite3_column_int64(statement, 1) <= fits;
-    bool wait = !now && sqlite3_column_int64(statement, 2) >= claim->passed_max;
+    bool due = sqlite3_column_int64(statement, 2) >= claim->passed_max;
     sqlite3_reset(statement);
-    if (now)
+    if (due) {
+        memcpy(id, oldest, now ? sizeof oldest : 0);
         return true;
+    }
 
-    char oldest[STORE_ID_BYTES];
-    memcpy(oldest, id, sizeof oldest);
-    id[0] = '\0';
-    if (wait)
-        return true;
-    statement = store_bind(s, SQL_OLDEST_THAT_FITS, "i", fits);
+    statement = store_bind(s, SQL_NEXT, "i", fits);
     if ((step = store_step(s, statement, why)) != 1)
         return step == 0;
     sqlite3_snprintf(STORE_ID_BYTES, id, "%s", sqlite3_column_text(statement, 0));
     sqlite3_reset(statement);
-    return store_run(s, store_bind(s, SQL_PASS, "t", oldest), NULL, why);
+    return strcmp(id, oldest) == 0 || store_run(s, store_bind(s, SQL_PASS, "t", oldest), NULL, why);
 }
 
 static bool take(struct store *s, const struct store_claim *claim, const char *id, struct arena *a,
                  struct store_job *out, struct problem *why) {
     sqlite3_stmt *statement =
         store_bind(s, SQL_CLAIM, "ttii", id, claim->owner, claim->now_ms, claim->now_ms + claim->lease_ms);
-    if (!store_run(s, statement, NULL, why))
+    if (!store_run(s, statement, NULL, why) || !store_run(s, store_bind(s, SQL_SERVED, "t", id), NULL, why))
         return false;
     statement = store_bind(s, SQL_GET, "t", id);
     bool ok = store_step(s, statement, why) == 1 && store_row(statement, a, out, why);
@@ -55,7 +55,7 @@ static bool take(struct store *s, const struct store_claim *claim, const char *i
 static bool anything(struct store *s, uint64_t limit, bool *any, struct problem *why) {
     if (!store_enter(s, false, why))
         return false;
-    sqlite3_stmt *statement = store_bind(s, SQL_OLDEST, "i", limit > INT64_MAX ? INT64_MAX : (int64_t)limit);
+    sqlite3_stmt *statement = store_bind(s, SQL_OLDEST, "i", signed_bytes(limit));
     int step = store_step(s, statement, why);
     *any = step == 1;
     sqlite3_reset(statement);
@@ -192,7 +192,7 @@ bool store_time_out(struct store *s, int64_t now_ms, const char *waited, const c
 }
 
 bool store_refuse(struct store *s, uint64_t limit_bytes, int64_t now_ms, const char *problem, struct problem *why) {
-    int64_t limit = limit_bytes > INT64_MAX ? INT64_MAX : (int64_t)limit_bytes;
+    int64_t limit = signed_bytes(limit_bytes);
     if (!store_enter(s, true, why))
         return false;
     return store_leave(s, true, store_run(s, store_bind(s, SQL_REFUSE, "iti", now_ms, problem, limit), NULL, why), why);

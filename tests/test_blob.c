@@ -140,6 +140,82 @@ Test(blob, old_uploads_go_at_a_start, .init = start, .fini = stop) {
     blob_close(second);
 }
 
+Test(blob, what_it_holds_is_counted_and_bounded, .init = start, .fini = stop) {
+    char digest[BLOB_DIGEST_SIZE], nested[96], block[1000] = "";
+    snprintf(nested, sizeof nested, "%s/a/b", directory);
+    cr_expect_eq(blob_bytes(store), 0);
+    put("abc", digest);
+    put("abc", digest); /* the same file */
+    put("", digest);
+    cr_expect_eq(blob_bytes(store), 3);
+    struct blob_store *second = blob_open(nested, &why); /* as another process */
+    cr_assert_not_null(second);
+    cr_expect_eq(blob_bytes(second), 3);
+    blob_limit(store, 1500, 0);
+    struct blob_upload *upload = blob_upload_new(second, &why);
+    cr_assert(blob_upload_write(upload, block, sizeof block, &why));
+    cr_expect_eq(blob_bytes(store), 1003, "what is under way counts");
+    cr_expect_not(blob_upload_write(upload, block, sizeof block, &why));
+    cr_expect_eq(why.kind, PROBLEM_FULL);
+    cr_expect(strstr(why.detail, "1500 bytes") && strstr(why.detail, "--data-limit"), "%s", why.detail);
+    why = (struct problem){0};
+    cr_expect(blob_room(store, &why));
+    cr_expect(blob_upload_write(upload, block, 497, &why), "to the last byte");
+    cr_expect_not(blob_room(store, &why));
+    blob_upload_discard(upload);
+    why = (struct problem){0};
+    cr_expect_eq(blob_bytes(store), 3);
+    cr_expect(blob_remove(second, ABC, &why));
+    cr_expect_eq(blob_bytes(store), 0);
+    blob_close(second);
+}
+
+Test(blob, the_disks_last_bytes_are_kept, .init = start, .fini = stop) {
+    blob_limit(store, 0, 1);
+    cr_expect(blob_room(store, &why), "%s", why.detail);
+    struct blob_upload *upload = blob_upload_new(store, &why);
+    cr_expect(blob_upload_write(upload, "abc", 3, &why));
+    blob_upload_discard(upload);
+}
+
+static bool is_abc(void *context, const char *digest, struct problem *problem) {
+    ++*(unsigned *)context;
+    return problem->kind == PROBLEM_NONE && strcmp(digest, ABC) == 0;
+}
+
+static bool is_unknown(void *context, const char *digest, struct problem *problem) {
+    (void)context;
+    return problem_set(problem, PROBLEM_IO, "", "%s", digest);
+}
+
+Test(blob, what_a_crash_left_goes_at_a_start, .init = start, .fini = stop) {
+    char digest[BLOB_DIGEST_SIZE], name[128];
+    unsigned asked = 0;
+    uint64_t bytes;
+    put("abc", digest);
+    put("orphan", digest);
+    snprintf(name, sizeof name, "%s/a/b/tmp/upload-ghijkl", directory);
+    int fd = open(name, O_CREAT | O_WRONLY, 0600);
+    cr_assert(write(fd, "left", 4) == 4 && close(fd) == 0);
+    snprintf(name, sizeof name, "%s/a/b/blobs/ba/other", directory);
+    close(open(name, O_CREAT | O_WRONLY, 0600));
+    cr_assert(blob_tidy(store, is_abc, &asked, &why), "%s", why.detail);
+    cr_expect_eq(asked, 2);
+    cr_expect_eq(files_in_tmp(), 0);
+    cr_expect_neq(access(name, F_OK), 0);
+    cr_expect_eq(blob_bytes(store), 3, "counted anew");
+    cr_expect_eq(blob_read_open(store, digest, &bytes, &why), -1);
+    why = (struct problem){0};
+    fd = blob_read_open(store, ABC, &bytes, &why);
+    cr_expect_geq(fd, 0);
+    close(fd);
+    cr_expect_not(blob_tidy(store, is_unknown, NULL, &why));
+    why = (struct problem){0};
+    fd = blob_read_open(store, ABC, &bytes, &why); /* who cannot say has not said no */
+    cr_expect_geq(fd, 0);
+    close(fd);
+}
+
 Test(blob, a_place_that_is_none) {
     struct problem mine = {0};
     char name[2000];

@@ -31,6 +31,11 @@ static void stop(void) {
     cr_assert(system(command) == 0);
 }
 
+static int64_t moment;
+static int64_t moved_clock(void) {
+    return moment;
+}
+
 static struct store_job submit(uint64_t peak) {
     struct store_job job = {.kind = "attention", .planned_peak_bytes = peak, .request = "{}", .planned = "{}"};
     bool replayed, conflict;
@@ -150,6 +155,62 @@ Test(Queue, is_bounded_but_answers_a_key_it_knows, .init = start, .fini = stop) 
     OK(queue_submit(queue, &other, NULL, NULL, 0, &arena, &replayed, &conflict, &why));
 }
 
+static bool no_room(void *context, struct problem *problem) {
+    return problem_set(problem, PROBLEM_FULL, "", "%s", (const char *)context);
+}
+
+Test(Queue, without_room_nothing_new_is_filed, .init = start, .fini = stop) {
+    static char text[] = "full up";
+    struct store_job job = {.kind = "attention", .request = "{}", .planned = "{}"}, again = job, other = job;
+    bool replayed, conflict;
+    OK(queue_submit(queue, &job, "k", NULL, 0, &arena, &replayed, &conflict, &why));
+    queue_room(queue, no_room, text);
+    why = (struct problem){0};
+    cr_expect_not(queue_submit(queue, &other, NULL, NULL, 0, &arena, &replayed, &conflict, &why));
+    cr_expect(why.kind == PROBLEM_FULL && strcmp(why.detail, text) == 0, "%s", why.detail);
+    OK(queue_submit(queue, &again, "k", NULL, 0, &arena, &replayed, &conflict, &why));
+    cr_expect(replayed);
+}
+
+static void gone(void *context, const char *digest) {
+    (void)digest;
+    ++*(unsigned *)context;
+}
+
+Test(Queue, finished_jobs_are_kept_for_a_time, .init = start, .fini = stop) {
+    struct store_job job, got;
+    enum job_state state;
+    unsigned n_gone = 0;
+    bool more;
+    moment = queue_now_ms();
+    queue_clock(queue, moved_clock);
+    queue_retain(queue, 1000);
+    for (int i = 0; i < QUEUE_SWEEP_MAX + 1; i++) {
+        job = submit(1);
+        OK(queue_cancel(queue, job.id, &state, &why));
+    }
+    OK(store_upload_add(store, "d1", moment, &why));
+    struct store_job waiting = submit(1);
+    moment += 1000;
+    OK(queue_sweep(queue, gone, &n_gone, &more, &why));
+    cr_expect(!more);
+    stored(job.id);
+    moment += 1;
+    OK(queue_sweep(queue, gone, &n_gone, &more, &why));
+    cr_expect(more, "one is left");
+    cr_expect_eq(n_gone, 1, "the upload");
+    OK(queue_sweep(queue, gone, &n_gone, &more, &why));
+    cr_expect_not(more);
+    why = (struct problem){0};
+    cr_expect_not(store_get(store, job.id, &arena, &got, &why));
+    cr_expect_eq(stored(waiting.id).state, JOB_QUEUED);
+    queue_retain(queue, 0);
+    OK(queue_cancel(queue, waiting.id, &state, &why));
+    moment += 1000000;
+    OK(queue_sweep(queue, gone, &n_gone, &more, &why));
+    stored(waiting.id);
+}
+
 Test(Queue, keys_are_a_submitters_own, .init = start, .fini = stop) {
     struct store_job a = {.kind = "attention", .request = "{}", .planned = "{}", .submitter = "a"}, b = a, again = a;
     bool replayed, conflict;
@@ -161,11 +222,6 @@ Test(Queue, keys_are_a_submitters_own, .init = start, .fini = stop) {
     cr_expect(replayed);
     cr_expect_str_eq(again.id, a.id);
     cr_expect_str_eq(again.submitter, "a");
-}
-
-static int64_t moment;
-static int64_t moved_clock(void) {
-    return moment;
 }
 
 Test(Queue, time_that_is_over_has_a_name, .init = start, .fini = stop) {

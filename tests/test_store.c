@@ -52,6 +52,12 @@ static struct store_job job_of(const char *id, uint64_t peak) {
     return job;
 }
 
+static char gone_list[256];
+static void gone(void *context, const char *digest) {
+    (void)context;
+    strcat(strcat(gone_list, digest), " ");
+}
+
 static void add(const char *id, uint64_t peak) {
     struct store_job job = job_of(id, peak);
     char first[STORE_ID_BYTES];
@@ -260,6 +266,96 @@ Test(Store, the_oldest_is_not_passed_over_for_ever, .init = start, .fini = stop)
     cr_expect_str_eq(claim("x", 100, &lease), "b");
 }
 
+static void add_of(const char *id, const char *submitter, uint64_t peak, const char *labels) {
+    struct store_job job = job_of(id, peak);
+    char first[STORE_ID_BYTES];
+    enum store_added how;
+    job.submitter = submitter;
+    job.labels = labels;
+    OK(store_add(store, &job, &(struct store_filing){0}, first, &how, &why));
+}
+
+Test(Store, nobodys_many_jobs_hold_up_anothers_one, .init = start, .fini = stop) {
+    struct store_lease lease;
+    char id[16];
+    for (int i = 0; i < 1000; i++) {
+        snprintf(id, sizeof id, "a%04d", i);
+        add_of(id, "ann", 1, NULL);
+    }
+    cr_expect_str_eq(claim("w", 100, &lease), "a0000");
+    add_of("b", "bob", 1, NULL);
+    add_of("c", "cy", 1, NULL);
+    finish(&lease, JOB_SUCCEEDED); /* with one worker: in turns */
+    cr_expect_str_eq(claim("w", 100, &lease), "b");
+    finish(&lease, JOB_SUCCEEDED);
+    add_of("d", "bob", 1, NULL);
+    cr_expect_str_eq(claim("w", 100, &lease), "c");
+    finish(&lease, JOB_SUCCEEDED);
+    cr_expect_str_eq(claim("w", 100, &lease), "a0001");
+    finish(&lease, JOB_SUCCEEDED);
+    cr_expect_str_eq(claim("w", 100, &lease), "d");
+    finish(&lease, JOB_SUCCEEDED);
+    cr_expect_str_eq(claim("w", 100, &lease), "a0002");
+}
+
+Test(Store, running_bytes_are_shared_and_then_jobs, .init = start, .fini = stop) {
+    struct store_lease lease;
+    add_of("a1", "ann", 50, NULL), add_of("a2", "ann", 10, NULL), add_of("a3", "ann", 10, NULL);
+    add_of("b1", "bob", 10, NULL), add_of("b2", "bob", 40, NULL), add_of("b3", "bob", 0, NULL);
+    cr_expect_str_eq(claim("v", 200, &lease), "a1");
+    cr_expect_str_eq(claim("w", 200, &lease), "b1");
+    cr_expect_str_eq(claim("x", 200, &lease), "b2", "10 bytes are less than 50");
+    cr_expect_str_eq(claim("y", 200, &lease), "a2", "as many bytes, fewer jobs");
+    cr_expect_str_eq(claim("z", 200, &lease), "b3");
+}
+
+Test(Store, the_oldest_of_all_has_its_turn_whoever_runs_least, .init = start, .fini = stop) {
+    struct store_lease long_one, lease;
+    char id[16];
+    add_of("a1", "ann", 50, NULL);
+    add_of("a2", "ann", 1, NULL);
+    cr_expect_str_eq(claim("w", 100, &long_one), "a1");
+    for (int i = 0; i < 5; i++) {
+        snprintf(id, sizeof id, "b%d", i);
+        add_of(id, "bob", 1, NULL);
+    }
+    for (int i = 0; i < 3; i++) { /* passed_max */
+        cr_expect_eq(*claim("x", 100, &lease), 'b');
+        finish(&lease, JOB_SUCCEEDED);
+    }
+    cr_expect_str_eq(claim("x", 100, &lease), "a2");
+    finish(&lease, JOB_SUCCEEDED);
+    cr_expect_str_eq(claim("x", 100, &lease), "b3");
+}
+
+static const char *labelled(const char *labels, const char *before, unsigned limit) {
+    struct store_job *jobs;
+    const char *text = "";
+    size_t n;
+    OK(store_list(store, &(struct store_query){.limit = limit, .labels = labels, .before_id = before}, &arena, &jobs,
+                  &n, &why));
+    for (size_t i = 0; i < n; i++)
+        text = arena_printf(&arena, &why, "%s%s ", text, jobs[i].id);
+    return text;
+}
+
+Test(Store, labels_find_jobs, .init = start, .fini = stop) {
+    enum job_state state;
+    add_of("a", "", 1, "{\"team\":\"x\",\"run\":\"1\"}");
+    add_of("b", "", 1, "{\"team\":\"x\"}");
+    add_of("c", "", 1, "{\"team\":\"y\",\"run\":\"1\"}");
+    add_of("d", "", 1, NULL);
+    cr_expect_str_eq(labelled("[\"team:x\"]", NULL, 10), "b a ");
+    cr_expect_str_eq(labelled("[\"team:x\",\"run:1\"]", NULL, 10), "a ");
+    cr_expect_str_eq(labelled("[\"team:x\",\"team:y\"]", NULL, 10), "");
+    cr_expect_str_eq(labelled("[\"team:\"]", NULL, 10), "");
+    cr_expect_str_eq(labelled("[\"run:1\"]", NULL, 1), "c ");
+    cr_expect_str_eq(labelled("[\"run:1\"]", "c", 1), "a ");
+    OK(store_cancel(store, "a", 1, &state, &why));
+    OK(store_remove(store, "a", gone, NULL, &why));
+    cr_expect_str_eq(labelled("[\"team:x\"]", NULL, 10), "b ");
+}
+
 Test(Store, a_job_no_limit_admits_blocks_nobody, .init = start, .fini = stop) {
     struct store_lease lease;
     add("a", 500);
@@ -291,12 +387,6 @@ Test(Store, keys_make_retries_safe, .init = start, .fini = stop) {
     REFUSED(store_add(store, &d, &(struct store_filing){0}, first, &how, &why), PROBLEM_IO); /* the same id */
 }
 
-static char gone_list[256];
-static void gone(void *context, const char *digest) {
-    (void)context;
-    strcat(strcat(gone_list, digest), " ");
-}
-
 static void make(struct store_lease *lease, const char *digest) {
     OK(store_make(store, lease, digest, &why));
     OK(store_make(store, lease, digest, &why)); /* twice is fine */
@@ -325,7 +415,7 @@ Test(Store, blobs_go_with_the_last_job_that_uses_them, .init = start, .fini = st
     OK(store_cancel(store, "b", 1, &state, &why));
     cr_assert_str_eq(claim("w", 10, &c), "c");
     make(&c, "d3");
-    OK(store_upload_add(store, "d4", &why));
+    OK(store_upload_add(store, "d4", 1, &why));
     OK(store_remove(store, "a", gone, NULL, &why));
     cr_expect_str_eq(gone_list, "d1 ", "d2 is named, d3 made by another, d4 uploaded");
     REFUSED(store_remove(store, "a", gone, NULL, &why), PROBLEM_NOT_FOUND);
@@ -334,6 +424,66 @@ Test(Store, blobs_go_with_the_last_job_that_uses_them, .init = start, .fini = st
     OK(store_remove(store, "c", gone, NULL, &why));
     cr_expect_str_eq(gone_list, "d3 ");
     OK(store_upload_remove(store, "d4", &why));
+}
+
+Test(Store, blobs_that_a_job_named_go_with_it_too, .init = start, .fini = stop) {
+    static const char *const named[] = {"d1"}, *const lost[] = {"d9"};
+    struct store_lease a;
+    struct store_job b = job_of("b", 1), c = job_of("c", 1);
+    char first[STORE_ID_BYTES];
+    enum store_added how;
+    enum job_state state;
+    bool known;
+    gone_list[0] = '\0';
+    add("a", 1);
+    claim("w", 10, &a);
+    make(&a, "d1");
+    finish(&a, JOB_SUCCEEDED);
+    OK(store_add(store, &b, &(struct store_filing){.blobs = named, .n_blobs = 1}, first, &how, &why));
+    REFUSED(store_add(store, &c, &(struct store_filing){.blobs = lost, .n_blobs = 1}, first, &how, &why),
+            PROBLEM_NOT_FOUND);
+    OK(store_remove(store, "a", gone, NULL, &why));
+    cr_expect_str_eq(gone_list, "");
+    OK(store_blob_known(store, "d1", &known, &why));
+    cr_expect(known);
+    OK(store_cancel(store, "b", 5, &state, &why));
+    OK(store_remove(store, "b", gone, NULL, &why));
+    cr_expect_str_eq(gone_list, "d1 ");
+    OK(store_blob_known(store, "d1", &known, &why));
+    cr_expect_not(known);
+}
+
+Test(Store, what_is_old_expires_and_what_is_used_does_not, .init = start, .fini = stop) {
+    static const char *const named[] = {"d2"};
+    struct store_lease lease;
+    struct store_job b = job_of("c", 1), got;
+    char first[STORE_ID_BYTES];
+    enum store_added how;
+    unsigned n;
+    gone_list[0] = '\0';
+    add("a", 1), add("b", 1);
+    OK(store_upload_add(store, "d1", 100, &why));
+    OK(store_upload_add(store, "d2", 100, &why));
+    OK(store_upload_add(store, "d3", 100, &why));
+    OK(store_upload_add(store, "d3", 5000, &why)); /* sent again */
+    OK(store_add(store, &b, &(struct store_filing){.blobs = named, .n_blobs = 1}, first, &how, &why));
+    for (int i = 0; i < 2; i++) {
+        claim("w", 10, &lease);
+        make(&lease, i ? "m2" : "m1");
+        finish(&lease, JOB_SUCCEEDED); /* at 3000 */
+    }
+    OK(store_expire(store, 3000, 10, gone, NULL, &n, &why));
+    cr_expect_eq(n, 0);
+    OK(store_expire(store, 3001, 1, gone, NULL, &n, &why));
+    cr_expect_eq(n, 1, "at most as many as were asked for");
+    OK(store_expire(store, 3001, 10, gone, NULL, &n, &why));
+    cr_expect_eq(n, 1);
+    cr_expect_str_eq(gone_list, "m1 m2 ");
+    REFUSED(store_get(store, "a", &arena, &got, &why), PROBLEM_NOT_FOUND);
+    cr_expect_eq(state_of("c"), JOB_QUEUED);
+    OK(store_expire_uploads(store, 3001, 10, gone, NULL, &n, &why));
+    cr_expect_eq(n, 1);
+    cr_expect_str_eq(gone_list, "m1 m2 d1 ");
 }
 
 Test(Store, another_connection_sees_changes, .init = start, .fini = stop) {
@@ -611,6 +761,13 @@ Test(Store, an_old_directory_is_brought_up_to_date, .init = start, .fini = stop)
     cr_expect(!got.timeout_ms && !got.queue_timeout_ms && !got.retry_of);
     cr_expect_str_eq(got.submitter, "");
     cr_expect_str_eq(got.labels, "{}");
+    uint64_t after = 0;
+    struct store_event *events;
+    size_t n;
+    bool more;
+    OK(store_feed(store, &(struct store_feed){0}, &after, 10, &arena, &events, &n, &more, &why));
+    cr_assert_eq(n, 3);
+    cr_expect(events[0].number == 1 && strcmp(events[0].job, "a") == 0 && events[2].number == 3);
 }
 
 /* ---- time that is over ---- */
@@ -693,6 +850,57 @@ Test(Store, an_attempt_has_its_time_anew_and_a_cancel_comes_first, .init = start
     time_out(9000);
     finish(&lease, JOB_CANCELLED);
     expect_ended("a", JOB_CANCELLED, "");
+}
+
+/* "1 a state\n2 b state\n" after a place, which moves. */
+static const char *feed_after(const char *jobs, const char *labels, uint64_t *after, unsigned limit, bool more_wanted) {
+    struct store_event *events;
+    size_t n;
+    bool more;
+    const char *text = "";
+    OK(store_feed(store, &(struct store_feed){.jobs = jobs, .labels = labels}, after, limit, &arena, &events, &n, &more,
+                  &why));
+    for (size_t i = 0; i < n; i++)
+        text = arena_printf(&arena, &why, "%s%llu %s %s\n", text, (unsigned long long)events[i].number, events[i].job,
+                            events[i].name);
+    cr_expect_eq(more, more_wanted, "%s", text);
+    return text;
+}
+
+Test(Store, many_jobs_events_have_one_order, .init = start, .fini = stop) {
+    struct store_lease lease;
+    enum job_state state;
+    uint64_t after = 0, last, before;
+    bool over;
+    add_of("a", "", 1, "{\"team\":\"x\"}");
+    add_of("b", "", 1, NULL);
+    claim("w", 10, &lease); /* a */
+    beat(&lease, "{\"p\":1}", NULL);
+    OK(store_cancel(store, "b", 1, &state, &why));
+    finish(&lease, JOB_SUCCEEDED);
+    cr_expect_str_eq(feed_after(NULL, NULL, &after, 100, false),
+                     "1 a state\n2 b state\n3 a state\n4 a progress\n5 b state\n6 a state\n");
+    cr_expect_eq(after, 6);
+    OK(store_feed_last(store, &last, &why));
+    cr_expect_eq(last, 6);
+    after = 2;
+    cr_expect_str_eq(feed_after(NULL, NULL, &after, 2, true), "3 a state\n4 a progress\n");
+    cr_expect_eq(after, 4);
+    after = 0;
+    cr_expect_str_eq(feed_after("[\"b\"]", NULL, &after, 100, false), "2 b state\n5 b state\n");
+    cr_expect_eq(after, 6, "what is another's was looked at");
+    after = 3;
+    cr_expect_str_eq(feed_after(NULL, "[\"team:x\"]", &after, 100, false), "4 a progress\n6 a state\n");
+    OK(store_feed_first(store, "[\"b\"]", &before, &why));
+    cr_expect_eq(before, 1);
+    OK(store_feed_over(store, "[\"a\",\"b\"]", &over, &why));
+    cr_expect(over);
+    OK(store_remove(store, "a", gone, NULL, &why));
+    add("c", 1);
+    after = 6;
+    cr_expect_str_eq(feed_after(NULL, NULL, &after, 100, false), "7 c state\n", "places are not used again");
+    OK(store_feed_over(store, "[\"a\",\"c\"]", &over, &why));
+    cr_expect_not(over);
 }
 
 Test(Store, own_changes_are_changes_too, .init = start, .fini = stop) {

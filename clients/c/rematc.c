@@ -398,9 +398,9 @@ bool rematc_savings(struct rematc *client, uint64_t seq_len, uint64_t d_model, u
 /* ---- jobs ---- */
 
 static json_t *post_body(struct exchange *x, const json_t *body, struct rematc_error *why) {
-    char *text = json_dumps(body, JSON_COMPACT);
+    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
     json_t *answer;
-    if (!text) {
+    if (body && !text) {
         fail(why, REMATC_LOCAL, "Not a request", "it cannot be written as JSON");
         return NULL;
     }

@@ -71,6 +71,12 @@ json_t *rematc_job(struct rematc *client, const char *id, struct rematc_error *w
 json_t *rematc_jobs(struct rematc *client, const char *state, const char *kind, unsigned page_size,
                     const char *page_token, struct rematc_error *why);
 
+/* The same of those that have every label, each "KEY:VALUE"; and a job that failed or was cancelled again, as a new
+ * one. In rematc_jobs.c. */
+json_t *rematc_jobs_labelled(struct rematc *client, const char *state, const char *kind, const char *const *labels,
+                             unsigned n_labels, unsigned page_size, const char *page_token, struct rematc_error *why);
+json_t *rematc_retry(struct rematc *client, const char *id, struct rematc_error *why);
+
 json_t *rematc_cancel(struct rematc *client, const char *id, struct rematc_error *why);
 bool rematc_delete(struct rematc *client, const char *id, struct rematc_error *why);
 
@@ -99,7 +105,8 @@ json_t *rematc_upload(struct rematc *client, const char *file, struct rematc_err
 bool rematc_fetch(struct rematc *client, const char *id, const char *name, bool npy, const char *file,
                   struct rematc_error *why);
 
-/* Any other path, such as "/v1/strategies"; or a body to it, answered within so many seconds (0: 30). */
+/* Any other path, such as "/v1/strategies"; or a body (NULL: none) to it, answered within so many seconds (0: 30).
+ */
 json_t *rematc_get(struct rematc *client, const char *path, struct rematc_error *why);
 json_t *rematc_post(struct rematc *client, const char *path, const json_t *body, unsigned seconds,
                     struct rematc_error *why);

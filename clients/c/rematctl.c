@@ -23,14 +23,19 @@ static const struct command {
     {"train", "[MODEL|CONFIG]", "train, and watch --seq-len N --text FILE --steps N [--strategy auto --budget ...]", 0,
      1, rematctl_train},
     {"explain", "FILE", "plan a job without running it, step by step", 1, 1, rematctl_explain},
-    {"submit", "FILE", "queue a job [--wait] [--timeout SECONDS] [--key K]", 1, 1, rematctl_submit},
-    {"jobs", "", "list jobs, newest first [--state S] [--kind K] [--page-size N] [--page-token T]", 0, 0,
+    {"submit", "FILE",
+     "queue a job [--wait] [--timeout SECONDS] [--key K] [--label KEY:VALUE]... [--job-timeout SECONDS]"
+     " [--queue-timeout SECONDS]",
+     1, 1, rematctl_submit},
+    {"jobs", "",
+     "list jobs, newest first [--state S] [--kind K] [--label KEY:VALUE]... [--page-size N] [--page-token T]", 0, 0,
      rematctl_jobs},
     {"job", "ID", "show one job", 1, 1, rematctl_job},
     {"wait", "ID", "wait for a job to end [--timeout SECONDS]", 1, 1, rematctl_wait},
     {"events", "ID", "what happens to a job, line by line, until it has ended [--last-event-id N]", 1, 1,
      rematctl_events},
     {"cancel", "ID", "cancel a queued or running job", 1, 1, rematctl_cancel},
+    {"retry", "ID", "run one that failed or was cancelled again, as a new job", 1, 1, rematctl_retry},
     {"delete", "ID", "remove a finished job and its files", 1, 1, rematctl_delete},
     {"fetch", "ID [NAME]", "write its tensors, or one, to a file [-O FILE] [--npy]", 1, 2, rematctl_fetch},
     {"upload", "FILE", "send a safetensors or npy file", 1, 1, rematctl_upload},
@@ -61,7 +66,7 @@ static const enum rematctl_exit exit_of_kind[] = {
 _Static_assert(sizeof exit_of_kind / sizeof exit_of_kind[0] == REMATC_TIMEOUT + 1, "one exit code per kind of error");
 
 /* Every option: what it takes, and the field of struct rematctl that gets it. */
-enum option_takes { TAKES_NOTHING, TAKES_NUMBER, TAKES_TEXT, TAKES_FORMAT, TAKES_HELP };
+enum option_takes { TAKES_NOTHING, TAKES_NUMBER, TAKES_TEXT, TAKES_FORMAT, TAKES_LABEL, TAKES_HELP };
 #define FIELD(NAME) offsetof(struct rematctl, NAME)
 static const struct option_row {
     const char *name; /* NULL: it has its letter alone */
@@ -75,6 +80,9 @@ static const struct option_row {
     {"help", TAKES_HELP, 0, 'h'},
     {"wait", TAKES_NOTHING, FIELD(wait), 0},
     {"timeout", TAKES_NUMBER, FIELD(timeout_seconds), 0},
+    {"job-timeout", TAKES_NUMBER, FIELD(job_timeout_seconds), 0},
+    {"queue-timeout", TAKES_NUMBER, FIELD(queue_timeout_seconds), 0},
+    {"label", TAKES_LABEL, 0, 0},
     {"last-event-id", TAKES_NUMBER, FIELD(last_event_id), 0},
     {"key", TAKES_TEXT, FIELD(key), 0},
     {"state", TAKES_TEXT, FIELD(state), 0},
@@ -182,6 +190,11 @@ static int option_take(struct rematctl *ctl, const struct option_row *row, const
         if (!(n = number(value)))
             return usage("a number from 1 to 1000000000 is needed, not", value);
         *(unsigned *)field = n;
+        return -1;
+    case TAKES_LABEL:
+        if (!strchr(value, ':') || ctl->n_labels == REMATCTL_LABELS_MAX)
+            return usage("up to 16 labels KEY:VALUE are possible, not", value);
+        ctl->labels[ctl->n_labels++] = value;
         return -1;
     case TAKES_TEXT:
         *(const char **)field = value;

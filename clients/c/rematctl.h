@@ -21,17 +21,22 @@ enum rematctl_exit {
     EXIT_KINDS
 };
 
+#define REMATCTL_LABELS_MAX 16
+
 /* The command line. Strings are borrowed from argv; NULL and 0 where not given. */
 struct rematctl {
     struct rematc *client;
     const char *server;
     bool json;
     bool wait, npy, explain, reorder;
-    unsigned timeout_seconds, last_event_id, page_size, heads, batch, seq_len, accumulate, steps, points;
+    unsigned timeout_seconds, job_timeout_seconds, queue_timeout_seconds, last_event_id, page_size, heads, batch,
+        seq_len, accumulate, steps, points;
     const char *output, *key, *state, *kind, *page_token;
     const char *dtype, *attention, *dropout, *optimizer, *strategy, *objective, *time_limit, *budget, *device, *find;
     const char *graph, *chain, *svg;
     const char *model, *text, *weights, *compare, *seed, *rate, *clip;
+    const char *labels[REMATCTL_LABELS_MAX];
+    unsigned n_labels;
     char **words; /* what follows the command, n_words of them */
     int n_words;
 };
@@ -40,7 +45,7 @@ struct rematctl {
 typedef int rematctl_command(const struct rematctl *);
 rematctl_command rematctl_savings, rematctl_health, rematctl_table, rematctl_get; /* rematctl_ask.c */
 rematctl_command rematctl_submit, rematctl_explain, rematctl_jobs, rematctl_job, rematctl_wait, rematctl_cancel,
-    rematctl_delete, rematctl_fetch, rematctl_upload, rematctl_events; /* rematctl_job.c */
+    rematctl_retry, rematctl_delete, rematctl_fetch, rematctl_upload, rematctl_events; /* rematctl_job.c */
 
 rematctl_command rematctl_plan, rematctl_capacity; /* rematctl_plan.c */
 rematctl_command rematctl_frontier;                /* rematctl_frontier.c */

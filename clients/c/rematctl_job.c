@@ -35,11 +35,31 @@ static json_t *file_read(const char *name) {
     return value;
 }
 
+/* What the options say beside the file; its own fields stay where they say nothing. */
+static void options_put(const struct rematctl *ctl, json_t *job) {
+    json_t *labels = json_object_get(job, "labels");
+    if (ctl->job_timeout_seconds)
+        json_object_set_new(job, "timeout_seconds", json_integer(ctl->job_timeout_seconds));
+    if (ctl->queue_timeout_seconds)
+        json_object_set_new(job, "queue_timeout_seconds", json_integer(ctl->queue_timeout_seconds));
+    if (ctl->n_labels && !labels) {
+        labels = json_object();
+        json_object_set_new(job, "labels", labels);
+    }
+    for (unsigned i = 0; i < ctl->n_labels; i++) {
+        const char *colon = strchr(ctl->labels[i], ':');
+        char key[256];
+        snprintf(key, sizeof key, "%.*s", (int)(colon - ctl->labels[i]), ctl->labels[i]);
+        json_object_set_new(labels, key, json_string(colon + 1));
+    }
+}
+
 int rematctl_submit(const struct rematctl *ctl) {
     struct rematc_error why = {0};
     json_t *job = file_read(ctl->words[0]), *queued, *done;
     if (!job)
         return EXIT_LOCAL;
+    options_put(ctl, job);
     queued = rematc_submit(ctl->client, job, 0, ctl->key, &why);
     json_decref(job);
     if (!ctl->wait || !queued)
@@ -61,7 +81,8 @@ int rematctl_explain(const struct rematctl *ctl) {
 
 int rematctl_jobs(const struct rematctl *ctl) {
     struct rematc_error why = {0};
-    json_t *list = rematc_jobs(ctl->client, ctl->state, ctl->kind, ctl->page_size, ctl->page_token, &why);
+    json_t *list = rematc_jobs_labelled(ctl->client, ctl->state, ctl->kind, ctl->labels, ctl->n_labels, ctl->page_size,
+                                        ctl->page_token, &why);
     return show(ctl, list, rematctl_print_jobs, &why);
 }
 
@@ -78,6 +99,11 @@ int rematctl_wait(const struct rematctl *ctl) {
 int rematctl_cancel(const struct rematctl *ctl) {
     struct rematc_error why = {0};
     return show(ctl, rematc_cancel(ctl->client, ctl->words[0], &why), rematctl_print_job, &why);
+}
+
+int rematctl_retry(const struct rematctl *ctl) {
+    struct rematc_error why = {0};
+    return show(ctl, rematc_retry(ctl->client, ctl->words[0], &why), rematctl_print_job, &why);
 }
 
 int rematctl_delete(const struct rematctl *ctl) {

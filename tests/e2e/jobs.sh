@@ -38,3 +38,138 @@ same "a known key is answered" "202 $id" \
   "$(status "$REMATD_URL/v1/jobs" -H "$json" -H 'Idempotency-Key: once' -d "$tiny") $(field "$dir/body" /id)"
 "$rematctl" cancel "$id" >/dev/null
 same "there is room again" 202 "$(status "$REMATD_URL/v1/jobs" -H "$json" -d "$tiny")"
+stop
+
+# --- what is kept, how long, and how much of it
+# npy FILE COUNT: a file of that many zeros.
+npy() {
+  python3 -c 'import sys
+head = "{\"descr\": \"<f4\", \"fortran_order\": False, \"shape\": (%d,), }".replace("\"", chr(39)) % int(sys.argv[2])
+head += " " * (53 - len(head) % 64 + (64 if len(head) % 64 > 53 else 0)) + "\n"
+open(sys.argv[1], "wb").write(b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head.encode() + bytes(4 * int(sys.argv[2])))' "$@"
+}
+files() { find "$dir/data/blobs" "$dir/data/tmp" -type f | wc -l; }
+small='{"kind": "attention", "inputs": {"q": {"shape": [4, 8], "random": {"seed": 1}},
+  "k": {"shape": [4, 8], "random": {"seed": 2}}, "v": {"shape": [4, 8], "random": {"seed": 3}}}}'
+until_status() { # WANTED SECONDS URL
+  local tries=0
+  until [ "$(status "$3")" = "$1" ]; do
+    tries=$((tries + 1))
+    [ "$tries" -lt $(($2 * 20)) ] || return 1
+    sleep 0.05
+  done
+}
+npy "$dir/one.npy" 16
+rm -rf "$dir/data"
+start --workers 1
+id=$(submit "$small")
+code "a job is run" 0 "$rematctl" wait --timeout 20 "$id"
+digest=$("$rematctl" -o json upload "$dir/one.npy" | "$rematctl" get - /tensor)
+output=$(job_field "$id" /result/outputs/output/tensor)
+kept=$(files)
+stop KILL
+mkdir -p "$dir/data/blobs/ab"
+: >"$dir/data/blobs/ab/ab${digest#sha256:??}"
+echo left >"$dir/data/tmp/upload-XXXXXX"
+echo left >"$dir/data/tmp/outputs-XXXXXX"
+start --workers 1
+same "after a kill nothing is left that nobody knows" "$kept" "$(files)"
+same "what is known stays" "200 200" "$(status "$REMATD_URL/v1/tensors/$digest") $(status "$REMATD_URL/v1/tensors/$output")"
+stop
+start --workers 1 --retention 1
+check "a job that has ended goes after --retention" until_status 404 10 "$REMATD_URL/v1/jobs/$id"
+check "its files too" until_status 404 10 "$REMATD_URL/v1/tensors/$output"
+check "and what was uploaded for nothing" until_status 404 10 "$REMATD_URL/v1/tensors/$digest"
+same "nothing is left" 0 "$(files)"
+stop
+rm -rf "$dir/data"
+start --workers 0 --data-limit 8M
+npy "$dir/large.npy" 2500000
+upload() { status "$REMATD_URL/v1/tensors" -H "$file_type" --data-binary @"$1"; }
+same "a small file has room" 201 "$(upload "$dir/one.npy")"
+same "a large one has not" 507 "$(upload "$dir/large.npy")"
+check "it says which setting" grep -q -e --data-limit "$dir/body"
+same "nothing of it stays" 1 "$(files)"
+same "a small one still has room" 201 "$(upload "$dir/one.npy")"
+id=$(printf '%s' "$tiny" | "$rematctl" -o json submit --key once - | "$rematctl" get - /id)
+stop
+start --workers 0 --data-limit 40K
+same "a full directory takes no job" 507 "$(status "$REMATD_URL/v1/jobs" -H "$json" -d "$tiny")"
+same "a known key is answered" 202 "$(status "$REMATD_URL/v1/jobs" -H "$json" -H 'Idempotency-Key: once' -d "$tiny")"
+same "and what is there" 200 "$(status "$REMATD_URL/v1/jobs/$id")"
+stop
+
+# --- labels, and a second chance
+start --workers 0
+ids() { python3 -c 'import json, sys; print(*[job["id"] for job in json.load(open(sys.argv[1]))["jobs"]])' "$dir/body"; }
+a=$(submit "$(with '"labels": {"team": "x", "run": "1"}' "$tiny")")
+b=$(submit "$(with '"labels": {"team": "x"}' "$tiny")")
+c=$(printf '%s' "$tiny" | "$rematctl" -o json submit --label team:y --label run:1 --queue-timeout 600 - | "$rematctl" get - /id)
+same "a job has its labels" 'x	1' "$(job_field "$a" /labels/team /labels/run)"
+same "rematctl submit --label, --queue-timeout" 'y	1	600' "$(job_field "$c" /labels/team /labels/run /queue_timeout_seconds)"
+same "jobs with a label" "200 $b $a" "$(status "$REMATD_URL/v1/jobs?label=team:x") $(ids)"
+same "with both" "200 $a" "$(status "$REMATD_URL/v1/jobs?label=team:x&label=run:1") $(ids)"
+same "with one that none has" "200 " "$(status "$REMATD_URL/v1/jobs?label=team:") $(ids)"
+same "page by page" "200 $b" "$(status -D "$dir/head" "$REMATD_URL/v1/jobs?label=team:x&state=queued&page_size=1") $(ids)"
+next=$(sed -n 's/^[Ll]ink: <\(.*\)>; rel="next".*/\1/p' "$dir/head")
+same "the link keeps them" "200 $a" "$(status "$REMATD_URL$next") $(ids)"
+check "all of them" grep -q 'label=team:x&state=queued' <<<"$next"
+same "no colon" "400 /label" "$(status "$REMATD_URL/v1/jobs?label=team") $(field "$dir/body" /pointer)"
+same "not a label" 422 "$(status "$REMATD_URL/v1/jobs?label=te%20am:x")"
+same "rematctl jobs --label" 2 "$("$rematctl" jobs --label team:x | grep -c queued)"
+same "only what has ended badly is run again" 409 "$(status -X POST "$REMATD_URL/v1/jobs/$a/retry")"
+same "and what there is" 404 "$(status -X POST "$REMATD_URL/v1/jobs/nobody/retry")"
+"$rematctl" cancel "$a" >/dev/null
+same "again" "202" "$(status -D "$dir/head" -X POST "$REMATD_URL/v1/jobs/$a/retry" -H 'Idempotency-Key: again')"
+again=$(field "$dir/body" /id)
+check "it is another job" grep -qi "^location: /v1/jobs/$again" "$dir/head"
+same "with the same body" "queued	$a	x	1" "$(job_field "$again" /state /retry_of /labels/team /labels/run)"
+same "a key is for one" "202 $again" \
+  "$(status -X POST "$REMATD_URL/v1/jobs/$a/retry" -H 'Idempotency-Key: again') $(field "$dir/body" /id)"
+same "not for another body" 422 "$(status "$REMATD_URL/v1/jobs" -H "$json" -H 'Idempotency-Key: again' \
+  -d "$(with '"labels": {"team": "x", "run": "1"}' "$tiny")")"
+"$rematctl" cancel "$again" >/dev/null
+same "rematctl retry" "$again" "$("$rematctl" -o json retry "$again" | "$rematctl" get - /retry_of)"
+stop
+
+# --- what happens to many jobs
+rm -rf "$dir/data"
+start --workers 1
+feed() { curl -sS -N --max-time 60 "$REMATD_URL/v1/events$1" "${@:2}"; }
+jobs_of() { sed -n 's/.*"job":"\([^"]*\)".*/\1/p' "$@" | sort -u | tr '\n' ' '; }
+lines='Accept: application/x-ndjson'
+a=$(submit "$(with '"labels": {"team": "x"}' "$(long_job 20)")")
+b=$(submit "$tiny")
+c=$(submit "$(with '"labels": {"team": "y"}' "$tiny")")
+feed "?label=team:x" -H "$lines" --max-time 5 >"$dir/labelled" & third=$!
+feed "?job=$a&job=$b" >"$dir/sse" & first=$!
+feed "?job=$a&job=$b" -H "$lines" >"$dir/lines" & second=$!
+code "a stream ends with its jobs" 0 wait "$first"
+code "a second one too" 0 wait "$second"
+same "both jobs have ended by then" "succeeded succeeded" "$(job_field "$a" /state) $(job_field "$b" /state)"
+same "all hear the same" "$(sed -n 's/^data: //p' "$dir/sse")" "$(sed 's/.*"data":\(.*\)}$/\1/' "$dir/lines")"
+same "of these jobs" "$a $b " "$(jobs_of "$dir/lines")"
+same "each from its beginning to its end" 'queued running succeeded queued running succeeded ' \
+  "$({ grep "$a" "$dir/lines"; grep "$b" "$dir/lines"; } | sed -n 's/.*"state":"\([a-z]*\)".*/\1/p' | tr '\n' ' ')"
+sed -n 's/^{"id":\([0-9]*\).*/\1/p' "$dir/lines" >"$dir/numbers"
+check "ids rise" sort -nuc "$dir/numbers"
+half=$(sed -n 3p "$dir/numbers")
+feed "?job=$a&job=$b" -H "$lines" -H "Last-Event-ID: $half" >"$dir/rest"
+same "Last-Event-ID: exactly the rest" "$(tail -n +4 "$dir/lines")" "$(cat "$dir/rest")"
+same "nothing is left: 204" 204 "$(status "$REMATD_URL/v1/events?job=$a&job=$b" -H "Last-Event-ID: $(tail -n 1 "$dir/numbers")")"
+wait "$third"
+same "by label" "$a " "$(jobs_of "$dir/labelled")"
+code "it goes on when they have ended" 28 feed "?label=team:x" --max-time 1
+"$rematctl" wait --timeout 20 "$c" >/dev/null
+feed "" -H "$lines" --max-time 2 >"$dir/all"
+same "of all" "$(printf '%s\n' "$a" "$b" "$c" | sort | tr '\n' ' ')" "$(jobs_of "$dir/all")"
+feed "?last_event_id=latest" -H "$lines" --max-time 5 >"$dir/latest" & first=$!
+sleep 0.5
+b=$(submit "$tiny")
+wait "$first"
+same "latest: only what comes" "$b " "$(jobs_of "$dir/latest")"
+same "an unknown job" 404 "$(status "$REMATD_URL/v1/events?job=$a&job=nobody")"
+same "an id that is none" 400 "$(status "$REMATD_URL/v1/events?last_event_id=x")"
+same "an unknown parameter" 400 "$(status "$REMATD_URL/v1/events?since=1")"
+same "a label that is none" 400 "$(status "$REMATD_URL/v1/events?label=team")"
+same "another type" 406 "$(status "$REMATD_URL/v1/events" -H 'Accept: image/png')"
