@@ -1,5 +1,5 @@
 # rematd. `make` builds bin/rematd and bin/rematctl; `make demo` and `make test` do everything on a fresh machine.
-#   make run | demo | gpt2 | test [SUITE=name] [V=1] | check | check-full [SUITE=name] | house | bench [QUICK=1] | bench-check [KEEP=1] | bench-http | bench-step | bench-ops | bench-optimal [MEASURE=1] | fuzz | fuzz-api [REQUESTS=] [SEED=] | torture [PARTS='kill_loop ...'] [MINUTES=] | torture-quick | test-page | swagger | fmt | man | deb | check-metrics | install [PREFIX=] | image | clean
+#   make run | demo | gpt2 | test [SUITE=name] [V=1] | check | check-full [SUITE=name] | house | bench [QUICK=1] | bench-check [KEEP=1] | bench-http | bench-load | bench-step | bench-ops | bench-optimal [MEASURE=1] | fuzz | fuzz-api [REQUESTS=] [SEED=] | torture [PARTS='kill_loop ...'] [MINUTES=] | torture-quick | test-page | swagger | fmt | man | deb | check-metrics | install [PREFIX=] | image | clean
 # VARIANT=plain|asan|tsan picks a build; objects live in build/VARIANT.
 
 VARIANT ?= plain
@@ -32,7 +32,7 @@ LAWS   := $(wildcard tests/laws_*.c tests/dag_graphs.c)
 TESTS  := $(wildcard tests/test_*.c tests/support*.c) $(LAWS) $(if $(filter tsan,$(VARIANT)),tests/tsan/main.c)
 obj     = $(patsubst %.c,$(B)/%.o,$(1))
 
-.PHONY: torture torture-quick swagger test-page fuzz-api man deb check-metrics all run demo gpt2 test check check-full house bench bench-check bench-http bench-step bench-ops bench-optimal fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters record-training record-types
+.PHONY: torture torture-quick swagger test-page fuzz-api man deb check-metrics all run demo gpt2 test check check-full house bench bench-check bench-http bench-load bench-step bench-ops bench-optimal fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters record-training record-types
 
 all: bin/rematd bin/rematctl
 
@@ -128,6 +128,10 @@ $(B)/bench/idle_http: $(B)/tests/bench/idle_http.o
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(SERVER_L)
 bench-http: all $(B)/bench/idle_http
 	@tests/bench/http.sh $(B)/bench/idle_http $(ROUNDS) $(SECONDS_EACH)
+
+# The daemon under load: plans, durable jobs, pages of lists, what the queue adds to a job. SECONDS_EACH= of a row, STORED= jobs.
+bench-load: all $(B)/bench/idle_http
+	@tests/bench/load.sh $(B)/bench/idle_http $(SECONDS_EACH) $(STORED)
 
 # Training steps of GPT-2 small beside PyTorch's. STEP= narrows it: STEP='--seq 512'. bench-ops: op by op.
 bench-step: $(B)/bench/bench_step

@@ -76,6 +76,8 @@ static const char *const layouts[] = {
     "CREATE TRIGGER job_events_place AFTER INSERT ON job_events BEGIN UPDATE events_told SET seq = seq + 1;"
     " UPDATE job_events SET seq = (SELECT seq FROM events_told) WHERE job_id = NEW.job_id AND number = NEW.number;"
     " END;",
+    "CREATE INDEX jobs_by_kind ON jobs (kind, id);"
+    "CREATE INDEX jobs_by_kind_state ON jobs (kind, state, id);",
 };
 #define LAYOUTS ((int)(sizeof layouts / sizeof layouts[0]))
 
@@ -86,6 +88,10 @@ static const char *const layouts[] = {
 #define ENDED        " WHERE state = 1 AND (?1 IS NULL OR owner = ?1) AND lease_until_ms < ?2"
 #define LATE_QUEUED  " WHERE state = 0 AND queue_until_ms > 0 AND queue_until_ms <= ?1"
 #define LATE_RUNNING " WHERE state = 1 AND run_until_ms > 0 AND run_until_ms <= ?1"
+
+/* '~' is behind every id. A statement of its own for each pair of filters: each follows an index from where its page
+ * begins, however many jobs there are. */
+#define NEWEST " id < coalesce(?3, '~') ORDER BY id DESC LIMIT ?4"
 
 static const char *const statements[] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -101,8 +107,11 @@ static const char *const statements[] = {
                 " ?8, CASE ?8 WHEN 0 THEN 0 ELSE ?3 + ?8 END, coalesce(?9, ''), coalesce(?10, '{}'), ?11)",
     [SQL_GET] = "SELECT " COLUMNS ", request FROM jobs WHERE id = ?",
     [SQL_STATE] = "SELECT state FROM jobs WHERE id = ?",
-    [SQL_LIST] = "SELECT " COLUMNS ", NULL FROM jobs WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR kind = ?2)"
-                 " AND (?3 IS NULL OR id < ?3) ORDER BY id DESC LIMIT ?4",
+    [SQL_LIST] = "SELECT " COLUMNS ", NULL FROM jobs WHERE" NEWEST,
+    [SQL_LIST_STATE] = "SELECT " COLUMNS ", NULL FROM jobs INDEXED BY jobs_by_state WHERE state = ?1 AND" NEWEST,
+    [SQL_LIST_KIND] = "SELECT " COLUMNS ", NULL FROM jobs INDEXED BY jobs_by_kind WHERE kind = ?2 AND" NEWEST,
+    [SQL_LIST_STATE_KIND] =
+        "SELECT " COLUMNS ", NULL FROM jobs INDEXED BY jobs_by_kind_state WHERE kind = ?2 AND state = ?1 AND" NEWEST,
     [SQL_LIST_LABELLED] =
         "SELECT " COLUMNS ", NULL FROM job_labels CROSS JOIN jobs ON id = job_id WHERE label = json_extract(?5, '$[0]')"
         " AND (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR kind = ?2) AND (?3 IS NULL OR job_id < ?3)"

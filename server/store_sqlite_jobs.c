@@ -166,8 +166,10 @@ bool store_list(struct store *s, const struct store_query *q, struct arena *a, s
         return problem_set(why, PROBLEM_MALFORMED, "/state", "is not a state");
     if (!store_enter(s, false, why))
         return false;
-    sqlite3_stmt *statement = store_bind(s, q->labels ? SQL_LIST_LABELLED : SQL_LIST, q->labels ? "ittit" : "itti",
-                                         (int64_t)state, q->kind, q->before_id, (int64_t)q->limit, q->labels);
+    static const enum store_sql lists[2][2] = {{SQL_LIST, SQL_LIST_KIND}, {SQL_LIST_STATE, SQL_LIST_STATE_KIND}};
+    enum store_sql sql = q->labels ? SQL_LIST_LABELLED : lists[q->state != NULL][q->kind != NULL];
+    sqlite3_stmt *statement = store_bind(s, sql, q->labels ? "ittit" : "itti", (int64_t)state, q->kind, q->before_id,
+                                         (int64_t)q->limit, q->labels);
     if (!q->state)
         sqlite3_bind_null(statement, 1);
     int step;
