@@ -164,7 +164,7 @@ static void job_run(struct store *s, unsigned number, int64_t created_ms, int64_
     bool claimed;
     arena_init(&a, 0);
     snprintf(job.id, sizeof job.id, "job-%03u", number);
-    cr_assert(store_add(s, &job, NULL, 0, NULL, 0, first, &how, &why), "%s", why.detail);
+    cr_assert(store_add(s, &job, &(struct store_filing){0}, first, &how, &why), "%s", why.detail);
     if (started_ms) {
         struct store_claim claim = {
             .owner = "me", .now_ms = started_ms, .lease_ms = 1000, .memory_limit_bytes = 1000, .passed_max = 16};
