@@ -373,10 +373,21 @@ static bool is_number(const char *text) {
     size_t whole = strspn(text, "0123456789");
     if (whole == 0 || whole > 18 || (text[0] == '0' && whole > 1))
         return false;
-    if (text[whole] != '.')
-        return text[whole] == '\0';
-    size_t part = strspn(text + whole + 1, "0123456789");
-    return part > 0 && part < 18 && text[whole + 1 + part] == '\0';
+    const char *end = text + whole;
+    if (*end == '.') {
+        size_t part = strspn(end + 1, "0123456789");
+        if (part == 0 || part > 32)
+            return false;
+        end += 1 + part;
+    }
+    if (*end == 'e' || *end == 'E') {
+        end += 1 + (end[1] == '-' || end[1] == '+');
+        size_t power = strspn(end, "0123456789");
+        if (power == 0 || power > 2)
+            return false;
+        end += power;
+    }
+    return *end == '\0';
 }
 
 static void put_list(struct wire_out *o, const char *key, const char *value) {

@@ -26,6 +26,8 @@ import openapi  # noqa: E402
 FINAL = ("succeeded", "failed", "cancelled")
 NOBODY = "01a22d4c-813a-7000-898d-2850dadb6d61"  # an id that no job has
 MINE = ("crash", "internal")  # in the slug of a failed job's problem: our defect
+STREAMS = ("text/event-stream", "application/x-ndjson")
+TIMEOUT, STREAM_SECONDS, STREAM_BYTES = 120, 0.3, 1 << 16
 Request = collections.namedtuple("Request", "method target headers body fits")
 
 
@@ -34,28 +36,47 @@ class Daemon:
 
     def __init__(self, url):
         self.address = urllib.parse.urlsplit(url).netloc
-        self.connection = http.client.HTTPConnection(self.address, timeout=120)
+        self.connection = http.client.HTTPConnection(self.address, timeout=TIMEOUT)
 
     def ask(self, r):
         """The exchange, as openapi.py reads it."""
         for fresh in (False, True):
             try:
                 self.connection.request(r.method, r.target, r.body, dict(r.headers))
+                socket = self.connection.sock  # the answer's alone where the daemon closes
                 answer = self.connection.getresponse()
                 break
             except (http.client.RemoteDisconnected, ConnectionError, BrokenPipeError):
                 self.connection.close()
                 if fresh:
                     raise
-        try:
-            body, complete = answer.read(), True
-        except http.client.IncompleteRead as e:
-            body, complete = e.partial, False
-        if answer.will_close:
+        body, complete = self.read(answer, socket)
+        if answer.will_close or not complete:
             self.connection.close()
+        else:
+            socket.settimeout(TIMEOUT)
         asked = exchange.Message("", [(n.lower(), v) for n, v in r.headers], r.body or b"", True)
         headers = [(n.lower(), v) for n, v in answer.getheaders()]
         return exchange.Exchange(r.method, r.target, asked, answer.status, headers, body, complete)
+
+    def read(self, answer, socket):
+        """Body, and whether that is all: a stream is left where it falls silent, or has said a good deal."""
+        if answer.getheader("Content-Type", "").split(";")[0] not in STREAMS:
+            try:
+                return answer.read(), True
+            except http.client.IncompleteRead as e:
+                return e.partial, False
+        socket.settimeout(STREAM_SECONDS)
+        body = b""
+        try:
+            while len(body) < STREAM_BYTES:
+                piece = answer.read1()
+                if not piece:
+                    return body, True
+                body += piece
+        except (TimeoutError, http.client.IncompleteRead):
+            pass
+        return body, False
 
     def json(self, method, path, body=None):
         headers = [("Content-Type", "application/json")] if body else []
@@ -274,6 +295,8 @@ def seeds(daemon):
         "name": ["output", "grad_q", "grad_input", "q"],
         "id": [NOBODY],
         "page_token": [NOBODY],
+        "label": ["team:a", "x:"],
+        "last_event_id": ["0", "3", "latest"],
         "digest": [],
     }
 
