@@ -7,7 +7,7 @@ events() { # ID CURL-ARGUMENTS...
 }
 lines='Accept: application/x-ndjson'
 
-id=$(submit "$(long_job 150)")
+id=$(submit "$(long_job 60)")
 events "$id" >"$dir/sse" & first=$!
 events "$id" -H "$lines" >"$dir/lines" & second=$!
 "$rematctl" -o json events "$id" >"$dir/ctl" & third=$!
