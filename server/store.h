@@ -201,20 +201,19 @@ PROBLEM_MUST_CHECK bool store_release(struct store *s, const struct store_releas
 PROBLEM_MUST_CHECK bool store_refuse(struct store *s, uint64_t limit_bytes, int64_t now_ms, const char *problem,
                                      struct problem *why);
 
-/* Removes a finished job (PROBLEM_STATE otherwise). gone is told each blob of it that nobody uses any more, while no
- * other call can claim it: remove the file there. */
-PROBLEM_MUST_CHECK bool store_remove(struct store *s, const char *id, void (*gone)(void *context, const char *digest),
-                                     void *context, struct problem *why);
-
-/* Removes finished jobs that ended before then, the oldest first, at most so many; *n: how many. Writes only where
- * there is one. gone as above. */
-PROBLEM_MUST_CHECK bool store_expire(struct store *s, int64_t before_ms, unsigned most,
-                                     void (*gone)(void *context, const char *digest), void *context, unsigned *n,
+/* Told a blob that nobody uses any more: remove its file. */
+typedef void store_gone(void *context, const char *digest);
+/* Removes a finished job (PROBLEM_STATE otherwise). When that is on disk, gone is told each blob of it that nobody uses
+ * any more, while no other call can claim it. */
+PROBLEM_MUST_CHECK bool store_remove(struct store *s, const char *id, store_gone *gone, void *context,
                                      struct problem *why);
+/* Removes at most so many of the jobs that finished before that time; *n: how many. Takes no write lock unless there is
+ * one. gone as above. */
+PROBLEM_MUST_CHECK bool store_expire(struct store *s, int64_t before_ms, unsigned most, store_gone *gone, void *context,
+                                     unsigned *n, struct problem *why);
 /* The same of uploads that no job names and that nobody has sent since then. */
-PROBLEM_MUST_CHECK bool store_expire_uploads(struct store *s, int64_t before_ms, unsigned most,
-                                             void (*gone)(void *context, const char *digest), void *context,
-                                             unsigned *n, struct problem *why);
+PROBLEM_MUST_CHECK bool store_expire_uploads(struct store *s, int64_t before_ms, unsigned most, store_gone *gone,
+                                             void *context, unsigned *n, struct problem *why);
 
 /* Uploads are users of blobs too: a blob somebody uploaded does not go with a job that made the same one. */
 /* Before the file gets its name; again: it was used now. */

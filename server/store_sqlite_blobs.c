@@ -3,38 +3,73 @@
 
 #include <string.h>
 
-static bool blobs_gone(struct store *s, const char *id, void (*gone)(void *context, const char *digest), void *context,
-                       struct problem *why) {
+#include "engine/base/arena.h"
+
+/* Blobs that nobody will use once a transaction is on disk. Their files go afterwards, in a second one: if the first
+ * fails, they are needed still; if we are killed between the two, the next start finds files that nobody knows. */
+struct leaver {
+    const char *digest;
+    struct leaver *next;
+};
+struct leavers {
+    struct arena arena;
+    struct leaver *first;
+};
+
+static bool leaver_add(struct leavers *leavers, const char *digest, struct problem *why) {
+    struct leaver *leaver = arena_new(&leavers->arena, struct leaver, 1, why);
+    if (!leaver || !(leaver->digest = arena_copy(&leavers->arena, digest, strlen(digest) + 1, why)))
+        return false;
+    leaver->next = leavers->first;
+    leavers->first = leaver;
+    return true;
+}
+
+/* With the write lock held nobody begins to use one that is told to go. */
+static void leavers_tell(struct store *s, struct leavers *leavers, store_gone *gone, void *context) {
+    struct problem ignored = {0};
+    if (leavers->first && store_enter(s, true, &ignored)) {
+        for (struct leaver *leaver = leavers->first; leaver; leaver = leaver->next) {
+            sqlite3_stmt *statement = store_bind(s, SQL_BLOB_KNOWN, "t", leaver->digest);
+            if (store_step(s, statement, &ignored) == 1 && !sqlite3_column_int(statement, 0))
+                gone(context, leaver->digest);
+            sqlite3_reset(statement);
+        }
+        if (!store_leave(s, true, true, &ignored))
+            ignored = (struct problem){0}; /* it has written nothing */
+    }
+    arena_free(&leavers->arena);
+}
+
+static bool job_remove(struct store *s, const char *id, struct leavers *leavers, struct problem *why) {
     sqlite3_stmt *statement = store_bind(s, SQL_BLOB_UNUSED, "t", id);
     int step;
     bool ok = true;
     while (ok && (step = store_step(s, statement, why)) != 0) {
         const char *digest = step == 1 ? (const char *)sqlite3_column_text(statement, 0) : NULL;
-        if (digest)
-            gone(context, digest);
-        ok = digest || (step == 1 && store_fail(s, "read a name", why));
+        ok = digest ? leaver_add(leavers, digest, why) : step == 1 && store_fail(s, "read a name", why);
     }
     sqlite3_reset(statement);
-    return ok;
+    return ok && store_run(s, store_bind(s, SQL_REMOVE, "t", id), NULL, why);
 }
 
-static bool job_remove(struct store *s, const char *id, void (*gone)(void *context, const char *digest), void *context,
-                       struct problem *why) {
-    return blobs_gone(s, id, gone, context, why) && store_run(s, store_bind(s, SQL_REMOVE, "t", id), NULL, why);
-}
-
-bool store_remove(struct store *s, const char *id, void (*gone)(void *context, const char *digest), void *context,
-                  struct problem *why) {
+bool store_remove(struct store *s, const char *id, store_gone *gone, void *context, struct problem *why) {
+    struct leavers leavers = {0};
     if (!store_enter(s, true, why))
         return false;
+    arena_init(&leavers.arena, 0);
     sqlite3_stmt *statement = store_bind(s, SQL_STATE, "t", id);
     int step = store_step(s, statement, why);
     bool ok = step == 1 || (step == 0 && store_missing(id, why));
     if (ok && !store_state_finished((enum job_state)sqlite3_column_int(statement, 0)))
         ok = problem_set(why, PROBLEM_STATE, "", "the job has not finished; cancel it first");
     sqlite3_reset(statement);
-    ok = ok && job_remove(s, id, gone, context, why);
-    return store_leave(s, true, ok, why);
+    ok = ok && job_remove(s, id, &leavers, why);
+    ok = store_leave(s, true, ok, why);
+    if (!ok)
+        leavers.first = NULL;
+    leavers_tell(s, &leavers, gone, context);
+    return ok;
 }
 
 /* The first row of a statement that is bound, copied; *found whether there is one. */
@@ -50,21 +85,17 @@ static bool first(struct store *s, sqlite3_stmt *statement, char text[STORE_DIGE
     return ok;
 }
 
-typedef bool remover(struct store *s, const char *name, void (*gone)(void *context, const char *digest), void *context,
-                     struct problem *why);
+typedef bool remover(struct store *s, const char *name, struct leavers *leavers, struct problem *why);
 
-static bool upload_remove(struct store *s, const char *digest, void (*gone)(void *context, const char *digest),
-                          void *context, struct problem *why) {
-    gone(context, digest);
-    return store_run(s, store_bind(s, SQL_UPLOAD_REMOVE, "t", digest), NULL, why);
+static bool upload_remove(struct store *s, const char *digest, struct leavers *leavers, struct problem *why) {
+    return leaver_add(leavers, digest, why) && store_run(s, store_bind(s, SQL_UPLOAD_REMOVE, "t", digest), NULL, why);
 }
 
 /* Removes what the statement finds, one by one, in one transaction. */
 static bool expire(struct store *s, enum store_sql sql, int64_t before_ms, unsigned most, remover *remove_one,
-                   void (*gone)(void *context, const char *digest), void *context, unsigned *n, struct problem *why) {
+                   struct leavers *leavers, unsigned *n, struct problem *why) {
     char name[STORE_DIGEST_BYTES];
     bool found = false;
-    *n = 0;
     if (!store_enter(s, false, why))
         return false;
     bool ok = first(s, store_bind(s, sql, "ii", before_ms, (int64_t)1), name, &found, why);
@@ -74,20 +105,31 @@ static bool expire(struct store *s, enum store_sql sql, int64_t before_ms, unsig
         return false;
     for (; ok && found && *n < most; *n += found) {
         ok = first(s, store_bind(s, sql, "ii", before_ms, (int64_t)1), name, &found, why);
-        ok = ok && (!found || remove_one(s, name, gone, context, why));
+        ok = ok && (!found || remove_one(s, name, leavers, why));
     }
     return store_leave(s, true, ok, why);
 }
 
-bool store_expire(struct store *s, int64_t before_ms, unsigned most, void (*gone)(void *context, const char *digest),
-                  void *context, unsigned *n, struct problem *why) {
-    return expire(s, SQL_EXPIRED, before_ms, most, job_remove, gone, context, n, why);
+static bool expire_and_tell(struct store *s, enum store_sql sql, int64_t before_ms, unsigned most, remover *remove_one,
+                            store_gone *gone, void *context, unsigned *n, struct problem *why) {
+    struct leavers leavers = {0};
+    *n = 0;
+    arena_init(&leavers.arena, 0);
+    bool ok = expire(s, sql, before_ms, most, remove_one, &leavers, n, why);
+    if (!ok)
+        leavers.first = NULL;
+    leavers_tell(s, &leavers, gone, context);
+    return ok;
 }
 
-bool store_expire_uploads(struct store *s, int64_t before_ms, unsigned most,
-                          void (*gone)(void *context, const char *digest), void *context, unsigned *n,
-                          struct problem *why) {
-    return expire(s, SQL_UPLOADS_EXPIRED, before_ms, most, upload_remove, gone, context, n, why);
+bool store_expire(struct store *s, int64_t before_ms, unsigned most, store_gone *gone, void *context, unsigned *n,
+                  struct problem *why) {
+    return expire_and_tell(s, SQL_EXPIRED, before_ms, most, job_remove, gone, context, n, why);
+}
+
+bool store_expire_uploads(struct store *s, int64_t before_ms, unsigned most, store_gone *gone, void *context,
+                          unsigned *n, struct problem *why) {
+    return expire_and_tell(s, SQL_UPLOADS_EXPIRED, before_ms, most, upload_remove, gone, context, n, why);
 }
 
 bool store_upload_add(struct store *s, const char *digest, int64_t now_ms, struct problem *why) {
