@@ -12,7 +12,7 @@
 #define PLANNING_LEAST  4u
 #define PLANNING_BEYOND 2u /* threads beyond the cores: searches that run for a minute leave some to the others */
 #define PLANNING_QUEUE  32u
-#define STORE_THREADS   2u
+#define STORE_THREADS   8u /* they mostly wait for the disk, and share a sync */
 #define STORE_QUEUE     64u
 
 static struct http_exchange *next_take(struct http_lane *lane, bool *closing) {

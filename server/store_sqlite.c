@@ -97,6 +97,9 @@ static const char *const statements[] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
     [SQL_COMMIT] = "COMMIT",
     [SQL_ROLLBACK] = "ROLLBACK",
+    [SQL_SAVEPOINT] = "SAVEPOINT one",
+    [SQL_RELEASE] = "RELEASE one",
+    [SQL_ROLLBACK_TO] = "ROLLBACK TO one",
     [SQL_PING] = "SELECT count(*) FROM uploads",
     [SQL_VERSION] = "PRAGMA data_version",
     [SQL_CHANGES] = "SELECT total_changes()",
@@ -345,7 +348,8 @@ static bool lost_check(const char *path, struct problem *why) {
 struct store *store_open(const char *data_dir, struct problem *why) {
     struct store *s = calloc(1, sizeof *s);
     char *path = sqlite3_mprintf("%s/rematd.db", data_dir);
-    bool ok = s && path && pthread_mutex_init(&s->lock, NULL) == 0;
+    bool ok = s && path && pthread_mutex_init(&s->lock, NULL) == 0 && pthread_mutex_init(&s->line_lock, NULL) == 0 &&
+              pthread_cond_init(&s->line_moved, NULL) == 0;
     if (!ok) {
         problem_set(why, PROBLEM_MEMORY, "", "no memory to open the store");
         sqlite3_free(path);
@@ -378,6 +382,8 @@ void store_close(struct store *s) {
     for (int i = 0; i < SQL_COUNT; i++)
         sqlite3_finalize(s->statements[i]);
     sqlite3_close(s->db);
+    pthread_cond_destroy(&s->line_moved);
+    pthread_mutex_destroy(&s->line_lock);
     pthread_mutex_destroy(&s->lock);
     free(s);
 }

@@ -13,6 +13,9 @@ enum store_sql {
     SQL_BEGIN,
     SQL_COMMIT,
     SQL_ROLLBACK,
+    SQL_SAVEPOINT,
+    SQL_RELEASE,
+    SQL_ROLLBACK_TO,
     SQL_PING,
     SQL_VERSION,
     SQL_CHANGES,
@@ -71,11 +74,29 @@ enum store_sql {
     SQL_COUNT
 };
 
+/* A job that a thread waits to see filed. */
+struct store_adding {
+    const struct store_job *job;
+    const struct store_filing *filing;
+    char *first_id;
+    enum store_added *how;
+    struct problem *why;
+    bool ok, done;
+    struct store_adding *next;
+};
+
 struct store {
     sqlite3 *db;
     sqlite3_stmt *statements[SQL_COUNT];
     pthread_mutex_t lock;
     uint64_t write_ns; /* when the transaction that holds the lock was asked for */
+
+    pthread_mutex_t line_lock; /* of what follows; never asked for with the other one held */
+    pthread_cond_t line_moved;
+    struct store_adding *line, *line_last;
+    bool filing; /* a thread is at work on those it took from the line; its own: */
+    bool counted;
+    uint64_t queued;
 };
 
 /* A step of the layout: job_tallies and what keeps them. store_sqlite_figures.c. */

@@ -566,6 +566,63 @@ Test(Store, no_job_is_claimed_twice, .init = start, .fini = stop) {
     cr_expect_eq(total, 60);
 }
 
+/* What came of the jobs of one thread. */
+struct filed {
+    char letter;
+    unsigned added, replayed, full, refused, other;
+};
+
+/* Every fourth has a key that all threads use, every fourth names a blob that is not there. */
+static void *files_many(void *arg) {
+    struct filed *filed = arg;
+    for (int i = 0; i < 40; i++) {
+        static const char *const missing[] = {"sha256:gone"};
+        char id[STORE_ID_BYTES], key[16], first[STORE_ID_BYTES];
+        struct problem w = {0};
+        enum store_added how = STORE_ADDED;
+        struct store_filing filing = {.queued_max = 150};
+        snprintf(id, sizeof id, "%c%02d", filed->letter, i);
+        snprintf(key, sizeof key, "key%d", i);
+        struct store_job job = job_of(id, 1);
+        if (i % 4 == 1)
+            filing.key = key;
+        if (i % 4 == 2)
+            filing.blobs = missing, filing.n_blobs = 1;
+        bool ok = store_add(store, &job, &filing, first, &how, &w);
+        filed->added += ok && how == STORE_ADDED;
+        filed->replayed += ok && how == STORE_REPLAYED;
+        filed->full += ok && how == STORE_QUEUE_FULL;
+        filed->refused += !ok && w.kind == PROBLEM_NOT_FOUND && i % 4 == 2;
+        filed->other +=
+            (!ok && (w.kind != PROBLEM_NOT_FOUND || i % 4 != 2)) || (ok && i % 4 == 2 && how == STORE_ADDED);
+    }
+    return NULL;
+}
+
+Test(Store, jobs_filed_together_fail_alone, .init = start, .fini = stop) {
+    struct filed filed[8], all = {0};
+    pthread_t threads[8];
+    struct store_job *jobs;
+    size_t n;
+    for (int i = 0; i < 8; i++) {
+        filed[i] = (struct filed){.letter = (char)('a' + i)};
+        cr_assert(pthread_create(&threads[i], NULL, files_many, &filed[i]) == 0);
+    }
+    for (int i = 0; i < 8; i++) {
+        pthread_join(threads[i], NULL);
+        all.added += filed[i].added, all.replayed += filed[i].replayed, all.full += filed[i].full;
+        all.refused += filed[i].refused, all.other += filed[i].other;
+    }
+    cr_expect_eq(all.other, 0);
+    /* 8 x 20 without key or blob, 10 keys: 170 wish for a place, 150 have one. */
+    cr_expect_eq(all.added, 150);
+    cr_expect_eq(all.added + all.replayed + all.full + all.refused, 8 * 40);
+    OK(store_list(store, &(struct store_query){.limit = 400}, &arena, &jobs, &n, &why));
+    cr_expect_eq(n, 150, "%zu are there", n);
+    for (size_t i = 0; i < n; i++)
+        cr_expect(atoi(jobs[i].id + 1) % 4 != 2, "%s names a blob that is not there", jobs[i].id);
+}
+
 static void spoil(const char *sql) {
     char path[64];
     sqlite3 *db;
