@@ -12,7 +12,7 @@ static uint64_t cases(uint64_t few, uint64_t many) {
 #ifdef __SANITIZE_THREAD__ /* these run on one thread: little to see, slowly */
     few = few / 8 + 1;
 #elif defined __SANITIZE_ADDRESS__ /* memory is touched alike by all of them, and five times as slowly */
-    few = few / 3 + 1;
+    few = few / 4 + 1;
 #endif
     return getenv("REMATD_TESTS_LONG") ? many : few;
 }
@@ -160,7 +160,7 @@ static void waste_assert(const struct waste waste[WORKSPACES], uint64_t least_pl
 
 Test(laws, every_figure_of_every_training_step_is_counted_again) {
     struct waste waste[WORKSPACES] = {{0}};
-    for (uint64_t seed = 1; seed <= cases(60, 5000); seed++) {
+    for (uint64_t seed = 1; seed <= cases(28, 5000); seed++) {
         struct step_case c;
         struct workload w = laws_workload(seed);
         lower(&c, seed, &w);
@@ -175,7 +175,7 @@ Test(laws, every_figure_of_every_training_step_is_counted_again) {
         }
         arena_free(&c.arena);
     }
-    waste_assert(waste, cases(60, 5000) * 10);
+    waste_assert(waste, cases(28, 5000) * 10);
 }
 
 /* Greedy orders alone leave 4.1 % of this one. */
@@ -198,7 +198,7 @@ Test(laws, a_layout_that_takes_a_walk_to_find) {
 
 Test(laws, every_figure_of_every_random_graph_is_counted_again) {
     struct waste waste = {0};
-    for (uint64_t seed = 1; seed <= cases(40, 5000); seed++) {
+    for (uint64_t seed = 1; seed <= cases(20, 5000); seed++) {
         struct arena a;
         struct graph g;
         struct problem why = {0};
@@ -218,7 +218,7 @@ Test(laws, every_figure_of_every_random_graph_is_counted_again) {
         arena_free(&a);
     }
     cr_log_info("%lu plans, %lu waste more than 1 %%, worst %.4f", waste.plans, waste.above_1, waste.worst);
-    cr_assert(waste.plans >= cases(40, 5000) * 10 && waste.above_1 * 50 <= waste.plans &&
+    cr_assert(waste.plans >= cases(20, 5000) * 10 && waste.above_1 * 50 <= waste.plans &&
                   waste.sum <= 0.002 * (double)waste.plans,
               "%lu plans, %lu waste more than 1 %%, mean %.4f", waste.plans, waste.above_1,
               waste.sum / (double)waste.plans);
@@ -243,7 +243,7 @@ static bool outlives_layers(const struct graph *g, uint32_t t) {
 }
 
 Test(laws, every_layer_keeps_what_layers_read_and_drops_what_they_make) {
-    for (uint64_t seed = 1; seed <= cases(40, 1000); seed++) {
+    for (uint64_t seed = 1; seed <= cases(20, 1000); seed++) {
         struct step_case c;
         struct plan p;
         struct workload w = laws_workload(seed);
@@ -261,7 +261,7 @@ Test(laws, every_layer_keeps_what_layers_read_and_drops_what_they_make) {
 
 /* Each named part is recomputed from its own input: what two of them save together is what each saves. */
 Test(laws, parts_count_for_themselves) {
-    for (uint64_t seed = 1; seed <= cases(40, 1000); seed++) {
+    for (uint64_t seed = 1; seed <= cases(20, 1000); seed++) {
         struct step_case c;
         struct plan one[2], both;
         struct workload w = laws_workload(seed);
@@ -335,7 +335,7 @@ static bool same_plan(const struct plan *a, const struct plan *b) {
 }
 
 Test(laws, strategies_that_mean_the_same_are_the_same_plan) {
-    for (uint64_t seed = 1; seed <= cases(40, 1000); seed++) {
+    for (uint64_t seed = 1; seed <= cases(20, 1000); seed++) {
         struct step_case c;
         struct workload w = laws_workload(seed);
         lower(&c, seed, &w);
@@ -380,7 +380,7 @@ Test(laws, strategies_that_mean_the_same_are_the_same_plan) {
 }
 
 Test(laws, the_same_workload_twice_is_the_same_plan) {
-    for (uint64_t seed = 1; seed <= cases(30, 1000); seed++) {
+    for (uint64_t seed = 1; seed <= cases(18, 1000); seed++) {
         struct step_case a, b;
         struct workload w = laws_workload(seed), again = laws_workload(seed);
         lower(&a, seed, &w);

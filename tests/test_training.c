@@ -186,8 +186,10 @@ static bool is_long(void) {
 
 #ifdef __SANITIZE_THREAD__ /* looks at threads alone, slowly */
 enum { FEW = true, STRATEGIES_STEP = 8 };
+#elif defined __SANITIZE_ADDRESS__
+enum { FEW = true, STRATEGIES_STEP = 3 };
 #else
-enum { FEW = false, STRATEGIES_STEP = 1 };
+enum { FEW = false, STRATEGIES_STEP = 2 };
 #endif
 
 static void setting_prove(const struct support_model *m, uint64_t layers, const struct setting *s) {
@@ -206,7 +208,7 @@ static void setting_prove(const struct support_model *m, uint64_t layers, const 
     cr_assert(!s->clips || (reference.norms[0] > 0.02 && reference.norms[1] > 0.02), "%s", text);
     strategies_make(own.g.layers, &strategies);
     t.check_recompute = s->dropout;
-    for (unsigned i = 0; i < strategies.n; i += STRATEGIES_STEP) {
+    for (unsigned i = 0; i < strategies.n; i += is_long() ? 1 : STRATEGIES_STEP) {
         subject_train(&own, t, &strategies.list[i], &run);
         cr_assert(support_trained_same(&own.g, &run, &reference, t.steps, &differs), "%s under %s: %s differs", text,
                   laws_strategy_text(&strategies.list[i], name, sizeof name), differs);
