@@ -9,10 +9,8 @@
 #include "tests/laws.h"
 
 static uint64_t cases(uint64_t few, uint64_t many) {
-#ifdef __SANITIZE_THREAD__ /* these run on one thread: little to see, slowly */
+#if defined __SANITIZE_THREAD__ || defined __SANITIZE_ADDRESS__ /* one thread, memory touched alike: slowly */
     few = few / 8 + 1;
-#elif defined __SANITIZE_ADDRESS__ /* memory is touched alike by all of them, and five times as slowly */
-    few = few / 4 + 1;
 #endif
     return getenv("REMATD_TESTS_LONG") ? many : few;
 }

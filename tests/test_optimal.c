@@ -9,7 +9,7 @@
 
 static uint64_t cases(uint64_t few, uint64_t many) {
 #ifdef __SANITIZE_ADDRESS__ /* memory is touched alike by all of them, and five times as slowly */
-    few = few / 3;
+    few = few / 5;
 #endif
     return getenv("REMATD_TESTS_LONG") ? many : few;
 }

@@ -187,7 +187,7 @@ static bool is_long(void) {
 #ifdef __SANITIZE_THREAD__ /* looks at threads alone, slowly */
 enum { FEW = true, STRATEGIES_STEP = 8 };
 #elif defined __SANITIZE_ADDRESS__
-enum { FEW = true, STRATEGIES_STEP = 3 };
+enum { FEW = true, STRATEGIES_STEP = 6 };
 #else
 enum { FEW = false, STRATEGIES_STEP = 2 };
 #endif
