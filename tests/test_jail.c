@@ -51,7 +51,7 @@ static bool jail_here(void) {
     waitpid(pid, &status, 0);
     bool here = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     if (!here)
-        cr_log_warn("no Landlock or no seccomp here: jail not tried");
+        cr_log_info("no Landlock or no seccomp here: jail not tried");
     return here;
 }
 
