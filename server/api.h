@@ -9,9 +9,4 @@ extern const struct route api_service_routes[], api_tensor_routes[], api_job_rou
     api_job_event_routes[], api_savings_routes[], api_explain_routes[], api_plans_routes[], api_models_routes[],
     api_metrics_routes[], api_page_routes[], api_docs_routes[];
 
-/* A static file: its body (static memory) with an ETag, 304 where the client has it, and the policy that it is shown
- * under (Content-Security-Policy). In api_page.c. */
-PROBLEM_MUST_CHECK bool api_page_answer(struct request *request, struct response *response, const char *type,
-                                        const char *body, size_t bytes, const char *policy, struct problem *why);
-
 #endif

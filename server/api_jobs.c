@@ -322,6 +322,6 @@ const struct route api_job_routes[] = {
     {"GET", "/v1/jobs/{id}", BODY_NONE, get, SCOPE_READ},
     {"DELETE", "/v1/jobs/{id}", BODY_NONE, discard, SCOPE_SUBMIT},
     {"POST", "/v1/jobs/{id}/cancel", BODY_NONE, cancel, SCOPE_SUBMIT},
-    {"POST", "/v1/jobs/{id}/retry", BODY_NONE, retry, SCOPE_SUBMIT},
+    {"POST", "/v1/jobs/{id}/retry", BODY_NONE, retry, SCOPE_SUBMIT, ROUTE_STORE},
     {0},
 };

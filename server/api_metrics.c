@@ -5,6 +5,7 @@
 #include <sys/statvfs.h>
 
 #include "server/api.h"
+#include "server/blob.h"
 #include "server/config.h"
 #include "server/log.h"
 #include "server/metrics.h"
@@ -91,11 +92,12 @@ static void jobs_write(FILE *out, const struct store_figures *f) {
     tallies_write(out, f);
 }
 
-static void data_write(FILE *out, const char *directory) {
+static void data_write(FILE *out, const struct service *service) {
     struct statvfs disk;
-    metrics_one(out, "rematd_data_bytes", METRICS_GAUGE, "Files of the data directory, looked at every 10 s at most.",
-                (double)metrics_directory_bytes(directory));
-    if (statvfs(directory, &disk) == 0)
+    if (service->blobs)
+        metrics_one(out, "rematd_data_bytes", METRICS_GAUGE,
+                    "What the data directory holds: blobs, uploads, the store.", (double)blob_bytes(service->blobs));
+    if (statvfs(service->config->data_dir, &disk) == 0)
         metrics_one(out, "rematd_data_available_bytes", METRICS_GAUGE, "Room left where the data directory is.",
                     (double)disk.f_bavail * (double)disk.f_frsize);
 }
@@ -130,7 +132,7 @@ static void all_write(FILE *out, const struct service *service, struct arena *a)
     metrics_one(out, "rematd_memory_limit_bytes", METRICS_GAUGE, "What running jobs may take together.",
                 (double)service->memory_limit_bytes);
     if (config)
-        data_write(out, config->data_dir);
+        data_write(out, service);
     plans_write(out, service->plans);
     metrics_write(out);
     metrics_process(out);

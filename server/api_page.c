@@ -1,25 +1,14 @@
-/* api_page.c - the page at /: static files of server/web, as they are when this file is compiled (from the root of the
- * sources). They ask for nothing outside this daemon, and the policy sent with them forbids it. */
+/* api_page.c - the page at /: static files of server/web. They ask for nothing outside this daemon, and the policy sent
+ * with them forbids it. */
 #include <string.h>
 
 #include "server/api.h"
-#include "server/plan_cache.h"
+#include "server/api_static.h"
 
-#define EMBED(NAME, FILE)                                                                                              \
-    __asm__(".section .rodata\n"                                                                                       \
-            ".global api_page_" NAME "_begin\n"                                                                        \
-            "api_page_" NAME "_begin:\n"                                                                               \
-            ".incbin \"server/web/" FILE "\"\n"                                                                        \
-            ".global api_page_" NAME "_end\n"                                                                          \
-            "api_page_" NAME "_end:\n"                                                                                 \
-            ".byte 0\n"                                                                                                \
-            ".previous\n")
-EMBED("html", "page.html");
-EMBED("css", "page.css");
-EMBED("js", "page.js");
-EMBED("svg", "page.svg");
-extern const char api_page_html_begin[], api_page_html_end[], api_page_css_begin[], api_page_css_end[],
-    api_page_js_begin[], api_page_js_end[], api_page_svg_begin[], api_page_svg_end[];
+API_STATIC_FILE(api_page_html, "server/web/page.html");
+API_STATIC_FILE(api_page_css, "server/web/page.css");
+API_STATIC_FILE(api_page_js, "server/web/page.js");
+API_STATIC_FILE(api_page_svg, "server/web/page.svg");
 
 static const struct file {
     const char *path, *type, *begin, *end;
@@ -30,38 +19,15 @@ static const struct file {
     {"/page.svg", "image/svg+xml", api_page_svg_begin, api_page_svg_end},
 };
 
-static const struct file *file_find(const char *path) {
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
-        if (strcmp(files[i].path, path) == 0)
-            return &files[i];
-    return NULL;
-}
+static const char policy[] = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 static bool page(struct request *request, struct response *response, struct problem *why) {
-    const struct file *file = file_find(request->path);
-    if (!file)
-        return problem_set(why, PROBLEM_INTERNAL, "", "%s has a route and no file", request->path);
-    return api_page_answer(request, response, file->type, file->begin, (size_t)(file->end - file->begin),
-                           "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'", why);
-}
-
-bool api_page_answer(struct request *request, struct response *response, const char *type, const char *body,
-                     size_t bytes, const char *policy, struct problem *why) {
-    const char *known = request_header(request, "If-None-Match");
-    char *tag = arena_take(request->arena, PLAN_TAG_SIZE, 1, why);
-    if (!tag)
-        return false;
-    plan_answer_tag(tag, body, bytes);
-    response->content_type = type;
-    response->body = body;
-    response->body_bytes = bytes;
-    if (known && (strstr(known, tag) || strcmp(known, "*") == 0)) {
-        response->status = 304;
-        response->body = NULL;
-        response->body_bytes = 0;
-    }
-    return response_header(response, "ETag", tag) && response_header(response, "Cache-Control", "no-cache") &&
-           response_header(response, "Content-Security-Policy", policy);
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        if (strcmp(files[i].path, request->path) == 0)
+            return response_header(response, "Content-Security-Policy", policy) &&
+                   api_static_answer(request, response, files[i].type, files[i].begin,
+                                     (size_t)(files[i].end - files[i].begin), why);
+    return problem_set(why, PROBLEM_INTERNAL, "", "%s has a route and no file", request->path);
 }
 
 const struct route api_page_routes[] = {

@@ -13,16 +13,7 @@
 #define REMATD_VERSION "0.1.0"
 #endif
 
-/* docs/openapi.json, as it is when this file is compiled (from the root of the sources). */
-__asm__(".section .rodata\n"
-        ".global api_openapi_begin\n"
-        "api_openapi_begin:\n"
-        ".incbin \"docs/openapi.json\"\n"
-        ".global api_openapi_end\n"
-        "api_openapi_end:\n"
-        ".byte 0\n"
-        ".previous\n");
-extern const char api_openapi_begin[], api_openapi_end[];
+API_STATIC_FILE(api_openapi, "docs/openapi.json");
 
 static bool text_answer(struct wire_out *out, struct response *response) {
     response->body = wire_text(out, &response->body_bytes);

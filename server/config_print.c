@@ -29,12 +29,22 @@ static int choice_length(const char **choices, uint64_t number) {
     return (int)strcspn(*choices, "|");
 }
 
+/* ADDR:PORT, unix:/path, or both. */
+static void listen_print(const struct config *config, char *line, size_t room) {
+    const bool tcp = *config->address, file = *config->unix_path, v6 = strchr(config->address, ':') != NULL;
+    int used = 0;
+    if (tcp)
+        used = snprintf(line, room, "%s%s%s:%llu%s", v6 ? "[" : "", config->address, v6 ? "]" : "",
+                        (unsigned long long)config->port, file ? "," : "");
+    if (file)
+        snprintf(line + used, room - (size_t)used, "unix:%s", config->unix_path);
+}
+
 static void value_print(const struct row *row, const struct config *config, char line[LINE_BYTES]) {
     const char *field = (const char *)config + row->offset, *choice = row->value;
     int used = snprintf(line, LINE_BYTES, "%s = ", row->flag + 2), length;
     size_t room = LINE_BYTES - (size_t)used;
     uint64_t number = 0;
-    bool v6 = strchr(config->address, ':') != NULL;
     if (row->kind == ROW_COUNT || row->kind == ROW_BYTES || row->kind == ROW_CHOICE)
         memcpy(&number, field, sizeof number);
     line += used;
@@ -54,8 +64,7 @@ static void value_print(const struct row *row, const struct config *config, char
         snprintf(line, room, "%.*s", length, choice);
         break;
     case ROW_LISTEN:
-        snprintf(line, room, "%s%s%s:%llu", v6 ? "[" : "", config->address, v6 ? "]" : "",
-                 (unsigned long long)config->port);
+        listen_print(config, line, room);
         break;
     case ROW_FILE:
         break;

@@ -140,7 +140,8 @@ static bool parameters_check(struct http_exchange *exchange) {
 /* Draining: what runs may be watched and stopped, nothing new is taken in. */
 static bool drain_check(struct http_exchange *exchange) {
     struct service *service = exchange->request.service;
-    if (route_takes_body(exchange->route) && service->draining && service->draining())
+    bool begins = route_takes_body(exchange->route) || exchange->route->lane == ROUTE_STORE;
+    if (begins && service->draining && service->draining())
         return http_refuse(exchange, 503, PROBLEM_STATE, "this daemon is stopping and takes nothing new");
     return true;
 }

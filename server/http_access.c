@@ -107,19 +107,11 @@ static bool scope_check(struct http_exchange *exchange, unsigned wanted, const s
 
 /* ---- how often ---- */
 
-/* The address a request comes from, as a key: of IPv6 the network, since one customer has 2^64 addresses. */
+/* The address a request comes from, as a key; those who come through a file share one. */
 static void address_key(const struct http_exchange *exchange, char key[RATE_KEY_BYTES]) {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(exchange->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    const struct sockaddr *from = info ? info->client_addr : NULL;
     char text[INET6_ADDRSTRLEN] = "";
-    if (from && from->sa_family == AF_INET) {
-        inet_ntop(AF_INET, &((const struct sockaddr_in *)from)->sin_addr, text, sizeof text);
-    } else if (from && from->sa_family == AF_INET6) {
-        struct in6_addr address = ((const struct sockaddr_in6 *)from)->sin6_addr;
-        if (!IN6_IS_ADDR_V4MAPPED(&address))
-            memset(&address.s6_addr[8], 0, 8);
-        inet_ntop(AF_INET6, &address, text, sizeof text);
-    }
+    if (exchange->connection->address.known)
+        inet_ntop(AF_INET6, exchange->connection->address.bytes, text, sizeof text);
     snprintf(key, RATE_KEY_BYTES, "address %s", text);
 }
 

@@ -239,6 +239,7 @@ void http_lanes_stop(struct http *http);
 /* Suspends the exchange's connection until its handler has run: then the library calls for an answer again, with
  * exchange->handled. False with exchange->problem set: too many wait. */
 PROBLEM_MUST_CHECK bool http_lane_enter(struct http_exchange *exchange);
+
 /* ---- http_trace.c ---- */
 
 /* Once its headers are known, or as far as they are: sets request.id and request.trace, and enters. */

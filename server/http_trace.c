@@ -1,20 +1,13 @@
 /* http_trace.c - a request's id and trace, from its headers to its answer, its lines in the log and the metrics. */
 #include "server/http_private.h"
 
-#include <strings.h>
-
 #include "server/log.h"
 #include "server/metrics.h"
 
 void http_trace_begin(struct http_exchange *exchange) {
     struct request *request = &exchange->request;
     const char *id = request_header(request, "X-Request-Id"), *parent = NULL;
-    unsigned parents = 0;
-    for (unsigned i = 0; i < request->n_headers; i++)
-        if (strcasecmp(request->headers[i].name, "traceparent") == 0) {
-            parent = request->headers[i].value;
-            parents++;
-        }
+    unsigned parents = http_header_count(exchange, "traceparent", &parent);
     if (!id || !trace_request_id_valid(id)) {
         trace_request_id_make(exchange->made_id);
         id = exchange->made_id;

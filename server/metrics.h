@@ -61,9 +61,5 @@ void metrics_buckets(FILE *out, const char *name, const char *labels, const doub
 
 /* process_*: memory, descriptors, processor time, start. metrics_process.c. */
 void metrics_process(FILE *out);
-/* Bytes of the files under a directory; walked at most every METRICS_WALK_SECONDS, in between it is what it was. One
- * directory a process. */
-#define METRICS_WALK_SECONDS 10
-uint64_t metrics_directory_bytes(const char *directory);
 
 #endif

@@ -1,11 +1,7 @@
 /* metrics_process.c - what the kernel says about this process, under the names every Prometheus client uses. */
 #include <dirent.h>
-#include <fts.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "server/metrics.h"
@@ -78,34 +74,4 @@ void metrics_process(FILE *out) {
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         metrics_one(out, rows[i].name, rows[i].type, rows[i].help, rows[i].value);
-}
-
-static uint64_t walk(const char *directory) {
-    char name[4096];
-    char *const roots[] = {name, NULL};
-    uint64_t bytes = 0;
-    snprintf(name, sizeof name, "%s", directory);
-    FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
-    for (FTSENT *entry; tree && (entry = fts_read(tree));)
-        if (entry->fts_info == FTS_F)
-            bytes += (uint64_t)entry->fts_statp->st_size;
-    if (tree)
-        fts_close(tree);
-    return bytes;
-}
-
-uint64_t metrics_directory_bytes(const char *directory) {
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    static time_t walked;
-    static uint64_t bytes;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    pthread_mutex_lock(&lock);
-    if (walked == 0 || now.tv_sec - walked >= METRICS_WALK_SECONDS) {
-        bytes = walk(directory);
-        walked = now.tv_sec;
-    }
-    uint64_t answer = bytes;
-    pthread_mutex_unlock(&lock);
-    return answer;
 }

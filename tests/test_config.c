@@ -136,6 +136,20 @@ Test(config, prints_itself_as_a_file) {
     free(again);
 }
 
+Test(config, prints_where_it_listens) {
+    static const char *const listens[] = {"unix:/run/a.sock", "127.0.0.1:81,unix:/run/a.sock", "[::1]:81"};
+    for (size_t i = 0; i < sizeof listens / sizeof listens[0]; i++) {
+        char flags[80], line[80];
+        snprintf(flags, sizeof flags, "--listen %s", listens[i]);
+        snprintf(line, sizeof line, "listen = %s ", listens[i]);
+        cr_assert(reads(CONFIG_SERVE, flags, (char *const[]){NULL}), "%s", why.detail);
+        char *text = printed(CONFIG_SERVE);
+        cr_expect(strstr(text, line), "%s in\n%s", line, text);
+        cr_expect(file_reads(text), "%s", why.detail);
+        free(text);
+    }
+}
+
 Test(config, names_stray_variables) {
     char *const environment[] = {"HOME=/",
                                  "REMATD_WORKERS=1",

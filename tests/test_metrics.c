@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "server/metrics.h"
 #include "server/store.h"
@@ -141,17 +140,6 @@ static void directory_remove(void) {
     char command[128];
     snprintf(command, sizeof command, "rm -rf '%s'", directory);
     cr_assert_eq(system(command), 0);
-}
-
-Test(metrics, directory_bytes, .init = directory_make, .fini = directory_remove) {
-    char name[96];
-    snprintf(name, sizeof name, "%s/sub", directory);
-    cr_assert_eq(mkdir(name, 0700), 0);
-    snprintf(name, sizeof name, "%s/sub/file", directory);
-    FILE *file = fopen(name, "w");
-    fprintf(file, "%1000d", 1);
-    fclose(file);
-    cr_expect_eq(metrics_directory_bytes(directory), 1000);
 }
 
 static void job_run(struct store *s, unsigned number, int64_t created_ms, int64_t started_ms, int64_t finished_ms,

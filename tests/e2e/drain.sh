@@ -1,6 +1,9 @@
 # drain.sh - SIGTERM: not ready, no new work, what runs may end, the rest waits for the next start.
 start
 
+again=$(submit "$(long_job 60)")
+"$rematctl" cancel "$again" >/dev/null
+check "a job is cancelled" until_state "$again" cancelled 20
 running=$(submit "$(long_job 60)")
 waiting=$(submit "$(long_job 2)")
 check "one job runs" until_state "$running" running 20
@@ -9,6 +12,7 @@ sleep 0.3
 same "readyz says no while draining" 503 "$(status "$REMATD_URL/readyz")"
 same "healthz says yes" 200 "$(status "$REMATD_URL/healthz")"
 same "a new job is refused" 503 "$(status "$REMATD_URL/v1/jobs" -H "$json" -d "$(long_job 2)")"
+same "nor is one run again" 503 "$(status -X POST "$REMATD_URL/v1/jobs/$again/retry")"
 check "with Retry-After" bash -c 'curl -sS -o /dev/null -D - "$1" | grep -qi "^retry-after:"' - "$REMATD_URL/readyz"
 before=$(date +%s)
 stopped=0

@@ -43,6 +43,11 @@ same "jobs were filed" 4 "$(value metrics.1 'rematd_http_requests_total{route="/
 same "one plan was worked out, one was known" "1 1" \
   "$(value metrics.1 'rematd_plan_duration_seconds_count{route="/v1/plans"}') $(value metrics.1 'rematd_plan_cache_lookups_total{result="hit"}')"
 same "what fits no route is counted, not named" 1 "$(value metrics.1 'rematd_http_requests_total{route="unmatched",method="any",status="4xx"}')"
+before=$(value metrics.1 rematd_data_bytes)
+head -c 300000 /dev/zero | python3 -c 'import sys; data = sys.stdin.buffer.read(); head = b"{\"a\":{\"dtype\":\"F32\",\"shape\":[75000],\"data_offsets\":[0,300000]}}"; sys.stdout.buffer.write(len(head).to_bytes(8, "little") + head + data)' >"$dir/file"
+same "a tensor is sent" 201 "$(status "$REMATD_URL/v1/tensors" -H "$file_type" --data-binary "@$dir/file")"
+metrics metrics.2
+check "what the data directory holds is known at once" test "$(value metrics.2 rematd_data_bytes)" -ge $((before + 300000))
 code "no path is a label" 1 grep -e nothing/of "$dir/metrics.1"
 same "one worker, alive" "1 1" "$(value metrics.1 rematd_workers_configured) $(value metrics.1 rematd_workers_alive)"
 same "nothing waits" 0 "$(value metrics.1 rematd_oldest_queued_job_seconds)"

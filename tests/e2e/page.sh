@@ -22,6 +22,7 @@ for file in '/ text/html; charset=utf-8' '/page.css text/css; charset=utf-8' '/p
   code "$path: no address of another host in it" 1 grep -E '(https?:)?//[a-z0-9]' <(sed 's|http://www\.w3\.org/2000/svg||g' "$dir/body")
 done
 
+same "the page, gzipped" 1f8b "$(curl -sS -H 'Accept-Encoding: gzip' "$REMATD_URL/page.js" | head -c 2 | od -An -tx1 | tr -d ' ')"
 status "$REMATD_URL/" >/dev/null
 code "/: no script in it" 1 grep -E '<script[^>]*>[^<]' "$dir/body"
 code "/: no style in it" 1 grep -E '<style| style=' "$dir/body"
