@@ -388,10 +388,10 @@ void store_close(struct store *s) {
     free(s);
 }
 
-bool store_number(struct store *s, enum store_sql sql, uint64_t *out, struct problem *why) {
+bool store_number(struct store *s, enum store_sql sql, const char *text, uint64_t *out, struct problem *why) {
     if (!store_enter(s, false, why))
         return false;
-    sqlite3_stmt *statement = store_bind(s, sql, "");
+    sqlite3_stmt *statement = store_bind(s, sql, text ? "t" : "", text);
     bool ok = store_step(s, statement, why) == 1;
     if (ok)
         *out = (uint64_t)sqlite3_column_int64(statement, 0);
@@ -401,11 +401,11 @@ bool store_number(struct store *s, enum store_sql sql, uint64_t *out, struct pro
 
 bool store_check(struct store *s, struct problem *why) {
     uint64_t uploads;
-    return store_number(s, SQL_PING, &uploads, why);
+    return store_number(s, SQL_PING, NULL, &uploads, why);
 }
 
 bool store_version(struct store *s, uint64_t *version, struct problem *why) {
-    return store_number(s, SQL_VERSION, version, why);
+    return store_number(s, SQL_VERSION, NULL, version, why);
 }
 
 bool store_verify(struct store *s, struct problem *why) {

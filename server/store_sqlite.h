@@ -118,8 +118,9 @@ int store_step(struct store *s, sqlite3_stmt *statement, struct problem *why);
 PROBLEM_MUST_CHECK bool store_run(struct store *s, sqlite3_stmt *statement, unsigned *changed, struct problem *why);
 bool store_fail(struct store *s, const char *what, struct problem *why);
 
-/* One number of a statement without parameters. */
-PROBLEM_MUST_CHECK bool store_number(struct store *s, enum store_sql sql, uint64_t *out, struct problem *why);
+/* The one number that a statement answers. text: its parameter, or NULL where it has none. */
+PROBLEM_MUST_CHECK bool store_number(struct store *s, enum store_sql sql, const char *text, uint64_t *out,
+                                     struct problem *why);
 /* Adds progress events, and forgets the oldest beyond the bound. Within a transaction. */
 PROBLEM_MUST_CHECK bool store_events_add(struct store *s, const char *id, const struct store_progress *progress,
                                          struct problem *why);

@@ -144,20 +144,16 @@ bool store_upload_remove(struct store *s, const char *digest, struct problem *wh
     return store_leave(s, true, store_run(s, store_bind(s, SQL_UPLOAD_REMOVE, "t", digest), NULL, why), why);
 }
 
-static bool blob_asked(struct store *s, enum store_sql sql, const char *digest, bool *yes, struct problem *why) {
-    if (!store_enter(s, false, why))
-        return false;
-    sqlite3_stmt *statement = store_bind(s, sql, "t", digest);
-    bool ok = store_step(s, statement, why) == 1;
-    *yes = ok && sqlite3_column_int(statement, 0);
-    sqlite3_reset(statement);
-    return store_leave(s, false, ok, why);
-}
-
 bool store_blob_waited(struct store *s, const char *digest, bool *waited, struct problem *why) {
-    return blob_asked(s, SQL_BLOB_WAITED, digest, waited, why);
+    uint64_t yes = 0;
+    bool ok = store_number(s, SQL_BLOB_WAITED, digest, &yes, why);
+    *waited = yes != 0;
+    return ok;
 }
 
 bool store_blob_known(struct store *s, const char *digest, bool *known, struct problem *why) {
-    return blob_asked(s, SQL_BLOB_KNOWN, digest, known, why);
+    uint64_t yes = 0;
+    bool ok = store_number(s, SQL_BLOB_KNOWN, digest, &yes, why);
+    *known = yes != 0;
+    return ok;
 }

@@ -4,7 +4,7 @@
 
 bool store_changes(struct store *s, uint64_t *changes, struct problem *why) {
     uint64_t theirs, ours;
-    if (!store_number(s, SQL_VERSION, &theirs, why) || !store_number(s, SQL_CHANGES, &ours, why))
+    if (!store_number(s, SQL_VERSION, NULL, &theirs, why) || !store_number(s, SQL_CHANGES, NULL, &ours, why))
         return false;
     *changes = theirs << 32 ^ ours;
     return true;
@@ -92,27 +92,17 @@ bool store_feed(struct store *s, const struct store_feed *feed, uint64_t *after,
 }
 
 bool store_feed_last(struct store *s, uint64_t *last, struct problem *why) {
-    return store_number(s, SQL_FEED_LAST, last, why);
-}
-
-static bool feed_asked(struct store *s, enum store_sql sql, const char *jobs, uint64_t *out, struct problem *why) {
-    if (!store_enter(s, false, why))
-        return false;
-    sqlite3_stmt *statement = store_bind(s, sql, "t", jobs);
-    bool ok = store_step(s, statement, why) == 1;
-    *out = ok ? (uint64_t)sqlite3_column_int64(statement, 0) : 0;
-    sqlite3_reset(statement);
-    return store_leave(s, false, ok, why);
+    return store_number(s, SQL_FEED_LAST, NULL, last, why);
 }
 
 bool store_feed_first(struct store *s, const char *jobs, uint64_t *before, struct problem *why) {
-    return feed_asked(s, SQL_FEED_FIRST, jobs, before, why);
+    return store_number(s, SQL_FEED_FIRST, jobs, before, why);
 }
 
 bool store_feed_over(struct store *s, const char *jobs, bool *over, struct problem *why) {
-    uint64_t yes;
-    bool ok = feed_asked(s, SQL_FEED_OVER, jobs, &yes, why);
-    *over = ok && yes;
+    uint64_t yes = 0;
+    bool ok = store_number(s, SQL_FEED_OVER, jobs, &yes, why);
+    *over = yes != 0;
     return ok;
 }
 

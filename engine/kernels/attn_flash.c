@@ -6,6 +6,7 @@
 #include "engine/kernels/attn_flash.h"
 
 #include <math.h>
+#include <sched.h>
 #include <string.h>
 
 #include "engine/base/pool.h"
@@ -302,6 +303,19 @@ void attn_flash_forward(const struct attn_call *c) {
     const struct attn_shape *s = &c->shape;
     struct forward f = {c, tile_best(), room_of(s), head_tasks(s), flash_panels(s)};
     pool_run(c->pool, forward_tasks(s), forward_task, &f);
+}
+
+void flash_follow(const struct flash_chain *c, uint64_t index, uint64_t step) {
+    if (index < c->chains)
+        return;
+    atomic_uint_fast64_t *before = &c->progress[index - c->chains];
+    for (unsigned spins = 0; atomic_load_explicit(before, memory_order_acquire) < step; spins++)
+        if (spins > 64)
+            sched_yield();
+}
+
+void flash_announce(const struct flash_chain *c, uint64_t index, uint64_t step) {
+    atomic_store_explicit(&c->progress[index], step, memory_order_release);
 }
 
 uint64_t flash_slots_bytes(unsigned threads, uint64_t tasks, uint64_t floats) {

@@ -2,6 +2,8 @@
 #ifndef REMATD_KERNELS_ATTN_FLASH_H
 #define REMATD_KERNELS_ATTN_FLASH_H
 
+#include <stdatomic.h>
+
 #include "engine/kernels/attn.h"
 #include "engine/kernels/tile.h"
 
@@ -51,6 +53,16 @@ void flash_scores(const struct flash_panel *p, const struct tile *tile, const st
 
 /* The sink joins the sums of all rows: m, l and y[PANEL][width] as if it were a last key with a value of zeros. */
 void flash_sink_join(float sink, uint64_t width, float *m, float *l, float *y);
+
+/* Tasks of one chain add to the same gradients, one after the other: task `index` of `chains` chains side by side comes
+ * after index - chains, and says how far it is. */
+struct flash_chain {
+    atomic_uint_fast64_t *progress; /* of every task */
+    uint64_t chains;
+};
+/* Waits until the task before this one in its chain has come to step. */
+void flash_follow(const struct flash_chain *c, uint64_t index, uint64_t step);
+void flash_announce(const struct flash_chain *c, uint64_t index, uint64_t step);
 
 /* min(threads, tasks) slots, held at 2^62: no memory has that much */
 uint64_t flash_slots_bytes(unsigned threads, uint64_t tasks, uint64_t floats);

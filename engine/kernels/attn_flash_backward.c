@@ -5,7 +5,6 @@
  * says how far it has come, and follows the task of the block before it. It walks the panels from the last to the
  * first, so that under a causal mask, where later blocks have fewer panels, it always finds its forerunner ahead. */
 #include <math.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -66,8 +65,8 @@ struct backward {
     const struct attn_call *c;
     const struct tile *tile;
     struct room room;
-    uint64_t chains, panels;
-    atomic_uint_fast64_t *progress;
+    uint64_t panels;
+    struct flash_chain chain;
 };
 
 /* One key block of one key head, as a task sees it. */
@@ -76,19 +75,6 @@ struct block {
     uint64_t index, b, h_k, j, n;
     float *work;
 };
-
-static void follow(const struct block *k, uint64_t step) {
-    if (k->index < k->f->chains)
-        return;
-    atomic_uint_fast64_t *before = &k->f->progress[k->index - k->f->chains];
-    for (unsigned spins = 0; atomic_load_explicit(before, memory_order_acquire) < step; spins++)
-        if (spins > 64)
-            sched_yield();
-}
-
-static void announce(const struct block *k, uint64_t step) {
-    atomic_store_explicit(&k->f->progress[k->index], step, memory_order_release);
-}
 
 /* top_i = log2 sum exp (inf where the row is absent or fully masked: exp2(s - inf) = 0), delta_i = sum_c dO_ic O_ic. */
 static void rows_prepare(const struct block *k, const struct flash_panel *p, const float *o, const float *d_x) {
@@ -207,11 +193,11 @@ static void panel_task(const struct block *k, uint64_t h, uint64_t panel, uint64
     uint64_t end = units_min(p.hi, k->j + k->n);
     for (uint64_t j = units_max(p.lo, k->j); j < end; j += SUBTILE)
         subtile(k, &p, j, units_min(SUBTILE, end - j), q, q_row, d_o, o_row);
-    follow(k, step);
+    flash_follow(&k->f->chain, k->index, step);
     for (unsigned r = 0; c->d_q && r < p.rows; r++)
         for (uint64_t x = 0; x < s->d; x++)
             c->d_q[q_at + r * s->q.row + x] += y[r * width + x];
-    announce(k, step);
+    flash_announce(&k->f->chain, k->index, step);
 }
 
 /* The panels that may see keys of the block: [*lo, *hi). */
@@ -254,9 +240,9 @@ static void backward_task(void *arg, uint64_t index, unsigned slot) {
     const struct attn_shape *s = &f->c->shape;
     const struct room *room = &f->room;
     /* chains side by side: neighbours in number rarely wait for each other, and the longest blocks come first */
-    const uint64_t chain = index % f->chains, group = s->heads / s->kv_heads;
+    const uint64_t chain = index % f->chain.chains, group = s->heads / s->kv_heads;
     struct block k = {.f = f, .index = index, .b = chain / s->kv_heads, .h_k = chain % s->kv_heads};
-    k.j = index / f->chains * room->block;
+    k.j = index / f->chain.chains * room->block;
     k.n = units_min(room->block, s->n_k - k.j);
     k.work = (float *)((unsigned char *)f->c->work + room->progress_bytes) + slot * room->floats;
     memset(k.work + room->d_k, 0, 2 * room->block * flash_widest(s) * sizeof(float));
@@ -267,7 +253,7 @@ static void backward_task(void *arg, uint64_t index, unsigned slot) {
         for (uint64_t panel = hi; panel-- > lo;)
             panel_task(&k, k.h_k * group + g, panel, g * f->panels + f->panels - panel);
     /* a panel that this block does not see is seen by no earlier block that a later one could meet there */
-    announce(&k, UINT64_MAX);
+    flash_announce(&k.f->chain, k.index, UINT64_MAX);
     block_add(&k, k.work + room->d_k, s->d, f->c->d_k, &s->k);
     block_add(&k, k.work + room->d_v, attn_value_dim(s), f->c->d_v, &s->v);
 }
@@ -370,11 +356,10 @@ void attn_flash_backward(const struct attn_call *c) {
     struct backward f = {.c = c,
                          .tile = tile_best(),
                          .room = room_of(s),
-                         .chains = s->batch * s->kv_heads,
                          .panels = flash_panels(s),
-                         .progress = c->work};
+                         .chain = {.progress = c->work, .chains = s->batch * s->kv_heads}};
     for (uint64_t i = 0; i < f.room.tasks; i++)
-        atomic_init(&f.progress[i], 0);
+        atomic_init(&f.chain.progress[i], 0);
     pool_run(c->pool, f.room.tasks, backward_task, &f);
     sums_backward(&f);
 }

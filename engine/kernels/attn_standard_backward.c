@@ -4,7 +4,6 @@
  * one key head add to the same d_k and d_v. They do so in task order, tile of keys by tile of keys, each task following
  * the one before it, so that one head alone keeps several threads busy and sums never depend on how many there are. */
 #include <math.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -18,8 +17,8 @@ struct backward {
     const struct attn_call *c;
     const struct tile *tile;
     struct standard_room room;
-    uint64_t chains, panels;        /* key heads: tasks of one chain share d_k and d_v; panels of a head */
-    atomic_uint_fast64_t *progress; /* tiles of keys that each task is done with */
+    uint64_t panels;          /* of a head */
+    struct flash_chain chain; /* a key head's tasks, which share d_k and d_v; steps are tiles of keys done with */
     float *slots;
 };
 
@@ -142,21 +141,6 @@ static void scores_gradient(const struct block *k, const struct part *a, float f
     k->f->tile->slopes(&a->band, a->n, a->p, k->delta, factor, a->t);
 }
 
-/* ---- what follows the task before ---- */
-
-static void follow(const struct block *k, uint64_t step) {
-    if (k->index < k->f->chains)
-        return;
-    atomic_uint_fast64_t *before = &k->f->progress[k->index - k->f->chains];
-    for (unsigned spins = 0; atomic_load_explicit(before, memory_order_acquire) < step; spins++)
-        if (spins > 64)
-            sched_yield();
-}
-
-static void announce(const struct block *k, uint64_t step) {
-    atomic_store_explicit(&k->f->progress[k->index], step, memory_order_release);
-}
-
 /* dst[n][d], rows `row` apart, += t^T x */
 static void keys_add(const struct block *k, const struct part *a, const float *t, const float *x, uint64_t x_row,
                      uint64_t d, float *dst, uint64_t row) {
@@ -192,12 +176,12 @@ static void part_add(const struct block *k, const struct part *a, uint64_t befor
         tile->drop(&a->band, a->n, a->kept, attn_drop_factor(&c->dropout), weights, dropped);
         weights = dropped;
     }
-    follow(k, before + 1);
+    flash_follow(&k->f->chain, k->index, before + 1);
     if (c->d_v)
         keys_add(k, a, weights, k->d_o, k->o_row, attn_value_dim(s), c->d_v + v_at, s->v.row);
     if (c->d_k)
         keys_add(k, a, a->t, k->q, k->q_row, s->d, c->d_k + k_at, s->k.row);
-    announce(k, before + 1);
+    flash_announce(&k->f->chain, k->index, before + 1);
 }
 
 static void output_add(const struct block *k) {
@@ -215,7 +199,8 @@ static void backward_task(void *arg, uint64_t index, unsigned slot) {
     const struct attn_call *c = f->c;
     const struct attn_shape *s = &c->shape;
     /* the longest panels of a causal mask first */
-    const uint64_t chain = index % f->chains, place = index / f->chains, panel = f->panels - 1 - place % f->panels;
+    const uint64_t chain = index % f->chain.chains, place = index / f->chain.chains,
+                   panel = f->panels - 1 - place % f->panels;
     const uint64_t h_k = chain % s->kv_heads, h = h_k * (s->heads / s->kv_heads) + place / f->panels;
     const struct flash_panel p = flash_panel(c, chain / s->kv_heads, h, panel * flash_step(s));
     const struct block k = block_open(f, p, index, slot);
@@ -232,8 +217,8 @@ static void backward_task(void *arg, uint64_t index, unsigned slot) {
     if (c->d_q)
         output_add(&k);
     /* what this task does not see, another after it may: it is done with those keys when all before it are */
-    follow(&k, UINT64_MAX);
-    announce(&k, UINT64_MAX);
+    flash_follow(&k.f->chain, k.index, UINT64_MAX);
+    flash_announce(&k.f->chain, k.index, UINT64_MAX);
 }
 
 /* ---- the gradients of bias and sinks ---- */
@@ -354,12 +339,11 @@ void attn_standard_backward(const struct attn_call *c) {
     struct backward f = {.c = c,
                          .tile = tile_best(),
                          .room = standard_room(s, &c->mask, true),
-                         .chains = s->batch * s->kv_heads,
                          .panels = flash_panels(s),
-                         .progress = c->work};
+                         .chain = {.progress = c->work, .chains = s->batch * s->kv_heads}};
     f.slots = (float *)(void *)((unsigned char *)c->work + units_extent(f.room.tasks * sizeof(uint64_t)));
     for (uint64_t i = 0; i < f.room.tasks; i++)
-        atomic_init(&f.progress[i], 0);
+        atomic_init(&f.chain.progress[i], 0);
     pool_run(c->pool, f.room.tasks, backward_task, &f);
     sums_backward(&f);
 }

@@ -164,3 +164,19 @@ summary() {
   echo "$passed passed, $failed failed"
   [ "$failed" -eq 0 ]
 }
+
+# layered_graph N: a graph to post, {"nodes", "edges"}: N nodes with skips over five, and as many of a backward pass.
+layered_graph() {
+  awk -v n="$1" 'BEGIN {
+    for (i = 0; i < n; i++)
+      nodes = nodes sprintf("{\"id\": %d, \"seconds\": %d, \"bytes\": %d},", i, 1 + i * 7 % 5, 50 + i * 13 % 100)
+    for (i = n - 1; i >= 0; i--)
+      nodes = nodes sprintf("{\"id\": \"g%d\", \"seconds\": 2, \"bytes\": 60, \"phase\": \"backward\"}%s", i, i ? "," : "")
+    for (i = 0; i < n; i++) {
+      if (i) edges = edges sprintf("[%d, %d], [\"g%d\", \"g%d\"],", i - 1, i, i, i - 1)
+      if (i > 4) edges = edges sprintf("[%d, %d],", i - 5, i)
+      edges = edges sprintf("[%d, \"g%d\"]%s", i, i, i < n - 1 ? "," : "")
+    }
+    printf "{\"nodes\": [%s], \"edges\": [%s]}", nodes, edges
+  }'
+}

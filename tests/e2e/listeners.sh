@@ -99,19 +99,8 @@ same "the whole contract" 200 "$(status "$REMATD_URL/openapi.json")"
 
 # One search in the one thread, one in the queue: the third is too many, and everything else is answered.
 search() {
-  awk -v n=120 -v budget="$1" 'BEGIN {
-    for (i = 0; i < n; i++)
-      nodes = nodes sprintf("{\"id\": %d, \"seconds\": %d, \"bytes\": %d},", i, 1 + i * 7 % 5, 50 + i * 13 % 100)
-    for (i = n - 1; i >= 0; i--)
-      nodes = nodes sprintf("{\"id\": \"g%d\", \"seconds\": 2, \"bytes\": 60, \"phase\": \"backward\"}%s", i, i ? "," : "")
-    for (i = 0; i < n; i++) {
-      if (i) edges = edges sprintf("[%d, %d], [\"g%d\", \"g%d\"],", i - 1, i, i, i - 1)
-      if (i > 4) edges = edges sprintf("[%d, %d],", i - 5, i)
-      edges = edges sprintf("[%d, \"g%d\"]%s", i, i, i < n - 1 ? "," : "")
-    }
-    printf "{\"graph\": {\"nodes\": [%s], \"edges\": [%s]}, \"budget_bytes\": %d,", nodes, edges, budget
-    printf "\"strategy\": {\"name\": \"optimal_dag\", \"time_limit_seconds\": 3}}"
-  }'
+  printf '{"graph": %s, "budget_bytes": %d, "strategy": {"name": "optimal_dag", "time_limit_seconds": 3}}' \
+    "$(layered_graph 120)" "$1"
 }
 pids=
 for i in 1 2 3 4; do

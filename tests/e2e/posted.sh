@@ -2,19 +2,8 @@
 start --workers 1
 # layered N BYTES SECONDS: a job of N layers, each with a forward and a backward node, in so many bytes
 layered() {
-  awk -v n="$1" -v budget="$2" -v seconds="$3" 'BEGIN {
-    for (i = 0; i < n; i++)
-      nodes = nodes sprintf("{\"id\": %d, \"seconds\": %d, \"bytes\": %d},", i, 1 + i * 7 % 5, 50 + i * 13 % 100)
-    for (i = n - 1; i >= 0; i--)
-      nodes = nodes sprintf("{\"id\": \"g%d\", \"seconds\": 2, \"bytes\": 60, \"phase\": \"backward\"}%s", i, i ? "," : "")
-    for (i = 0; i < n; i++) {
-      if (i) edges = edges sprintf("[%d, %d], [\"g%d\", \"g%d\"],", i - 1, i, i, i - 1)
-      if (i > 4) edges = edges sprintf("[%d, %d],", i - 5, i)
-      edges = edges sprintf("[%d, \"g%d\"]%s", i, i, i < n - 1 ? "," : "")
-    }
-    printf "{\"kind\": \"plan\", \"graph\": {\"nodes\": [%s], \"edges\": [%s]}, \"budget_bytes\": %d,", nodes, edges, budget
-    printf "\"strategy\": {\"name\": \"optimal_dag\", \"time_limit_seconds\": %g}}", seconds
-  }'
+  printf '{"kind": "plan", "graph": %s, "budget_bytes": %d, "strategy": {"name": "optimal_dag", "time_limit_seconds": %s}}' \
+    "$(layered_graph "$1")" "$2" "$3"
 }
 
 id=$(submit "$(layered 4 100000 60)")

@@ -1,23 +1,7 @@
 # search.sh - rematctl on posted graphs and chains: at once, as a job that is watched, and ended by Ctrl-C.
 start --workers 1
-
-# layers N: a graph of N layers, each with a forward and a backward node, where every fifth is read once more.
-layers() {
-  awk -v n="$1" 'BEGIN {
-    for (i = 0; i < n; i++)
-      nodes = nodes sprintf("{\"id\": %d, \"seconds\": %d, \"bytes\": %d},", i, 1 + i * 7 % 5, 50 + i * 13 % 100)
-    for (i = n - 1; i >= 0; i--)
-      nodes = nodes sprintf("{\"id\": \"g%d\", \"seconds\": 2, \"bytes\": 60, \"phase\": \"backward\"}%s", i, i ? "," : "")
-    for (i = 0; i < n; i++) {
-      if (i) edges = edges sprintf("[%d, %d], [\"g%d\", \"g%d\"],", i - 1, i, i, i - 1)
-      if (i > 4) edges = edges sprintf("[%d, %d],", i - 5, i)
-      edges = edges sprintf("[%d, \"g%d\"]%s", i, i, i < n - 1 ? "," : "")
-    }
-    printf "{\"nodes\": [%s], \"edges\": [%s]}", nodes, edges
-  }'
-}
-layers 4 >"$dir/small-graph.json"
-layers 120 >"$dir/graph.json"
+layered_graph 4 >"$dir/small-graph.json"
+layered_graph 120 >"$dir/graph.json"
 cat >"$dir/chain.json" <<'CHAIN'
 {"stages": [{"input_size": 4, "fast_forward": {"time": 1}, "options": [{"forward": 1, "backward": 2, "kept": 8}]},
             {"input_size": 4, "fast_forward": {"time": 1}, "options": [{"forward": 1, "backward": 2, "kept": 8}]},
