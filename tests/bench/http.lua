@@ -17,11 +17,23 @@ local function distinct()
   return wrk.format("GET", path:format(513 + i % 512, 1 + round * 1000 + math.floor(i / 512)))
 end
 
+-- Jobs, each another.
+local seed
+local job = '{"kind": "attention", "inputs": {"q": %s, "k": %s, "v": %s}}'
+local function jobs()
+  seed = seed + 1
+  local t = ('{"shape": [16, 8], "random": {"seed": %d}}'):format(seed)
+  return wrk.format("POST", nil, nil, job:format(t, t, t))
+end
+
 function init(args)
   if args[1] == "post" then
     wrk.method = "POST"
     wrk.headers["Content-Type"] = "application/json"
     wrk.body = '{"workload":{"model":"gpt2","seq_len":1024,"batch":8,"dtype":"bfloat16"},"strategy":"every_layer"}'
+  elseif args[1] == "jobs" then
+    seed, request = tonumber(args[2]) + id * 10000000, jobs
+    wrk.headers["Content-Type"] = "application/json"
   elseif args[1] == "distinct" then
     round, request = tonumber(args[2]), distinct -- without this function wrk sends the same bytes again and again
   end

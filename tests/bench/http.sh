@@ -3,29 +3,10 @@
 # usage: http.sh IDLE_HANDLER [ROUNDS] [SECONDS]
 set -eu
 cd "$(dirname "$0")/../.."
-idle=$1 rounds=${2:-11} seconds=${3:-1}
-command -v wrk >/dev/null || .ci/install bench
-work=$(mktemp -d)
-pids=
-finish() {
-  for p in $pids; do kill "$p" 2>/dev/null || :; done
-  wait
-  rm -rf "$work"
-}
-trap finish EXIT
-
-mkfifo "$work/hold"
-"$idle" <"$work/hold" >"$work/port" &
-idle_pid=$! pids=$!
-exec 9>"$work/hold"
-bin/rematd serve --listen 127.0.0.1:0 --data "$work/data" --workers 0 >/dev/null 2>"$work/log" &
-daemon_pid=$! pids="$pids $!"
-for _ in $(seq 100); do
-  [ -s "$work/port" ] && [ -s "$work/data/url" ] && break
-  sleep 0.05
-done
-idle_url="http://127.0.0.1:$(cat "$work/port")/"
-url=$(cat "$work/data/url")
+handler=$1 rounds=${2:-11} seconds=${3:-1}
+. tests/bench/wrk.sh
+idle "$handler"
+serve data --workers 0
 query="model=gpt2&seq_len=1024&batch=8&dtype=bfloat16&strategy=every_layer"
 
 # Processor time in milliseconds: a process's own, and that of the children this shell has waited for.
@@ -51,9 +32,9 @@ for round in $(seq "$rounds"); do
   for name in $order; do
     case $name in
     idle) measure idle "$idle_pid" "$idle_url" get ;;
-    get) measure get "$daemon_pid" "$url/v1/plans?$query" get ;;
-    post) measure post "$daemon_pid" "$url/v1/plans" post ;;
-    distinct) measure distinct "$daemon_pid" "$url" distinct "$round" ;;
+    get) measure get "$daemon" "$url/v1/plans?$query" get ;;
+    post) measure post "$daemon" "$url/v1/plans" post ;;
+    distinct) measure distinct "$daemon" "$url" distinct "$round" ;;
     esac
   done
 done
@@ -74,4 +55,4 @@ row idle "a handler that does nothing"
 row get "GET /v1/plans, asked before"
 row post "POST /v1/plans, asked before"
 row distinct "GET /v1/plans of GPT-2, never asked"
-echo "the daemon's memory at most: $(sed -n 's/^VmHWM:[[:space:]]*//p' "/proc/$daemon_pid/status")"
+echo "the daemon's memory at most: $(sed -n 's/^VmHWM:[[:space:]]*//p' "/proc/$daemon/status")"
