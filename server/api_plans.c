@@ -426,13 +426,7 @@ static bool query_read(const struct request *request, const char **values, struc
             p++;
         if (p == PARAMETERS)
             return request_parameter_unknown(name, why);
-        else if (values[p])
-            problem_set(why, PROBLEM_MALFORMED, "", "is given twice");
-        else {
-            values[p] = value;
-            continue;
-        }
-        return problem_nest(why, "/%.60s", name);
+        values[p] = value;
     }
     return true;
 }

@@ -131,12 +131,6 @@ static bool route_request(struct http_exchange *exchange, const char *method) {
     return exchange->route != NULL;
 }
 
-static bool parameters_check(struct http_exchange *exchange) {
-    const struct request *request = &exchange->request;
-    return exchange->route->body == BODY_QUERY || request->n_query == 0 ||
-           request_parameter_unknown(request->query[0].name, &exchange->problem);
-}
-
 /* Draining: what runs may be watched and stopped, nothing new is taken in. */
 static bool drain_check(struct http_exchange *exchange) {
     struct service *service = exchange->request.service;
@@ -153,8 +147,8 @@ static http_result headers_arrived(struct http_exchange *exchange, const char *m
     if (good && http_access_begin(exchange, method) && !body)
         return http_access_preflight(exchange);
     good = good && busy_check(exchange) && http_access_who(exchange) && route_request(exchange, method) &&
-           http_access(exchange) && parameters_check(exchange) && drain_check(exchange) &&
-           http_body_begin(exchange, body);
+           http_access(exchange) && route_parameters_check(exchange->route, &exchange->request, &exchange->problem) &&
+           drain_check(exchange) && http_body_begin(exchange, body);
     if (good) {
         exchange->stage = STAGE_BODY;
         if (body)
