@@ -87,5 +87,6 @@ struct config_memory config_memory_find(uint64_t wanted_bytes, uint64_t workers,
     uint64_t around = front + workers * CONFIG_WORKER_BYTES(threads);
     uint64_t jobs = total == UINT64_MAX ? total : total - units_min(total, around);
     return (struct config_memory){.front_bytes = front,
+                                  .room_bytes = front - units_min(front / 4, CONFIG_FRONT_IDLE_BYTES),
                                   .jobs_bytes = wanted_bytes ? units_min(wanted_bytes, jobs) : jobs};
 }

@@ -42,6 +42,7 @@
 #define HEAP_KEPT_BYTES (8 << 20)
 #define HEAP_KEPT_SHARE 64u /* of the front's memory */
 #define CACHE_SHARE     4u  /* of the front's memory, at most, for answers that are kept */
+#define BESIDE_SHARE    8u  /* of what is left of it for plans, for their requests and answers */
 #define TICK_NS         200000000u
 #define SWEEP_SECONDS   1
 #define FLOOR_BYTES     ((uint64_t)64 << 20) /* of the disk, kept free for jobs that are under way */
@@ -189,6 +190,7 @@ static bool serve_open(struct serve *serve, struct problem *why) {
     if (!data_prepare(serve, why))
         return false;
     uint64_t cache_bytes = units_min(config->plan_cache_bytes, memory.front_bytes / CACHE_SHARE);
+    service->planning_bytes = (memory.room_bytes - cache_bytes) / BESIDE_SHARE * (BESIDE_SHARE - 1);
     service->plans = plan_cache_new(cache_bytes, why);
     if (!service->plans && cache_bytes)
         return false;
@@ -224,8 +226,7 @@ static bool serve_open(struct serve *serve, struct problem *why) {
     if (!supervise_start(&serve->supervise, why) || !url_tell(serve, why))
         return false;
     const uint64_t held = jail_memory_bytes(); /* most of it reserved, never touched */
-    jail_memory_limit(held ? held + memory.front_bytes - units_min(memory.front_bytes / 4, CONFIG_FRONT_IDLE_BYTES)
-                           : UINT64_MAX);
+    jail_memory_limit(held ? held + memory.room_bytes : UINT64_MAX);
     http_notify("READY=1");
     return true;
 }

@@ -27,6 +27,7 @@ struct service {
     struct queue *queue;
     struct plan_cache *plans;    /* NULL: none */
     uint64_t memory_limit_bytes; /* smallest of configuration, cgroup and the machine */
+    uint64_t planning_bytes;     /* what the plans of one request may hold; 0: no bound */
     unsigned threads;            /* kernel threads a worker uses */
     bool (*draining)(void);      /* may be NULL: never */
 };
