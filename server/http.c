@@ -259,11 +259,9 @@ static http_result answer(void *http, struct MHD_Connection *mhd, const char *ur
 static bool daemon_start(struct http_listener *listener, struct problem *why) {
     static const char priorities[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2";
     struct http *http = listener->http;
-    const struct http_tls *tls = &http->tls;
     unsigned most = 2 * http->options.connections + PROBE_ROOM;
     const struct MHD_OptionItem plain[] = {{MHD_OPTION_END, 0, NULL}};
-    const struct MHD_OptionItem secure[] = {{MHD_OPTION_HTTPS_MEM_CERT, 0, tls->certificate},
-                                            {MHD_OPTION_HTTPS_MEM_KEY, 0, tls->key},
+    const struct MHD_OptionItem secure[] = {{MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)(uintptr_t)http_tls_find},
                                             {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)priorities},
                                             {MHD_OPTION_END, 0, NULL}};
     errno = 0;
@@ -296,14 +294,14 @@ struct http *http_open(const struct http_options *options, struct problem *why) 
     }
     options_take(http, options);
     metrics_routes(options->tables);
-    bool good = http_tls_read(options, &http->tls, why) && http_listen(http, why);
+    bool good = http_tls_open(http, why) && http_listen(http, why);
     if (!good || !(good = http_keeper_start(http, why)) || !http_lanes_start(http, why)) {
         if (good) {
             http_keeper_stop(http);
             http_keeper_free(http);
         }
         http_listen_close(http);
-        http_tls_free(&http->tls);
+        http_tls_close(http);
         free(http);
         return NULL;
     }
@@ -348,6 +346,6 @@ void http_close(struct http *http) {
         if (http->listeners[i].daemon)
             MHD_stop_daemon(http->listeners[i].daemon);
     http_keeper_free(http);
-    http_tls_free(&http->tls);
+    http_tls_close(http);
     free(http);
 }

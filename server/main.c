@@ -159,13 +159,17 @@ static bool access_open(struct serve *serve, struct problem *why) {
     return serve->rate != NULL;
 }
 
-/* SIGHUP: what is wrong with the new file is said, and the old tokens stay. */
+/* SIGHUP: what is wrong with a new file is said, and the old tokens or certificate stay. */
 static void access_reread(struct serve *serve) {
-    struct problem why = {0};
+    struct problem why = {0}, tls = {0};
     if (serve->tokens && token_reread(serve->tokens, &why))
         log_event(LOG_INFO, "serve.tokens", "%u tokens in %s", token_count(serve->tokens), serve->config.tokens);
     else if (serve->tokens)
         log_event(LOG_ERROR, "serve.tokens", "the old tokens stay: %s", why.detail);
+    if (*serve->config.tls_certificate && http_tls_reread(serve->http, &tls))
+        log_event(LOG_INFO, "serve.tls", "new connections get the certificate in %s", serve->config.tls_certificate);
+    else if (*serve->config.tls_certificate)
+        log_event(LOG_ERROR, "serve.tls", "the old certificate stays: %s", tls.detail);
 }
 
 static bool serve_open(struct serve *serve, struct problem *why) {
@@ -319,7 +323,7 @@ static int serve_main(const struct config *config) {
     sigaddset(&serve.signals, SIGTERM);
     sigaddset(&serve.signals, SIGINT);
     sigaddset(&serve.signals, SIGCHLD);
-    if (*config->tokens)
+    if (*config->tokens || *config->tls_certificate)
         sigaddset(&serve.signals, SIGHUP);        /* else it ends us, as it does when a terminal goes away */
     sigprocmask(SIG_BLOCK, &serve.signals, NULL); /* before threads: they inherit it */
     bool good = serve_open(&serve, &why);
