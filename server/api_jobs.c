@@ -318,7 +318,7 @@ static bool discard(struct request *request, struct response *response, struct p
 
 const struct route api_job_routes[] = {
     {"POST", "/v1/jobs", BODY_JSON, submit, SCOPE_SUBMIT, ROUTE_STORE},
-    {"GET", "/v1/jobs", BODY_QUERY, list, SCOPE_READ},
+    {"GET", "/v1/jobs", BODY_QUERY, list, SCOPE_READ, .repeats = "label"},
     {"GET", "/v1/jobs/{id}", BODY_NONE, get, SCOPE_READ},
     {"DELETE", "/v1/jobs/{id}", BODY_NONE, discard, SCOPE_SUBMIT},
     {"POST", "/v1/jobs/{id}/cancel", BODY_NONE, cancel, SCOPE_SUBMIT},

@@ -348,7 +348,7 @@ static bool answer(const struct plan_posted *q, struct plan_posted_watch *watch,
 bool plan_posted_answer(const struct plan_posted *q, struct plan_posted_watch *watch, struct wire_out *o,
                         const char *key, struct problem *why) {
     struct arena scratch;
-    arena_init(&scratch, PLAN_POSTED_ARENA_BYTES);
+    arena_init_within(&scratch, PLAN_POSTED_ARENA_BYTES, q->bounds);
     const bool ok = answer(q, watch, &scratch, o, key, why);
     arena_free(&scratch);
     return ok;
@@ -397,7 +397,7 @@ static bool frontier(const struct plan_posted *q, struct plan_posted_watch *watc
 bool plan_posted_frontier(const struct plan_posted *q, struct plan_posted_watch *watch, struct wire_out *o,
                           struct problem *why) {
     struct arena scratch;
-    arena_init(&scratch, PLAN_POSTED_ARENA_BYTES);
+    arena_init_within(&scratch, PLAN_POSTED_ARENA_BYTES, q->bounds);
     const bool ok = frontier(q, watch, &scratch, o, why);
     arena_free(&scratch);
     return ok;

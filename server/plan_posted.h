@@ -29,6 +29,7 @@ struct plan_posted {
     uint64_t max_points;   /* of a timeline; of a frontier */
     double time_limit_seconds;
     bool reorder;
+    struct arena_bounds *bounds; /* of what planning it takes; NULL: none. Set by who asks */
 };
 
 enum plan_posted_form { PLAN_POSTED_AT_ONCE, PLAN_POSTED_FRONTIER, PLAN_POSTED_JOB };

@@ -393,7 +393,7 @@ static bool answer(const struct plan_query *q, struct arena *scratch, struct wir
 
 bool plan_query_answer(const struct plan_query *q, struct wire_out *o, const char *key, struct problem *why) {
     struct arena scratch;
-    arena_init(&scratch, PLAN_QUERY_ARENA_BYTES);
+    arena_init_within(&scratch, PLAN_QUERY_ARENA_BYTES, q->bounds);
     bool ok = (q->w.megatron ? plan_megatron_answer : answer)(q, &scratch, o, key, why);
     arena_free(&scratch);
     return ok;
@@ -445,7 +445,7 @@ static bool peak_at(struct search *s, uint64_t value, uint64_t *peak, struct pro
     struct megatron_bytes forms;
     struct arena scratch;
     *s->value = value;
-    arena_init(&scratch, PLAN_QUERY_ARENA_BYTES);
+    arena_init_within(&scratch, PLAN_QUERY_ARENA_BYTES, s->q.bounds);
     uint64_t measured = peak_bound(s, &scratch);
     if (measured > s->q.budget_bytes) {
         *peak = measured;

@@ -31,6 +31,7 @@ struct plan_query {
     unsigned include;            /* enum plan_include */
     uint64_t max_points;
     enum plan_find find;
+    struct arena_bounds *bounds; /* of what planning it takes; NULL: none. Set by who asks */
 };
 
 enum plan_form { PLAN_FORM_PLAN, PLAN_FORM_CAPACITY, PLAN_FORM_JOB };
