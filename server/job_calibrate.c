@@ -5,28 +5,34 @@
 #include "server/job.h"
 #include "server/job_program.h"
 #include "server/job_report.h"
+#include "server/plan_device.h"
 #include "server/wire_calibration.h"
 #include "server/witness.h"
 
 #define SECONDS_USUAL 10
 #define SECONDS_MAX   600
+#define TOKENS_MIN    16
+#define TOKENS_MAX    8192
 #define DTYPES_RUN    2
 
 struct calibration {
     double seconds;
+    struct measure_size size;
     struct measure *cases; /* DTYPES_RUN of each; those that do not run are left out */
     unsigned n_cases;
     uint64_t peak_bytes, slab_bytes, persistent_bytes; /* the most of any case */
 };
 
 static bool read(struct job *job, const struct wire_value *request, const struct job_context *c, struct problem *why) {
-    static const char *const fields[] = {"kind", "seconds", NULL};
+    static const char *const fields[] = {"kind", "seconds", "tokens", NULL};
     struct calibration *k = arena_new(c->arena, struct calibration, 1, why);
     if (!k)
         return false;
-    *k = (struct calibration){.seconds = SECONDS_USUAL};
+    *k = (struct calibration){.seconds = SECONDS_USUAL, .size = measure_size_usual};
     job->spec = k;
-    return wire_object(request, fields, why) && wire_real_of(request, "seconds", 0.001, SECONDS_MAX, &k->seconds, why);
+    return wire_object(request, fields, why) &&
+           wire_real_of(request, "seconds", 0.001, SECONDS_MAX, &k->seconds, why) &&
+           wire_uint_of(request, "tokens", TOKENS_MIN, TOKENS_MAX, &k->size.tokens, why);
 }
 
 /* ---- planning ---- */
@@ -45,7 +51,7 @@ static bool cases_plan(struct calibration *k, const struct job_context *c, struc
         return false;
     for (unsigned i = 0; i < measure_cases * DTYPES_RUN; i++) {
         struct measure *m = &k->cases[k->n_cases];
-        if (!measure_plan(i / DTYPES_RUN, &measure_size_usual, dtypes[i % DTYPES_RUN], c->threads, c->arena, m, why))
+        if (!measure_plan(i / DTYPES_RUN, &k->size, dtypes[i % DTYPES_RUN], c->threads, c->arena, m, why))
             return false;
         if (!m->runs)
             continue;
@@ -167,6 +173,8 @@ static bool run(const struct job *job, const struct job_context *c, struct job_r
     wire_out_init(&o, c->arena, why);
     wire_open(&o, NULL, '{');
     wire_put_uint(&o, "threads", c->threads);
+    wire_put_uint(&o, "tokens", k->size.tokens);
+    wire_put_uint(&o, "memory_bytes", c->host ? c->host->memory_bytes : c->memory_limit_bytes);
     wire_calibration_put(&o, &m.table);
     memory_put(&o, k, r, &m);
     wire_open(&o, "time", '{');

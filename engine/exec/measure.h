@@ -14,7 +14,7 @@ struct measure_size {
 };
 extern const struct measure_size measure_size_usual; /* a layer of GPT-2 small, 512 tokens */
 
-#define MEASURE_ROUNDS_MAX 32u
+#define MEASURE_ROUNDS_MAX 16u
 
 /* The cases, 0 ... measure_cases - 1; several may be of one row. */
 extern const unsigned measure_cases;
