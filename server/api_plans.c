@@ -523,9 +523,9 @@ static bool has_word(const char *text, size_t bytes, const char *word) {
 
 /* What makes more of a question than one plan of a preset that is not deep, with a strategy that says what to
  * recompute: any of these words in it, or an escape, behind which one may hide. Some that have them are short; none
- * without is long. */
+ * without is long. (The host is looked up in the store, which may be writing.) */
 static bool words_are_long(const char *text, size_t bytes) {
-    static const char *const words[] = {"hf_config", "family", "queries", "graph", "chain", "include", "any"};
+    static const char *const words[] = {"hf_config", "family", "queries", "graph", "chain", "include", "any", "host"};
     if (bytes > SHORT_BYTES || memchr(text, '\\', bytes) || memchr(text, '%', bytes))
         return true;
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)

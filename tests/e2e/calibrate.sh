@@ -32,7 +32,8 @@ check "the step is run" until_state "$id" succeeded 60
 set -- $(job_field "$id" /result/time/forward_seconds /result/time/backward_seconds)
 measured=$(awk -v a="$1" -v b="$2" 'BEGIN { print (a + b) / 3 }')
 echo "      a step: $predicted s predicted, $measured s measured"
-check "within a factor of five, on a machine that others use" awk -v p="$predicted" -v m="$measured" 'BEGIN { exit !(p < 5 * m && m < 5 * p) }'
+check "within a factor of ten, whatever else the machine does" awk -v p="$predicted" -v m="$measured" \
+  'BEGIN { exit !(p > 0 && p < 10 * m && m < 10 * p) }'
 
 # --- again
 code "it is measured again" 0 "$rematctl" -o json calibrate --seconds 1 --tokens 64
