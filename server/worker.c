@@ -17,6 +17,7 @@
 #include "engine/base/pool.h"
 #include "engine/exec/slab.h"
 #include "engine/kernels/gemm.h"
+#include "engine/kernels/tile.h"
 #include "server/job.h"
 #include "server/log.h"
 #include "server/plan_device.h"
@@ -379,7 +380,11 @@ int worker_run(const struct worker_options *options) {
         .options = options, .lock = PTHREAD_MUTEX_INITIALIZER, .reports.lock = PTHREAD_MUTEX_INITIALIZER};
     signal(SIGINT, SIG_IGN); /* a terminal's Ctrl-C is for the daemon; it tells us */
     sigaction(SIGTERM, &(struct sigaction){.sa_handler = on_term}, NULL);
-    bool ok = worker_open(&w, &why) && loop(&w, &why);
+    bool ok = worker_open(&w, &why);
+    if (ok)
+        log_event(LOG_INFO, "worker.kernels", "slot %u: %s, OpenBLAS for %s", options->slot, tile_best()->name,
+                  gemm_core());
+    ok = ok && loop(&w, &why);
     if (!ok)
         log_event(LOG_ERROR, "worker.failed", "%s", why.detail);
     worker_close(&w);
