@@ -31,11 +31,18 @@ struct asked {
     enum plan_question question;
     struct plan_name name; /* what the client wrote */
     bool tagged;           /* the answer has an ETag */
-    bool partial;          /* holds a problem, or what a time limit cut short: true today, not for ever */
+    bool partial;          /* holds a problem, what a time limit cut short, or what the host was measured to be: true
+                              today, not for ever */
     struct plan_bounds bounds;
 };
 
 /* ---- one, several, a search ---- */
+
+static struct plan_host host_for(const struct asked *asked) {
+    const struct service *service = asked->request->service;
+    return service ? (struct plan_host){.store = service->store, .memory_bytes = service->memory_limit_bytes}
+                   : (struct plan_host){0};
+}
 
 /* One that may take long. */
 static bool may_begin(struct problem *why) {
@@ -64,11 +71,12 @@ static bool plan_posted(struct asked *asked, const struct wire_value *v, struct 
                         struct problem *why) {
     struct plan_posted q;
     struct plan_posted_watch watch = watch_for(asked);
-    if (!plan_posted_read(v, PLAN_POSTED_AT_ONCE, a, &q, why))
+    struct plan_host host = host_for(asked);
+    if (!plan_posted_read(v, PLAN_POSTED_AT_ONCE, &host, a, &q, why))
         return false;
     q.bounds = &asked->bounds.arena;
     const bool ok = plan_posted_answer(&q, &watch, o, NULL, why) || refused(asked, v, why);
-    asked->partial |= watch.cut;
+    asked->partial |= watch.cut || host.asked;
     return ok;
 }
 
@@ -77,8 +85,10 @@ static bool plan_one(struct asked *asked, const struct wire_value *v, struct wir
     struct plan_query q;
     if (plan_posted_is(v))
         return plan_posted(asked, v, o, a, why);
-    if (!plan_query_read(v, PLAN_FORM_PLAN, a, &q, why))
+    struct plan_host host = host_for(asked);
+    if (!plan_query_read(v, PLAN_FORM_PLAN, &host, a, &q, why))
         return false;
+    asked->partial |= host.asked;
     q.bounds = &asked->bounds.arena;
     return plan_query_answer(&q, o, NULL, why) || refused(asked, v, why);
 }
@@ -96,7 +106,8 @@ static bool plan_alone(struct asked *asked, const struct wire_value *v, struct w
 }
 
 /* Known before anything is planned: a request answers within seconds, or within the time it gives, or not at all. */
-static bool list_check(const struct wire_value *list, bool *is_long, struct problem *why) {
+static bool list_check(const struct asked *asked, const struct wire_value *list, bool *is_long, struct problem *why) {
+    struct plan_host host = host_for(asked);
     uint64_t layers = 0;
     double seconds = 0;
     for (size_t i = 0; i < wire_length(list); i++) {
@@ -107,7 +118,7 @@ static bool list_check(const struct wire_value *list, bool *is_long, struct prob
         arena_init(&scratch, 0);
         *is_long |= plan_posted_is(&v);
         seconds += plan_posted_seconds(&v);
-        layers += !plan_posted_is(&v) && plan_query_read(&v, PLAN_FORM_PLAN, &scratch, &q, &its_own)
+        layers += !plan_posted_is(&v) && plan_query_read(&v, PLAN_FORM_PLAN, &host, &scratch, &q, &its_own)
                       ? model_graph_layers(&q.w.workload.model)
                       : 0;
         arena_free(&scratch);
@@ -182,7 +193,7 @@ static bool plan_each(struct asked *asked, const struct wire_value *list, struct
 static bool plan_several(struct asked *asked, const struct wire_value *list, struct wire_out *o, struct arena *a,
                          struct problem *why) {
     bool is_long = false;
-    if (!wire_array(list, 1, QUERIES_MAX, why) || !list_check(list, &is_long, why))
+    if (!wire_array(list, 1, QUERIES_MAX, why) || !list_check(asked, list, &is_long, why))
         return false;
     if (!is_long)
         return plan_each(asked, list, o, a, why);
@@ -203,9 +214,11 @@ static bool plans_answer(struct asked *asked, const struct wire_value *v, struct
 }
 
 static bool capacity_answer(struct asked *asked, const struct wire_value *v, struct wire_out *o, struct problem *why) {
+    struct plan_host host = host_for(asked);
     struct plan_query q;
-    if (!plan_query_read(v, PLAN_FORM_CAPACITY, asked->request->arena, &q, why))
+    if (!plan_query_read(v, PLAN_FORM_CAPACITY, &host, asked->request->arena, &q, why))
         return false;
+    asked->partial |= host.asked;
     q.bounds = &asked->bounds.arena;
     return plan_query_capacity(&q, o, why);
 }
@@ -213,7 +226,7 @@ static bool capacity_answer(struct asked *asked, const struct wire_value *v, str
 static bool frontier_posted(struct asked *asked, const struct wire_value *v, struct wire_out *o, struct problem *why) {
     struct plan_posted q;
     struct plan_posted_watch watch = watch_for(asked);
-    if (!plan_posted_read(v, PLAN_POSTED_FRONTIER, asked->request->arena, &q, why) || !may_begin(why))
+    if (!plan_posted_read(v, PLAN_POSTED_FRONTIER, NULL, asked->request->arena, &q, why) || !may_begin(why))
         return false;
     q.bounds = &asked->bounds.arena;
     const bool ok = plan_posted_frontier(&q, &watch, o, why) || wire_nest(v, why);
@@ -227,8 +240,10 @@ static bool frontier_answer(struct asked *asked, const struct wire_value *v, str
     struct plan_query q;
     if (plan_posted_is(v))
         return frontier_posted(asked, v, o, why);
-    if (!plan_query_frontier_read(v, a, &q, why))
+    struct plan_host host = host_for(asked);
+    if (!plan_query_frontier_read(v, &host, a, &q, why))
         return false;
+    asked->partial |= host.asked;
     q.bounds = &asked->bounds.arena;
     return plan_query_frontier(&q, a, o, why) || wire_nest(v, why);
 }
@@ -511,9 +526,9 @@ static bool has_word(const char *text, size_t bytes, const char *word) {
 
 /* What makes more of a question than one plan of a preset that is not deep, with a strategy that says what to
  * recompute: any of these words in it, or an escape, behind which one may hide. Some that have them are short; none
- * without is long. */
+ * without is long. (The host is looked up in the store, which may be writing.) */
 static bool words_are_long(const char *text, size_t bytes) {
-    static const char *const words[] = {"hf_config", "family", "queries", "graph", "chain", "include", "any"};
+    static const char *const words[] = {"hf_config", "family", "queries", "graph", "chain", "include", "any", "host"};
     if (bytes > SHORT_BYTES || memchr(text, '\\', bytes) || memchr(text, '%', bytes))
         return true;
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)

@@ -20,6 +20,7 @@
 #include "engine/kernels/tile.h"
 #include "server/job.h"
 #include "server/log.h"
+#include "server/plan_device.h"
 #include "server/queue.h"
 #include "server/route.h"
 #include "server/witness.h"
@@ -204,10 +205,12 @@ static void end(struct worker *w) {
 static bool run(struct worker *w, const struct store_job *stored, struct arena *a, const char **result,
                 struct problem *why) {
     /* With the bytes it was admitted for as the limit, `auto` chooses again what it chose then. */
+    struct plan_host host = {.store = w->store, .memory_bytes = w->options->memory_limit_bytes};
     struct job_context context = {.arena = a,
                                   .blobs = w->blobs,
                                   .threads = w->options->threads,
-                                  .memory_limit_bytes = stored->planned_peak_bytes};
+                                  .memory_limit_bytes = stored->planned_peak_bytes,
+                                  .host = &host};
     struct job_run r = {.slab = w->slab,
                         .persistent = w->persistent,
                         .pool = w->pool,
