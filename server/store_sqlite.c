@@ -2,7 +2,8 @@
  *
  * WAL with synchronous=FULL: a commit is one fsync, and it has survived a power cut when it returns. BEGIN IMMEDIATE
  * takes the write lock first, so a transaction never fails half way because another process wrote. The log goes into
- * the file every 100 pages: at SQLite's 1,000 it alone fills a small disk, and then there is no room left to empty it.
+ * the file every 1,000 pages, on a small disk every 100: there the log alone would fill it, and then there is no room
+ * left to empty it.
  */
 #include "server/store_sqlite.h"
 
@@ -10,9 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
 #include "server/metrics.h"
+
+#define LOG_PAGES        1000
+#define LOG_PAGES_SMALL  100
+#define SMALL_DISK_BYTES ((uint64_t)1 << 30)
 
 /* A state's event: whatever changes a state has told of it in the same transaction. */
 #define EVENT_OF_STATE(job)                                                                                            \
@@ -362,6 +368,12 @@ static bool lost_check(const char *path, struct problem *why) {
            problem_set(why, PROBLEM_IO, "", "the store %.200s is damaged: it is empty, but its log is not", path);
 }
 
+static int log_pages(const char *data_dir) {
+    struct statvfs disk;
+    bool small = statvfs(data_dir, &disk) != 0 || disk.f_blocks < SMALL_DISK_BYTES / disk.f_frsize;
+    return small ? LOG_PAGES_SMALL : LOG_PAGES;
+}
+
 struct store *store_open(const char *data_dir, struct problem *why) {
     struct store *s = calloc(1, sizeof *s);
     char *path = sqlite3_mprintf("%s/rematd.db", data_dir);
@@ -380,14 +392,18 @@ struct store *store_open(const char *data_dir, struct problem *why) {
         problem_set(why, PROBLEM_IO, "", "the store %s could not be opened: %s", path,
                     s->db ? sqlite3_errmsg(s->db) : "no memory");
     sqlite3_free(path);
-    if (ok)
+    if (ok) {
         sqlite3_busy_timeout(s->db, 10000);
+        sqlite3_wal_autocheckpoint(s->db, log_pages(data_dir));
+    }
     ok = ok && execute(s,
-                       "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 100; PRAGMA synchronous = FULL; PRAGMA "
+                       "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA "
                        "foreign_keys = ON;"
                        "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON",
                        why);
-    if (ok && migrate(s, why) && prepare(s, why))
+    /* Statements with triggers note down what they change: in memory, not in a file for each. Not before the layout is
+     * ours: to change that may take more. */
+    if (ok && migrate(s, why) && execute(s, "PRAGMA temp_store = MEMORY", why) && prepare(s, why))
         return s;
     store_close(s);
     return NULL;
