@@ -84,6 +84,11 @@ static const char *const layouts[] = {
     " END;",
     "CREATE INDEX jobs_by_kind ON jobs (kind, id);"
     "CREATE INDEX jobs_by_kind_state ON jobs (kind, state, id);",
+    /* One row, of the newest that succeeded: it stays when its job is removed. */
+    "CREATE TABLE calibration (job_id TEXT NOT NULL, finished_ms INTEGER NOT NULL, result TEXT NOT NULL) STRICT;"
+    "CREATE TRIGGER calibration_keep AFTER UPDATE OF state ON jobs WHEN NEW.kind = 'calibrate' AND NEW.state = 2 AND "
+    "NEW.result IS NOT NULL"
+    " BEGIN DELETE FROM calibration; INSERT INTO calibration VALUES (NEW.id, NEW.finished_ms, NEW.result); END;",
     /* How many are queued, without counting them. Who ends is not queued any more, and only who has ended is removed.
      */
     "CREATE TABLE jobs_queued (n INTEGER NOT NULL) STRICT;"
@@ -224,6 +229,7 @@ static const char *const statements[] = {
                        " WHERE number = 1 AND job_id IN (SELECT value FROM json_each(?))",
     [SQL_FEED_OVER] = "SELECT NOT EXISTS (SELECT 1 FROM jobs WHERE state < 2"
                       " AND id IN (SELECT value FROM json_each(?)))",
+    [SQL_CALIBRATION] = "SELECT job_id, finished_ms, result FROM calibration",
 };
 _Static_assert(sizeof statements / sizeof statements[0] == SQL_COUNT, "one row per statement");
 

@@ -1,4 +1,5 @@
-/* store_sqlite_figures.c - what the store knows in numbers: the queue now, and the tallies of all jobs that ever were.
+/* store_sqlite_figures.c - what the store knows in numbers: the queue now, the tallies of all jobs that ever were, and
+ * what this machine was last measured to be.
  *
  * Tallies are kept by triggers, in the transaction that starts or ends a job: whichever process writes it, it is
  * counted once, and counts survive restarts and the removal of jobs. A row of job_tallies is one bucket of a histogram.
@@ -81,5 +82,20 @@ bool store_figures(struct store *s, struct arena *a, struct store_figures *out, 
     }
     sqlite3_reset(statement);
     ok = ok && tallies_read(s, a, out, why);
+    return store_leave(s, false, ok, why);
+}
+
+bool store_calibration(struct store *s, struct arena *a, struct store_calibration *out, struct problem *why) {
+    *out = (struct store_calibration){0};
+    if (!store_enter(s, false, why))
+        return false;
+    sqlite3_stmt *statement = store_bind(s, SQL_CALIBRATION, "");
+    const int step = store_step(s, statement, why);
+    bool ok = step >= 0;
+    if (step == 1) {
+        out->finished_ms = sqlite3_column_int64(statement, 1);
+        ok = store_id(statement, 0, out->job, why) && store_text(statement, 2, a, &out->result, why);
+    }
+    sqlite3_reset(statement);
     return store_leave(s, false, ok, why);
 }

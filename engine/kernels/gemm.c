@@ -6,10 +6,14 @@
 
 #include "engine/kernels/tile.h"
 
+const char *gemm_core(void) {
+    return openblas_get_corename();
+}
+
 const char *gemm_core_better(void) {
 #if defined(__x86_64__)
     static const char *const wide[] = {"Haswell", "Zen", "SkylakeX", "Cooperlake", "SapphireRapids"};
-    const char *core = openblas_get_corename();
+    const char *core = gemm_core();
     for (unsigned i = 0; i < sizeof wide / sizeof wide[0]; i++)
         if (strcmp(core, wide[i]) == 0)
             return NULL;
