@@ -2,7 +2,8 @@
  *
  * WAL with synchronous=FULL: a commit is one fsync, and it has survived a power cut when it returns. BEGIN IMMEDIATE
  * takes the write lock first, so a transaction never fails half way because another process wrote. The log goes into
- * the file every 100 pages: at SQLite's 1,000 it alone fills a small disk, and then there is no room left to empty it.
+ * the file every 1,000 pages, on a small disk every 100: there the log alone would fill it, and then there is no room
+ * left to empty it.
  */
 #include "server/store_sqlite.h"
 
@@ -10,9 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
 #include "server/metrics.h"
+
+#define LOG_PAGES        1000
+#define LOG_PAGES_SMALL  100
+#define SMALL_DISK_BYTES ((uint64_t)1 << 30)
 
 /* A state's event: whatever changes a state has told of it in the same transaction. */
 #define EVENT_OF_STATE(job)                                                                                            \
@@ -83,16 +89,27 @@ static const char *const layouts[] = {
     "CREATE TRIGGER calibration_keep AFTER UPDATE OF state ON jobs WHEN NEW.kind = 'calibrate' AND NEW.state = 2 AND "
     "NEW.result IS NOT NULL"
     " BEGIN DELETE FROM calibration; INSERT INTO calibration VALUES (NEW.id, NEW.finished_ms, NEW.result); END;",
+    /* How many are queued, without counting them. Who ends is not queued any more, and only who has ended is removed.
+     */
+    "CREATE TABLE jobs_queued (n INTEGER NOT NULL) STRICT;"
+    "INSERT INTO jobs_queued SELECT count(*) FROM jobs WHERE state = 0;"
+    "CREATE TRIGGER jobs_queued_new AFTER INSERT ON jobs WHEN NEW.state = 0"
+    " BEGIN UPDATE jobs_queued SET n = n + 1; END;"
+    "CREATE TRIGGER jobs_queued_state AFTER UPDATE OF state ON jobs WHEN (OLD.state = 0) <> (NEW.state = 0)"
+    " BEGIN UPDATE jobs_queued SET n = n + (NEW.state = 0) - (OLD.state = 0); END;",
 };
 #define LAYOUTS ((int)(sizeof layouts / sizeof layouts[0]))
 
 #define COLUMNS                                                                                                        \
     "id, kind, state, created_ms, started_ms, finished_ms, attempts, done, total, planned_peak_bytes, cancel, "        \
     "planned, result, problem, timeout_ms, queue_timeout_ms, submitter, labels, retry_of"
-#define LEASED       " WHERE id = ? AND owner = ? AND attempts = ? AND state = 1"
-#define ENDED        " WHERE state = 1 AND (?1 IS NULL OR owner = ?1) AND lease_until_ms < ?2"
-#define LATE_QUEUED  " WHERE state = 0 AND queue_until_ms > 0 AND queue_until_ms <= ?1"
-#define LATE_RUNNING " WHERE state = 1 AND run_until_ms > 0 AND run_until_ms <= ?1"
+#define LEASED " WHERE id = ? AND owner = ? AND attempts = ? AND state = 1"
+#define ENDED  " WHERE state = 1 AND (?1 IS NULL OR owner = ?1) AND lease_until_ms < ?2"
+/* By indexes of their own: left to choose, SQLite reads all that are queued, five times a second. */
+#define BY_QUEUE_TIME "jobs INDEXED BY jobs_queue_until"
+#define BY_RUN_TIME   "jobs INDEXED BY jobs_run_until"
+#define LATE_QUEUED   " WHERE state = 0 AND queue_until_ms > 0 AND queue_until_ms <= ?1"
+#define LATE_RUNNING  " WHERE state = 1 AND run_until_ms > 0 AND run_until_ms <= ?1"
 
 /* '~' is behind every id. A statement of its own for each pair of filters: each follows an index from where its page
  * begins, however many jobs there are. */
@@ -109,7 +126,7 @@ static const char *const statements[] = {
     [SQL_VERSION] = "PRAGMA data_version",
     [SQL_CHANGES] = "SELECT total_changes()",
     [SQL_VERIFY] = "PRAGMA quick_check(1)",
-    [SQL_QUEUED] = "SELECT count(*) FROM jobs WHERE state = 0",
+    [SQL_QUEUED] = "SELECT n FROM jobs_queued",
     [SQL_ADD] = "INSERT INTO jobs (id, kind, state, created_ms, planned_peak_bytes, request, planned, timeout_ms,"
                 " queue_timeout_ms, queue_until_ms, submitter, labels, retry_of) VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7,"
                 " ?8, CASE ?8 WHEN 0 THEN 0 ELSE ?3 + ?8 END, coalesce(?9, ''), coalesce(?10, '{}'), ?11)",
@@ -149,12 +166,16 @@ static const char *const statements[] = {
     [SQL_RUNNING_BYTES] = "SELECT coalesce(sum(planned_peak_bytes), 0) FROM jobs WHERE state = 1",
     [SQL_OLDEST] = "SELECT id, planned_peak_bytes, passed FROM jobs WHERE state = 0 AND planned_peak_bytes <= ?"
                    " ORDER BY id LIMIT 1",
-    [SQL_NEXT] = "WITH first AS (SELECT submitter, min(id) AS id FROM jobs INDEXED BY jobs_waiting WHERE state = 0"
-                 " AND planned_peak_bytes <= ? GROUP BY submitter), running AS (SELECT submitter,"
-                 " sum(planned_peak_bytes) AS bytes, count(*) AS n"
+    /* Hops from submitter to submitter, and takes the first that fits of each: however many jobs wait. */
+    [SQL_NEXT] = "WITH RECURSIVE waiting (submitter) AS (SELECT min(submitter) FROM jobs INDEXED BY jobs_waiting"
+                 " WHERE state = 0 UNION ALL SELECT (SELECT min(submitter) FROM jobs INDEXED BY jobs_waiting"
+                 " WHERE state = 0 AND submitter > waiting.submitter) FROM waiting WHERE submitter IS NOT NULL),"
+                 " first AS (SELECT submitter, (SELECT id FROM jobs INDEXED BY jobs_waiting WHERE state = 0"
+                 " AND jobs.submitter = waiting.submitter AND planned_peak_bytes <= ? ORDER BY id LIMIT 1) AS id"
+                 " FROM waiting), running AS (SELECT submitter, sum(planned_peak_bytes) AS bytes, count(*) AS n"
                  " FROM jobs WHERE state = 1 GROUP BY submitter)"
                  " SELECT first.id FROM first LEFT JOIN running ON running.submitter = first.submitter"
-                 " LEFT JOIN submitters ON name = first.submitter"
+                 " LEFT JOIN submitters ON name = first.submitter WHERE first.id IS NOT NULL"
                  " ORDER BY coalesce(bytes, 0), coalesce(n, 0), coalesce(served, 0), first.id LIMIT 1",
     [SQL_SERVED] = "INSERT INTO submitters (name, served)"
                    " SELECT submitter, (SELECT coalesce(max(served), 0) + 1 FROM submitters) FROM jobs WHERE id = ?"
@@ -182,9 +203,11 @@ static const char *const statements[] = {
     [SQL_RELEASE_QUEUED] = "UPDATE jobs SET state = 0, owner = NULL, run_until_ms = 0, started_ms = 0,"
                            " attempts = attempts - ?3" ENDED,
     [SQL_REFUSE] = "UPDATE jobs SET state = 3, finished_ms = ?, problem = ? WHERE state = 0 AND planned_peak_bytes > ?",
-    [SQL_LATE_ANY] = "SELECT EXISTS (SELECT 1 FROM jobs" LATE_QUEUED ") OR EXISTS (SELECT 1 FROM jobs" LATE_RUNNING ")",
-    [SQL_LATE_QUEUED] = "UPDATE jobs SET state = 3, finished_ms = ?1, queue_until_ms = 0, problem = ?2" LATE_QUEUED,
-    [SQL_LATE_RUNNING] = "UPDATE jobs SET cancel = 2, run_until_ms = 0, problem = ?2" LATE_RUNNING,
+    [SQL_LATE_ANY] = "SELECT EXISTS (SELECT 1 FROM " BY_QUEUE_TIME LATE_QUEUED
+                     ") OR EXISTS (SELECT 1 FROM " BY_RUN_TIME LATE_RUNNING ")",
+    [SQL_LATE_QUEUED] =
+        "UPDATE " BY_QUEUE_TIME " SET state = 3, finished_ms = ?1, queue_until_ms = 0, problem = ?2" LATE_QUEUED,
+    [SQL_LATE_RUNNING] = "UPDATE " BY_RUN_TIME " SET cancel = 2, run_until_ms = 0, problem = ?2" LATE_RUNNING,
     [SQL_EVENT_ADD] = "INSERT INTO job_events (job_id, number, name, data)"
                       " SELECT ?1, coalesce(max(number), 0) + 1, 'progress', ?2 FROM job_events WHERE job_id = ?1",
     [SQL_EVENT_FORGET] = "DELETE FROM job_events WHERE job_id = ?1 AND name = 'progress' AND number <="
@@ -192,7 +215,7 @@ static const char *const statements[] = {
     [SQL_EVENTS] = "SELECT number, name, data FROM job_events WHERE job_id = ? AND number > ? ORDER BY number LIMIT ?",
     [SQL_EVENTS_ANY] = "SELECT EXISTS (SELECT 1 FROM job_events WHERE job_id = ?1 AND number > ?2)"
                        " OR NOT EXISTS (SELECT 1 FROM jobs WHERE id = ?1 AND state < 2)",
-    [SQL_FIGURES] = "SELECT (SELECT count(*) FROM jobs WHERE state = 0),"
+    [SQL_FIGURES] = "SELECT (SELECT n FROM jobs_queued),"
                     " coalesce((SELECT created_ms FROM jobs WHERE state = 0 ORDER BY id LIMIT 1), 0),"
                     " count(*), coalesce(sum(planned_peak_bytes), 0) FROM jobs WHERE state = 1",
     [SQL_TALLIES] = "SELECT what, kind, outcome, upto, n, sum FROM job_tallies ORDER BY what, kind, outcome, upto",
@@ -351,6 +374,12 @@ static bool lost_check(const char *path, struct problem *why) {
            problem_set(why, PROBLEM_IO, "", "the store %.200s is damaged: it is empty, but its log is not", path);
 }
 
+static int log_pages(const char *data_dir) {
+    struct statvfs disk;
+    bool small = statvfs(data_dir, &disk) != 0 || disk.f_blocks < SMALL_DISK_BYTES / disk.f_frsize;
+    return small ? LOG_PAGES_SMALL : LOG_PAGES;
+}
+
 struct store *store_open(const char *data_dir, struct problem *why) {
     struct store *s = calloc(1, sizeof *s);
     char *path = sqlite3_mprintf("%s/rematd.db", data_dir);
@@ -369,14 +398,18 @@ struct store *store_open(const char *data_dir, struct problem *why) {
         problem_set(why, PROBLEM_IO, "", "the store %s could not be opened: %s", path,
                     s->db ? sqlite3_errmsg(s->db) : "no memory");
     sqlite3_free(path);
-    if (ok)
+    if (ok) {
         sqlite3_busy_timeout(s->db, 10000);
+        sqlite3_wal_autocheckpoint(s->db, log_pages(data_dir));
+    }
     ok = ok && execute(s,
-                       "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 100; PRAGMA synchronous = FULL; PRAGMA "
+                       "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA "
                        "foreign_keys = ON;"
                        "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON",
                        why);
-    if (ok && migrate(s, why) && prepare(s, why))
+    /* Statements with triggers note down what they change: in memory, not in a file for each. Not before the layout is
+     * ours: to change that may take more. */
+    if (ok && migrate(s, why) && execute(s, "PRAGMA temp_store = MEMORY", why) && prepare(s, why))
         return s;
     store_close(s);
     return NULL;

@@ -95,9 +95,7 @@ struct store {
     pthread_mutex_t line_lock; /* of what follows; never asked for with the other one held */
     pthread_cond_t line_moved;
     struct store_adding *line, *line_last;
-    bool filing; /* a thread is at work on those it took from the line; its own: */
-    bool counted;
-    uint64_t queued;
+    bool filing; /* a thread is at work on those it took from the line */
 };
 
 /* A step of the layout: job_tallies and what keeps them. store_sqlite_figures.c. */

@@ -177,9 +177,9 @@ static bool on_cancelled(void *user) {
     return w->cancel;
 }
 
-static bool on_making(void *user, const char *digest, struct problem *why) {
+static bool on_making(void *user, const char *const *digests, size_t n, struct problem *why) {
     struct worker *w = user;
-    return store_make(w->store, &w->lease, digest, why);
+    return store_make(w->store, &w->lease, digests, n, why);
 }
 
 static void begin(struct worker *w, const struct store_lease *lease) {
