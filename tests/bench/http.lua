@@ -17,7 +17,7 @@ local function distinct()
   return wrk.format("GET", path:format(513 + i % 512, 1 + round * 1000 + math.floor(i / 512)))
 end
 
--- Jobs, each another.
+-- Jobs, each another: of seven files, or of none.
 local seed
 local job = '{"kind": "attention", "inputs": {"q": %s, "k": %s, "v": %s}}'
 local function jobs()
@@ -26,13 +26,19 @@ local function jobs()
   return wrk.format("POST", nil, nil, job:format(t, t, t))
 end
 
+local plan = '{"kind": "plan", "workload": {"model": "gpt2", "seq_len": %d, "batch": %d}, "strategy": "every_layer"}'
+local function plans()
+  seed = seed + 1
+  return wrk.format("POST", nil, nil, plan:format(64 + seed % 512, 1 + math.floor(seed / 512) % 1000))
+end
+
 function init(args)
   if args[1] == "post" then
     wrk.method = "POST"
     wrk.headers["Content-Type"] = "application/json"
     wrk.body = '{"workload":{"model":"gpt2","seq_len":1024,"batch":8,"dtype":"bfloat16"},"strategy":"every_layer"}'
-  elseif args[1] == "jobs" then
-    seed, request = tonumber(args[2]) + id * 10000000, jobs
+  elseif args[1] == "jobs" or args[1] == "plans" then
+    seed, request = tonumber(args[2]) + id * 10000000, args[1] == "jobs" and jobs or plans
     wrk.headers["Content-Type"] = "application/json"
   elseif args[1] == "distinct" then
     round, request = tonumber(args[2]), distinct -- without this function wrk sends the same bytes again and again

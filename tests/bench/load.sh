@@ -47,10 +47,10 @@ plans() {
   leave
 }
 
-# file CONNECTIONS SECONDS: jobs, each another
+# file CONNECTIONS SECONDS [KIND]: jobs, each another, of a kind of http.lua's
 first=0
 file() {
-  ask "$1" "$2" "$url/v1/jobs" jobs "$first"
+  ask "$1" "$2" "$url/v1/jobs" "${3:-jobs}" "$first"
 }
 
 jobs() {
@@ -64,10 +64,10 @@ jobs() {
   leave
 }
 
-# fill NAME JOBS CONNECTIONS: until so many are stored
+# fill NAME JOBS CONNECTIONS [KIND]: until so many are stored
 fill() {
   while [ "$(asked "$1" "SELECT count(*) FROM jobs")" -lt "$2" ]; do
-    file "$3" 1 >/dev/null
+    file "$3" 1 "${4:-jobs}" >/dev/null
     first=$((first + 1000000))
   done
 }
@@ -85,20 +85,25 @@ pages() {
   leave
 }
 
-drain() {
-  serve drain --workers 0 --queue-limit 10000000 --connections 1024
-  fill drain 10000 32
+# drained NAME KIND WORDS: 10,000 jobs of that kind (http.lua), then a worker
+drained() {
+  serve "$1" --workers 0 --queue-limit 10000000 --connections 1024
+  fill "$1" 10000 32 "$2"
   leave
   begun=$(date +%s.%N)
-  serve drain --workers 1 --threads 1
-  while [ "$(asked drain 'SELECT count(*) FROM jobs WHERE state < 2')" -gt 0 ]; do sleep 0.2; done
+  serve "$1" --workers 1 --threads 1
+  while [ "$(asked "$1" 'SELECT count(*) FROM jobs WHERE state < 2')" -gt 0 ]; do sleep 0.2; done
   ended=$(date +%s.%N)
-  all=$(asked drain 'SELECT count(*) FROM jobs')
-  bad=$(asked drain 'SELECT count(*) FROM jobs WHERE state <> 2')
-  ran=$(asked drain "SELECT sum(json_extract(result, '\$.time.forward_seconds') + json_extract(result, '\$.time.recompute_seconds') + json_extract(result, '\$.time.backward_seconds')) FROM jobs")
+  awk -v n="$(asked "$1" 'SELECT count(*) FROM jobs')" -v b="$begun" -v e="$ended" -v what="$3" \
+    -v bad="$(asked "$1" 'SELECT count(*) FROM jobs WHERE state <> 2')" 'BEGIN {
+    printf "%d jobs %s drained by one worker in %.1f s: %.2f ms a job; %d failed\n", n, what, e - b, (e - b) * 1000 / n, bad }'
+  leave
+}
+
+drain() {
   echo
-  awk -v n="$all" -v b="$begun" -v e="$ended" -v ran="$ran" -v bad="$bad" 'BEGIN {
-    printf "%d jobs drained by one worker in %.1f s: %.2f ms a job, of which computing %.3f ms; %d failed\n", n, e - b, (e - b) * 1000 / n, ran * 1000 / n, bad }'
+  drained plain plans "without files"
+  drained files jobs "of seven files each"
 }
 
 for part in $parts; do
