@@ -70,6 +70,9 @@ enum store_sql {
     SQL_COUNT
 };
 
+/* Of a blob's bytes that travel at once. */
+#define STORE_CHUNK_BYTES ((size_t)256 << 10)
+
 /* What all stores know how to answer alike. Parameters are ?1, ?2 or, in order, ?. */
 extern const char *const store_statements[SQL_COUNT];
 
