@@ -23,6 +23,7 @@
 
 struct blob_store {
     struct blob_usage *usage;
+    struct blob_far far;
     char root[1024];
 };
 
@@ -122,6 +123,14 @@ void blob_close(struct blob_store *store) {
     free(store);
 }
 
+void blob_far(struct blob_store *store, const struct blob_far *far) {
+    store->far = *far;
+}
+
+uint64_t blob_host(const struct blob_store *store) {
+    return blob_usage_host(store->usage);
+}
+
 void blob_limit(struct blob_store *store, uint64_t limit_bytes, uint64_t floor_bytes) {
     blob_usage_limit(store->usage, limit_bytes);
     blob_usage_floor(store->usage, floor_bytes);
@@ -140,6 +149,7 @@ uint64_t blob_bytes(const struct blob_store *store) {
 struct tidying {
     bool (*wanted)(void *context, const char *digest, struct problem *why); /* NULL: nothing is */
     void *context;
+    struct blob_usage *usage; /* NULL: counted anew afterwards */
     uint64_t bytes;
 };
 
@@ -152,8 +162,11 @@ static bool file_tidy(struct tidying *t, int directory, const char *name, struct
     bool keep = t->wanted && blob_digest_valid(digest) && t->wanted(t->context, digest, why);
     if (why->kind != PROBLEM_NONE)
         return false;
-    if (!keep && unlinkat(directory, name, 0) == 0)
+    if (!keep && unlinkat(directory, name, 0) == 0) {
+        if (t->usage)
+            blob_usage_give(t->usage, (uint64_t)facts.st_size);
         return true;
+    }
     t->bytes += (uint64_t)facts.st_size;
     return true;
 }
@@ -170,6 +183,22 @@ static bool directory_tidy(struct tidying *t, const char *name, struct problem *
     return good;
 }
 
+static bool names_tidy(struct blob_store *store, struct tidying *t, struct problem *why) {
+    bool good = true;
+    for (unsigned i = 0; good && i < 256; i++) {
+        char name[NAME_ROOM];
+        snprintf(name, sizeof name, "%s/blobs/%02x", store->root, i);
+        if (access(name, F_OK) == 0)
+            good = directory_tidy(t, name, why);
+    }
+    return good;
+}
+
+bool blob_sweep(struct blob_store *store, bool (*wanted)(void *context, const char *digest, struct problem *why),
+                void *context, struct problem *why) {
+    return names_tidy(store, &(struct tidying){.wanted = wanted, .context = context, .usage = store->usage}, why);
+}
+
 bool blob_tidy(struct blob_store *store, bool (*wanted)(void *context, const char *digest, struct problem *why),
                void *context, struct problem *why) {
     struct tidying t = {0};
@@ -178,11 +207,7 @@ bool blob_tidy(struct blob_store *store, bool (*wanted)(void *context, const cha
     bool good = directory_tidy(&t, name, why);
     t.wanted = wanted;
     t.context = context;
-    for (unsigned i = 0; good && i < 256; i++) {
-        snprintf(name, sizeof name, "%s/blobs/%02x", store->root, i);
-        if (access(name, F_OK) == 0)
-            good = directory_tidy(&t, name, why);
-    }
+    good = good && names_tidy(store, &t, why);
     if (good)
         blob_usage_set(store->usage, t.bytes);
     return good;
@@ -257,12 +282,11 @@ static void blob_name(const struct blob_store *store, const char *digest, char n
     snprintf(name + n, NAME_ROOM - (size_t)n, "/%s", hex);
 }
 
-bool blob_upload_commit(struct blob_upload *upload, char digest[BLOB_DIGEST_SIZE], struct problem *why) {
+/* Under its name, on disk. Frees the upload. */
+static bool upload_name(struct blob_upload *upload, const char *digest, struct problem *why) {
     char name[NAME_ROOM], directory[NAME_ROOM];
     size_t length;
-    bool good = blob_upload_digest(upload, digest, why);
-    if (good && fsync(upload->fd) != 0)
-        good = disk_problem(why, "sync", "the upload");
+    bool good = fsync(upload->fd) == 0 || disk_problem(why, "sync", "the upload");
     if (good) {
         blob_name(upload->store, digest, name, &length);
         snprintf(directory, sizeof directory, "%.*s", (int)length, name);
@@ -279,6 +303,15 @@ bool blob_upload_commit(struct blob_upload *upload, char digest[BLOB_DIGEST_SIZE
     }
     blob_upload_discard(upload);
     return good;
+}
+
+bool blob_upload_commit(struct blob_upload *upload, char digest[BLOB_DIGEST_SIZE], struct problem *why) {
+    const struct blob_far *far = &upload->store->far;
+    if (blob_upload_digest(upload, digest, why) &&
+        (!far->put || far->put(far->context, far->patience_ms, digest, upload->fd, upload->bytes, why)))
+        return upload_name(upload, digest, why);
+    blob_upload_discard(upload);
+    return false;
 }
 
 void blob_upload_discard(struct blob_upload *upload) {
@@ -305,13 +338,36 @@ static bool digest_check(const char *digest, struct problem *why) {
     return problem_set(why, PROBLEM_MALFORMED, "", "a tensor is named sha256: and 64 lower-case hexadecimal digits");
 }
 
+/* From far away, to its name here. *found: whether it is there. */
+static bool fetch(struct blob_store *store, const char *digest, bool *found, struct problem *why) {
+    const struct blob_far *far = &store->far;
+    char got[BLOB_DIGEST_SIZE];
+    struct blob_upload *upload = blob_upload_new(store, why);
+    if (!upload)
+        return false;
+    bool good = far->get(far->context, far->patience_ms, digest, upload, found, why) &&
+                (!*found || blob_upload_digest(upload, got, why));
+    if (good && *found && strcmp(got, digest) != 0)
+        good = problem_set(why, PROBLEM_IO, "", "the store's copy of tensor %s is damaged", digest);
+    if (good && *found)
+        return upload_name(upload, digest, why);
+    blob_upload_discard(upload);
+    return good;
+}
+
 int blob_read_open(struct blob_store *store, const char *digest, uint64_t *bytes, struct problem *why) {
     char name[NAME_ROOM];
     size_t length;
+    bool found = false;
     if (!digest_check(digest, why))
         return -1;
     blob_name(store, digest, name, &length);
     int fd = open(name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT && store->far.get) {
+        if (!fetch(store, digest, &found, why))
+            return -1;
+        fd = open(name, O_RDONLY | O_CLOEXEC);
+    }
     struct stat facts;
     if (fd >= 0 && fstat(fd, &facts) == 0) {
         *bytes = (uint64_t)facts.st_size;

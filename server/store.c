@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "server/metrics.h"
 #include "server/store_private.h"
@@ -27,7 +28,19 @@ bool store_url_check(const char *url, struct problem *why) {
     for (size_t i = 0; i < KINDS; i++)
         if (strncmp(url, kinds[i].scheme, strlen(kinds[i].scheme)) == 0)
             return true;
-    return problem_set(why, PROBLEM_MALFORMED, "", "a store is named postgres://USER@HOST/DATABASE");
+    return problem_set(why, PROBLEM_MALFORMED, "", "--store: a store is named postgres://USER@HOST/DATABASE");
+}
+
+struct store *store_choose(const char *url, const char *data_dir, struct problem *why) {
+    char own[1100];
+    if (!*url)
+        return store_open(data_dir, why);
+    snprintf(own, sizeof own, "%s/rematd.db", data_dir);
+    if (store_url_check(url, why) && access(own, F_OK) != 0)
+        return store_open(url, why);
+    problem_set(why, PROBLEM_STATE, "", "--store: %.300s has a store of its own; give --data another directory",
+                data_dir);
+    return NULL;
 }
 
 void store_close(struct store *s) {

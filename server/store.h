@@ -83,6 +83,9 @@ struct store;
 /* where: a data directory, whose rematd.db is made if absent, or the URL of a PostgreSQL database (store_url_check). An
  * older layout is brought up to date, a damaged or newer one is a problem (PROBLEM_IO). */
 PROBLEM_MUST_CHECK struct store *store_open(const char *where, struct problem *why);
+/* What --store and --data mean: the store of that URL, or where it is empty, the directory's. A directory that has a
+ * store of its own does not become a place for another's copies. */
+PROBLEM_MUST_CHECK struct store *store_choose(const char *url, const char *data_dir, struct problem *why);
 /* PROBLEM_MALFORMED where it is no URL of a store. */
 PROBLEM_MUST_CHECK bool store_url_check(const char *url, struct problem *why);
 void store_close(struct store *s); /* NULL is fine */
@@ -229,6 +232,7 @@ PROBLEM_MUST_CHECK bool store_expire_uploads(struct store *s, int64_t before_ms,
 /* Uploads are users of blobs too: a blob somebody uploaded does not go with a job that made the same one. */
 /* Before the file gets its name; again: it was used now. */
 PROBLEM_MUST_CHECK bool store_upload_add(struct store *s, const char *digest, int64_t now_ms, struct problem *why);
+/* A store that has the bytes forgets them too. */
 PROBLEM_MUST_CHECK bool store_upload_remove(struct store *s, const char *digest, struct problem *why);
 /* Whether a job or an upload has to do with the blob. */
 PROBLEM_MUST_CHECK bool store_blob_known(struct store *s, const char *digest, bool *known, struct problem *why);

@@ -25,18 +25,24 @@ static bool leaver_add(struct leavers *leavers, const char *digest, struct probl
     return true;
 }
 
+/* Of a store that has the blob's bytes itself. */
+static bool drop(struct store *s, const char *digest, struct problem *why) {
+    return !s->kind->blob_drop || s->kind->blob_drop(s, digest, why);
+}
+
 /* With the write lock held nobody begins to use one that is told to go. */
 static void leavers_tell(struct store *s, struct leavers *leavers, store_gone *gone, void *context) {
     struct problem ignored = {0};
     if (leavers->first && store_enter(s, true, &ignored)) {
         for (struct leaver *leaver = leavers->first; leaver; leaver = leaver->next) {
             struct store_statement *statement = store_bind(s, SQL_BLOB_KNOWN, "t", leaver->digest);
-            if (store_step(s, statement, &ignored) == 1 && !store_integer(s, statement, 0))
-                gone(context, leaver->digest);
+            bool goes = store_step(s, statement, &ignored) == 1 && !store_integer(s, statement, 0);
             store_reset(s, statement);
+            if (goes && drop(s, leaver->digest, &ignored))
+                gone(context, leaver->digest);
         }
-        if (!store_leave(s, true, true, &ignored))
-            ignored = (struct problem){0}; /* it has written nothing */
+        if (!store_leave(s, true, ignored.kind == PROBLEM_NONE, &ignored))
+            ignored = (struct problem){0}; /* bytes that nobody knows: a later tensor of that name finds them */
     }
     arena_free(&leavers->arena);
 }
@@ -138,7 +144,8 @@ bool store_upload_add(struct store *s, const char *digest, int64_t now_ms, struc
 bool store_upload_remove(struct store *s, const char *digest, struct problem *why) {
     if (!store_enter(s, true, why))
         return false;
-    return store_leave(s, true, store_run(s, store_bind(s, SQL_UPLOAD_REMOVE, "t", digest), NULL, why), why);
+    bool ok = store_run(s, store_bind(s, SQL_UPLOAD_REMOVE, "t", digest), NULL, why) && drop(s, digest, why);
+    return store_leave(s, true, ok, why);
 }
 
 bool store_blob_waited(struct store *s, const char *digest, bool *waited, struct problem *why) {

@@ -140,7 +140,7 @@ static void quiet(void *context, const char *message) {
 static const char session[] =
     "SET lock_timeout = '10s'; SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '20s';"
     "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;"
-    "SET tcp_user_timeout = 20000;"
+    "SET tcp_user_timeout = 10000;"
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
 
 /* From the layout the database has to ours, in one transaction; who comes at the same time waits. */
@@ -179,7 +179,7 @@ static PGconn *dial(const struct postgres *p) {
                                  "dbname",
                                  p->password ? "password" : NULL,
                                  NULL};
-    const char *const values[] = {"rematd", "5", "10", "5", "3", "20000", "disable", "UTF8", p->url, p->password, NULL};
+    const char *const values[] = {"rematd", "2", "10", "5", "3", "10000", "disable", "UTF8", p->url, p->password, NULL};
     return PQconnectdbParams(names, values, 1);
 }
 

@@ -118,7 +118,7 @@ struct store_kind {
     bool (*verify)(struct store *s, struct problem *why);
     bool (*version)(struct store *s, bool own, uint64_t *version, struct problem *why);
     int64_t (*now_ms)(struct store *s); /* called without the lock */
-    /* NULL where blobs are files beside the store. */
+    /* NULL where blobs are files beside the store. Outside a transaction, but for blob_drop. */
     bool (*blob_put)(struct store *s, const char *digest, uint64_t n, const void *bytes, size_t n_bytes,
                      struct problem *why);
     bool (*blob_get)(struct store *s, const char *digest, uint64_t n, void *bytes, size_t *n_bytes,

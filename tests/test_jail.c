@@ -46,7 +46,7 @@ static void stop(void) {
 static bool jail_here(void) {
     pid_t pid = fork();
     if (pid == 0)
-        _exit(jail_files(JAIL_ON, data_dir, &why) && jail_calls(JAIL_ON, &why) ? 0 : 1);
+        _exit(jail_files(JAIL_ON, data_dir, false, &why) && jail_calls(JAIL_ON, false, &why) ? 0 : 1);
     int status;
     waitpid(pid, &status, 0);
     bool here = WIFEXITED(status) && WEXITSTATUS(status) == 0;
@@ -64,7 +64,7 @@ static int outcome(bool (*attempt)(void)) {
     pid_t pid = fork();
     if (pid == 0) {
         setrlimit(RLIMIT_CORE, &no_core);
-        if (!jail_files(JAIL_ON, data_dir, &why) || !jail_calls(JAIL_ON, &why))
+        if (!jail_files(JAIL_ON, data_dir, false, &why) || !jail_calls(JAIL_ON, false, &why))
             _exit(OTHER);
         _exit(attempt() ? SUCCEEDED : REFUSED);
     }
@@ -324,8 +324,8 @@ Test(jail, holds_for_every_thread, .init = start, .fini = stop) {
     if (pid == 0) {
         pthread_t thread;
         pthread_barrier_init(&both, NULL, 2);
-        if (!jail_files(JAIL_ON, data_dir, &why) || pthread_create(&thread, NULL, late, NULL) != 0 ||
-            !jail_calls(JAIL_ON, &why))
+        if (!jail_files(JAIL_ON, data_dir, false, &why) || pthread_create(&thread, NULL, late, NULL) != 0 ||
+            !jail_calls(JAIL_ON, false, &why))
             _exit(OTHER);
         pthread_barrier_wait(&both);
         pause();
@@ -338,7 +338,10 @@ Test(jail, off_is_off, .init = start, .fini = stop) {
     int status;
     pid_t pid = fork();
     if (pid == 0)
-        _exit(jail_files(JAIL_OFF, data_dir, &why) && jail_calls(JAIL_OFF, &why) && do_socket() && do_passwd() ? 0 : 1);
+        _exit(jail_files(JAIL_OFF, data_dir, false, &why) && jail_calls(JAIL_OFF, false, &why) && do_socket() &&
+                      do_passwd()
+                  ? 0
+                  : 1);
     waitpid(pid, &status, 0);
     cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %#x", status);
 }
