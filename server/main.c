@@ -75,6 +75,7 @@ struct serve {
     sigset_t signals;
     time_t sweep_at;  /* what is too old is looked for then */
     time_t copies_at; /* and copies of what others have removed */
+    bool store_lost;  /* and we have said so */
 };
 
 /* One daemon a data directory: a second one would take the first one's jobs for abandoned. */
@@ -260,6 +261,13 @@ static void blob_gone(void *context, const char *digest) {
         return;
 }
 
+/* A store that is away is so at every tick: said once. */
+static void tick_tell(struct serve *serve, const char *event, bool good, const struct problem *why) {
+    if (!good && !serve->store_lost)
+        log_event(LOG_WARNING, event, "%s", why->detail);
+    serve->store_lost = !good;
+}
+
 /* What nobody is to keep any longer goes, a little at a time: the workers are not to wait for it. */
 static void data_sweep(struct serve *serve) {
     struct problem why = {0};
@@ -267,8 +275,8 @@ static void data_sweep(struct serve *serve) {
     if (time(NULL) < serve->sweep_at)
         return;
     blob_stale_remove(serve->service.blobs);
-    if (!queue_sweep(serve->service.queue, blob_gone, serve->service.blobs, &more, &why))
-        log_event(LOG_WARNING, "serve.sweep", "%s", why.detail);
+    bool good = queue_sweep(serve->service.queue, blob_gone, serve->service.blobs, &more, &why);
+    tick_tell(serve, "serve.sweep", good, &why);
     serve->sweep_at = more ? 0 : time(NULL) + SWEEP_SECONDS;
     if (time(NULL) < serve->copies_at)
         return;
@@ -282,8 +290,8 @@ static void data_sweep(struct serve *serve) {
 static uint64_t serve_tick(struct serve *serve) {
     struct problem why = {0};
     uint64_t ns = supervise_tick(&serve->supervise);
-    if (!queue_time_out(serve->service.queue, &why))
-        log_event(LOG_WARNING, "serve.timeouts", "%s", why.detail);
+    bool good = queue_time_out(serve->service.queue, &why);
+    tick_tell(serve, "serve.timeouts", good, &why);
     data_sweep(serve);
     return units_min(ns, TICK_NS);
 }

@@ -41,7 +41,9 @@ static int first_line(const char *message) {
 bool store_postgres_fail(struct postgres *p, const PGresult *result, const char *what, struct problem *why) {
     if (PQstatus(p->connection) != CONNECTION_OK) {
         const char *said = PQerrorMessage(p->connection); /* names hosts: for the log */
-        log_event(LOG_WARNING, "store.lost", "%s: %.*s", p->server, first_line(said), said);
+        if (!p->away)
+            log_event(LOG_WARNING, "store.lost", "%s: %.*s", p->server, first_line(said), said);
+        p->away = true;
         return problem_set(why, PROBLEM_IO, "", "the store could not %s: its database cannot be reached", what);
     }
     const char *state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
@@ -71,11 +73,11 @@ static int64_t cell(const PGresult *result, int column) {
 
 /* ---- the clock, and what was told ---- */
 
+/* Also sees that the server has ended the connection: its word comes first, the end with the second look. */
 static void notices_take(struct postgres *p) {
-    if (!PQconsumeInput(p->connection))
-        return;
-    for (PGnotify *notice; (notice = PQnotifies(p->connection)); PQfreemem(notice))
-        ++*(strcmp(notice->relname, "rematd_jobs") == 0 ? &p->told : &p->told_progress);
+    for (int look = 0; look < 2 && PQconsumeInput(p->connection); look++)
+        for (PGnotify *notice; (notice = PQnotifies(p->connection)); PQfreemem(notice))
+            ++*(strcmp(notice->relname, "rematd_jobs") == 0 ? &p->told : &p->told_progress);
 }
 
 static bool poll_now(struct postgres *p, struct problem *why) {
@@ -208,6 +210,7 @@ static bool connect_again(struct postgres *p, struct problem *why) {
     if (connect_now(p, why)) {
         log_event(LOG_INFO, "store.found", "%s is there again", p->server);
         p->backoff_ms = 0;
+        p->away = false;
         return true;
     }
     if (PQstatus(p->connection) == CONNECTION_OK) { /* it answers, and not as it should: nobody is to use it */
@@ -224,8 +227,17 @@ static bool connect_again(struct postgres *p, struct problem *why) {
 static bool ready(struct store *s, struct problem *why) {
     struct postgres *p = of(s);
     if (p->connection && PQstatus(p->connection) == CONNECTION_OK)
-        notices_take(p); /* and sees an end that has come meanwhile */
+        notices_take(p);
     return (p->connection && PQstatus(p->connection) == CONNECTION_OK) || connect_again(p, why);
+}
+
+/* Where the connection turned out to be lost before anything was done on it: a new one, and the problem is gone. */
+static bool found_again(struct postgres *p, struct problem *why) {
+    struct problem none = {0};
+    if (PQstatus(p->connection) == CONNECTION_OK || !connect_again(p, &none))
+        return false;
+    *why = (struct problem){0};
+    return true;
 }
 
 static void close_all(struct store *s) {
@@ -266,7 +278,7 @@ static struct store *open_url(const char *url, struct problem *why) {
 static bool begin(struct store *s, struct problem *why) {
     static const char sql[] = "BEGIN; SELECT pg_advisory_xact_lock('events_told'::regclass::oid::bigint)";
     struct postgres *p = of(s);
-    if (execute(p, sql, "begin to write", NULL, why))
+    if (execute(p, sql, "begin to write", NULL, why) || (found_again(p, why) && execute(p, sql, "begin", NULL, why)))
         return true;
     if (PQtransactionStatus(p->connection) == PQTRANS_INERROR) {
         struct problem ignored = {0};
@@ -350,8 +362,9 @@ static bool prepare(struct postgres *p, struct store_statement *statement, const
     return ok;
 }
 
-static bool ask(struct postgres *p, struct store_statement *statement, struct problem *why) {
+static bool ask_once(struct postgres *p, struct store_statement *statement, struct problem *why) {
     char name[16];
+    reset(statement);
     snprintf(name, sizeof name, "s%d", (int)statement->sql);
     if (!statement->prepared && !prepare(p, statement, name, why))
         return false;
@@ -360,6 +373,12 @@ static bool ask(struct postgres *p, struct store_statement *statement, struct pr
     ExecStatusType status = PQresultStatus(statement->result);
     return status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK ||
            store_postgres_fail(p, statement->result, "answer", why);
+}
+
+/* What is asked outside a transaction only reads: it may be asked twice. */
+static bool ask(struct postgres *p, struct store_statement *statement, struct problem *why) {
+    bool alone = PQtransactionStatus(p->connection) == PQTRANS_IDLE;
+    return ask_once(p, statement, why) || (alone && found_again(p, why) && ask_once(p, statement, why));
 }
 
 static int step(struct store *s, struct store_statement *statement, struct problem *why) {
@@ -390,9 +409,21 @@ static const char *text(struct store_statement *statement, int column, size_t *b
     return *null ? NULL : PQgetvalue(statement->result, statement->row, column);
 }
 
-/* A database is its administrator's to verify (pg_amcheck). */
+/* A database is its administrator's to verify (pg_amcheck). What goes are bytes that nobody knows: somebody was killed
+ * on the way, or a tensor was deleted while it was sent again. */
 static bool verify(struct store *s, struct problem *why) {
-    return poll_now(of(s), why);
+    static const char sql[] = "DELETE FROM blobs WHERE NOT EXISTS (SELECT 1 FROM uploads WHERE uploads.digest ="
+                              " blobs.digest) AND NOT EXISTS (SELECT 1 FROM job_blobs WHERE job_blobs.digest ="
+                              " blobs.digest); DELETE FROM blob_chunks WHERE digest IN (SELECT DISTINCT digest FROM"
+                              " blob_chunks AS some WHERE NOT EXISTS (SELECT 1 FROM uploads WHERE uploads.digest ="
+                              " some.digest) AND NOT EXISTS (SELECT 1 FROM job_blobs WHERE job_blobs.digest ="
+                              " some.digest))";
+    if (!begin(s, why))
+        return false;
+    bool ok = execute(of(s), sql, "forget tensors", NULL, why) && commit(s, why);
+    if (!ok)
+        rollback(s, why);
+    return ok;
 }
 
 const struct store_kind store_postgres = {

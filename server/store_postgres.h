@@ -29,6 +29,7 @@ struct postgres {
     char server[160];     /* host and database, for messages */
     struct store_statement statements[SQL_COUNT];
 
+    bool away;                       /* it cannot be reached, and we have said so */
     int64_t retry_at_ms, backoff_ms; /* of connecting */
     bool listens, listens_progress;  /* on this connection */
     uint64_t told, told_progress;    /* what versions are made of: how often we were told of something */

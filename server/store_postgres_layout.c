@@ -107,14 +107,15 @@ const char *const store_postgres_own[SQL_COUNT] = {
      * limit. A row that somebody else holds (an operator's transaction) is passed over, not waited for. */
     [SQL_OLDEST] = "SELECT id, planned_peak_bytes, passed FROM jobs WHERE state = 0 AND planned_peak_bytes <= ?"
                    " ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED",
-    [SQL_NEXT] = "WITH first AS (SELECT submitter, min(id) AS id FROM jobs WHERE state = 0 AND planned_peak_bytes <= ?"
-                 " GROUP BY submitter), running AS (SELECT submitter, sum(planned_peak_bytes) AS bytes, count(*) AS n"
-                 " FROM jobs WHERE state = 1 GROUP BY submitter)"
-                 " SELECT jobs.id FROM first JOIN jobs ON jobs.id = first.id"
-                 " LEFT JOIN running ON running.submitter = first.submitter"
-                 " LEFT JOIN submitters ON name = first.submitter"
-                 " ORDER BY coalesce(bytes, 0), coalesce(n, 0), coalesce(served, 0), first.id LIMIT 1"
-                 " FOR UPDATE OF jobs SKIP LOCKED",
+    [SQL_NEXT] =
+        "WITH waiting AS (SELECT DISTINCT submitter FROM jobs WHERE state = 0 AND planned_peak_bytes <= ?1), running AS"
+        " (SELECT submitter, sum(planned_peak_bytes) AS bytes, count(*) AS n FROM jobs WHERE state = 1 GROUP BY "
+        "submitter)"
+        " SELECT first.id FROM waiting CROSS JOIN LATERAL (SELECT id FROM jobs WHERE state = 0"
+        " AND planned_peak_bytes <= ?1 AND jobs.submitter = waiting.submitter ORDER BY id LIMIT 1"
+        " FOR UPDATE SKIP LOCKED) AS first LEFT JOIN running ON running.submitter = waiting.submitter"
+        " LEFT JOIN submitters ON name = waiting.submitter"
+        " ORDER BY coalesce(bytes, 0), coalesce(n, 0), coalesce(served, 0), first.id LIMIT 1",
     /* A job of kind memory_savings reports two peaks: the checkpointed one counts. */
     [SQL_TALLY_PEAK] =
         "INSERT INTO job_tallies SELECT 'peak', kind, '', " STORE_RATIO_UPTO ", 1, x FROM (SELECT kind,"

@@ -133,6 +133,8 @@ static void keep(struct worker *w, bool changed) {
         ok = queue_beat(w->queue, &w->lease, &progress, &cancel, &why);
         if (ok)
             progress_stored(w);
+        else
+            w->beat_ms = now - QUEUE_BEAT_MS + PROGRESS_MS; /* again soon: the lease does not wait */
     } else if (changed) {
         ok = store_cancelled(w->store, &w->lease, &cancel, &why);
     }
@@ -332,7 +334,7 @@ static bool look(struct worker *w, struct rounds *r, struct problem *why) {
 }
 
 static bool loop(struct worker *w, struct problem *why) {
-    struct rounds r = {.expired_ms = clock_ms(), .copies_ms = clock_ms()};
+    struct rounds r = {.expired_ms = clock_ms() - EXPIRE_MS, .copies_ms = clock_ms()};
     for (; !terminated; sleep_ms(POLL_MS))
         if (!look(w, &r, why) && !again(w, INT64_MAX, why))
             return terminated && store_shared(w->store) && why->kind == PROBLEM_IO;

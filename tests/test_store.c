@@ -278,6 +278,30 @@ STORES(running_jobs_share_the_memory_limit) {
     cr_expect_str_eq(claim("y", 100, &third), "b");
 }
 
+static const char *claim_on(const char *host, const char *owner, uint64_t limit) {
+    static struct store_job job;
+    struct store_claim c = {
+        .owner = owner, .host = host, .now_ms = 2000, .lease_ms = 60000, .memory_limit_bytes = limit, .passed_max = 3};
+    bool claimed;
+    OK(store_claim(store, &c, &arena, &job, &claimed, &why));
+    return claimed ? job.id : "";
+}
+
+STORES(each_host_has_its_memory_and_takes_back_its_own) {
+    unsigned n;
+    add("a", 60), add("b", 60), add("c", 60), add("d", 200);
+    cr_expect_str_eq(claim_on("h", "h-1", 100), "a");
+    cr_expect_str_eq(claim_on("h", "h-2", 100), "");
+    cr_expect_str_eq(claim_on("i", "i-1", 130), "b");
+    cr_expect_str_eq(claim_on("i", "i-2", 130), "c");
+    cr_expect_str_eq(claim_on("j", "j-1", 200), "d");
+    OK(store_release(store, &(struct store_release){.host = "i", .now_ms = 2500, .attempts_max = 2, .problem = "{}"},
+                     &n, &why));
+    cr_expect_eq(n, 2);
+    cr_expect(state_of("a") == JOB_RUNNING && state_of("b") == JOB_QUEUED && state_of("c") == JOB_QUEUED);
+    cr_expect_str_eq(claim_on("h", "h-2", 120), "b", "on another host than before");
+}
+
 STORES(the_oldest_is_not_passed_over_for_ever) {
     struct store_lease running, lease;
     char id[16];
