@@ -415,9 +415,9 @@ static bool verify(struct store *s, struct problem *why) {
     static const char sql[] = "DELETE FROM blobs WHERE NOT EXISTS (SELECT 1 FROM uploads WHERE uploads.digest ="
                               " blobs.digest) AND NOT EXISTS (SELECT 1 FROM job_blobs WHERE job_blobs.digest ="
                               " blobs.digest); DELETE FROM blob_chunks WHERE digest IN (SELECT DISTINCT digest FROM"
-                              " blob_chunks AS some WHERE NOT EXISTS (SELECT 1 FROM uploads WHERE uploads.digest ="
-                              " some.digest) AND NOT EXISTS (SELECT 1 FROM job_blobs WHERE job_blobs.digest ="
-                              " some.digest))";
+                              " blob_chunks AS chunk WHERE NOT EXISTS (SELECT 1 FROM uploads WHERE uploads.digest ="
+                              " chunk.digest) AND NOT EXISTS (SELECT 1 FROM job_blobs WHERE job_blobs.digest ="
+                              " chunk.digest))";
     if (!begin(s, why))
         return false;
     bool ok = execute(of(s), sql, "forget tensors", NULL, why) && commit(s, why);
