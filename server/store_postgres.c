@@ -81,7 +81,8 @@ static void notices_take(struct postgres *p) {
 }
 
 static bool poll_now(struct postgres *p, struct problem *why) {
-    static const char sql[] = "SELECT seq, (extract(epoch FROM clock_timestamp()) * 1000)::bigint FROM events_told";
+    static const char sql[] =
+        "SELECT coalesce(max(seq), 0), (extract(epoch FROM clock_timestamp()) * 1000)::bigint FROM job_events";
     PGresult *result;
     int64_t asked_ms = steady_ms();
     if (!execute(p, sql, "answer", &result, why))
@@ -276,7 +277,7 @@ static struct store *open_url(const char *url, struct problem *why) {
 /* ---- transactions ---- */
 
 static bool begin(struct store *s, struct problem *why) {
-    static const char sql[] = "BEGIN; SELECT pg_advisory_xact_lock('events_told'::regclass::oid::bigint)";
+    static const char sql[] = "BEGIN; SELECT pg_advisory_xact_lock('jobs'::regclass::oid::bigint)";
     struct postgres *p = of(s);
     if (execute(p, sql, "begin to write", NULL, why) || (found_again(p, why) && execute(p, sql, "begin", NULL, why)))
         return true;

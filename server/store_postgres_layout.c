@@ -37,13 +37,12 @@ const char *const store_postgres_layouts[] = {
     "CREATE TABLE submitters (name" TEXT " NOT NULL PRIMARY KEY, served BIGINT NOT NULL);"
     /* Events of all jobs are in one order, seq: who writes has the lock of all writers, so what comes later is behind.
      */
-    "CREATE TABLE events_told (seq BIGINT NOT NULL);"
-    "INSERT INTO events_told VALUES (0);"
+    "CREATE SEQUENCE events_told;"
     "CREATE TABLE job_events (job_id" TEXT " NOT NULL REFERENCES jobs (id) ON DELETE CASCADE, number BIGINT NOT NULL,"
     " name" TEXT " NOT NULL, data TEXT NOT NULL, seq BIGINT NOT NULL, PRIMARY KEY (job_id, number));"
     "CREATE INDEX job_events_by_seq ON job_events (seq);"
     "CREATE FUNCTION rematd_event_place() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-    " UPDATE events_told SET seq = seq + 1 RETURNING seq INTO NEW.seq;"
+    " NEW.seq := nextval('events_told');"
     " PERFORM pg_notify('rematd_progress', ''); RETURN NEW; END $$;"
     "CREATE TRIGGER job_events_place BEFORE INSERT ON job_events FOR EACH ROW EXECUTE FUNCTION rematd_event_place();"
     /* Whatever changes a state has told of it in the same transaction, and wakes those who wait. */
@@ -107,8 +106,11 @@ const char *const store_postgres_own[SQL_COUNT] = {
      * limit. A row that somebody else holds (an operator's transaction) is passed over, not waited for. */
     [SQL_OLDEST] = "SELECT id, planned_peak_bytes, passed FROM jobs WHERE state = 0 AND planned_peak_bytes <= ?"
                    " ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED",
+    /* From one submitter who waits to the next, however many jobs each has; then the first job of each. */
     [SQL_NEXT] =
-        "WITH waiting AS (SELECT DISTINCT submitter FROM jobs WHERE state = 0 AND planned_peak_bytes <= ?1), running AS"
+        "WITH RECURSIVE waiting AS ((SELECT submitter FROM jobs WHERE state = 0 ORDER BY submitter LIMIT 1) UNION ALL"
+        " SELECT (SELECT submitter FROM jobs WHERE state = 0 AND jobs.submitter > waiting.submitter"
+        " ORDER BY submitter LIMIT 1) FROM waiting WHERE waiting.submitter IS NOT NULL), running AS"
         " (SELECT submitter, sum(planned_peak_bytes) AS bytes, count(*) AS n FROM jobs WHERE state = 1 GROUP BY "
         "submitter)"
         " SELECT first.id FROM waiting CROSS JOIN LATERAL (SELECT id FROM jobs WHERE state = 0"
@@ -129,6 +131,7 @@ const char *const store_postgres_own[SQL_COUNT] = {
                                                                                                   "0" STORE_TALLY_ADD,
     [SQL_FEED] = "SELECT seq, name, data, job_id, (?2 IS NULL OR job_id IN " EACH("?2") ") AND (?3 IS NULL OR" HAS_ALL(
         "?3", "job_events.job_id") ") FROM job_events WHERE seq > ?1 ORDER BY seq LIMIT ?4",
+    [SQL_FEED_LAST] = "SELECT coalesce(max(seq), 0) FROM job_events",
     [SQL_FEED_FIRST] = "SELECT coalesce(min(seq) - 1, 0) FROM job_events WHERE number = 1 AND job_id IN " EACH("?"),
     [SQL_FEED_OVER] = "SELECT NOT EXISTS (SELECT 1 FROM jobs WHERE state < 2 AND id IN " EACH("?") ")",
 };

@@ -130,6 +130,7 @@ static const char *const own[SQL_COUNT] = {
                  " AND (?3 IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(?3) AS wanted WHERE NOT EXISTS"
                  " (SELECT 1 FROM job_labels AS own WHERE own.label = wanted.value"
                  " AND own.job_id = job_events.job_id))) FROM job_events WHERE seq > ?1 ORDER BY seq LIMIT ?4",
+    [SQL_FEED_LAST] = "SELECT seq FROM events_told",
     [SQL_FEED_FIRST] = "SELECT coalesce(min(seq) - 1, 0) FROM job_events"
                        " WHERE number = 1 AND job_id IN (SELECT value FROM json_each(?))",
     [SQL_FEED_OVER] = "SELECT NOT EXISTS (SELECT 1 FROM jobs WHERE state < 2"
