@@ -144,6 +144,8 @@ static const char session[] =
     "SET lock_timeout = '10s'; SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '20s';"
     "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;"
     "SET tcp_user_timeout = 10000;"
+    "SET random_page_cost = 1;" /* else it walks past all jobs that have ended to the first that waits */
+
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
 
 /* From the layout the database has to ours, in one transaction; who comes at the same time waits. */

@@ -19,6 +19,7 @@ const char *const store_postgres_layouts[] = {
     "CREATE INDEX jobs_by_state ON jobs (state, id);"
     "CREATE INDEX jobs_by_kind ON jobs (kind, id);"
     "CREATE INDEX jobs_by_kind_state ON jobs (kind, state, id);"
+    "CREATE INDEX jobs_queue ON jobs (id, planned_peak_bytes) WHERE state = 0;"
     "CREATE INDEX jobs_waiting ON jobs (submitter, id, planned_peak_bytes) WHERE state = 0;"
     "CREATE INDEX jobs_queue_until ON jobs (queue_until_ms) WHERE state = 0 AND queue_until_ms > 0;"
     "CREATE INDEX jobs_run_until ON jobs (run_until_ms) WHERE state = 1 AND run_until_ms > 0;"
