@@ -14,8 +14,9 @@ $job
 EOF
   verdict="refuse $model, $seq_len tokens, batch $batch on $device"
   for strategy in standard every_layer; do
-    most=$(rematctl -o json capacity "$model" --find batch --seq-len "$seq_len" --dtype bfloat16 --attention flash \
-      --strategy "$strategy" --device "$device" | rematctl get - /value)
+    answer=$(rematctl -o json capacity "$model" --find batch --seq-len "$seq_len" --dtype bfloat16 --attention flash \
+      --strategy "$strategy" --device "$device") # no pipe: where nobody answers its code is ours
+    most=$(echo "$answer" | rematctl get - /value)
     if [ "$most" -ge "$batch" ]; then
       verdict="admit  $model, $seq_len tokens, batch $batch on $device: $strategy, up to batch $most"
       break

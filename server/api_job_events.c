@@ -257,6 +257,6 @@ static bool of_many(struct request *request, struct response *response, struct p
 
 const struct route api_job_event_routes[] = {
     {"GET", "/v1/jobs/{id}/events", BODY_QUERY, of_one, SCOPE_READ},
-    {"GET", "/v1/events", BODY_QUERY, of_many, SCOPE_READ},
+    {"GET", "/v1/events", BODY_QUERY, of_many, SCOPE_READ, .repeats = "job label"},
     {0},
 };

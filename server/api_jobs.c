@@ -9,6 +9,7 @@
 
 #include "server/api.h"
 #include "server/log.h"
+#include "server/plan_device.h"
 #include "server/queue.h"
 
 #define PLAN_ARENA_BYTES ((uint64_t)1 << 30) /* the largest plans take some hundred MiB while they are made */
@@ -62,10 +63,12 @@ static bool job_answer(const struct request *request, struct response *response,
 static bool job_read(const struct service *service, const char *text, size_t bytes, struct arena *a, struct job *job,
                      struct problem *why) {
     arena_init(a, PLAN_ARENA_BYTES);
+    struct plan_host host = {.store = service->store, .memory_bytes = service->memory_limit_bytes};
     struct job_context context = {.arena = a,
                                   .blobs = service->blobs,
                                   .threads = service->threads,
-                                  .memory_limit_bytes = service->memory_limit_bytes};
+                                  .memory_limit_bytes = service->memory_limit_bytes,
+                                  .host = &host};
     return job_make(job, text, bytes, &context, why);
 }
 
@@ -318,7 +321,7 @@ static bool discard(struct request *request, struct response *response, struct p
 
 const struct route api_job_routes[] = {
     {"POST", "/v1/jobs", BODY_JSON, submit, SCOPE_SUBMIT, ROUTE_STORE},
-    {"GET", "/v1/jobs", BODY_QUERY, list, SCOPE_READ},
+    {"GET", "/v1/jobs", BODY_QUERY, list, SCOPE_READ, .repeats = "label"},
     {"GET", "/v1/jobs/{id}", BODY_NONE, get, SCOPE_READ},
     {"DELETE", "/v1/jobs/{id}", BODY_NONE, discard, SCOPE_SUBMIT},
     {"POST", "/v1/jobs/{id}/cancel", BODY_NONE, cancel, SCOPE_SUBMIT},

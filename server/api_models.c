@@ -4,6 +4,7 @@
 #include "engine/models/devices.h"
 #include "engine/models/presets.h"
 #include "server/api.h"
+#include "server/plan_device.h"
 #include "server/wire.h"
 
 static bool text_answer(struct wire_out *o, struct response *response) {
@@ -58,26 +59,36 @@ static bool models(struct request *request, struct response *response, struct pr
     return text_answer(&o, response);
 }
 
+static void device_put(struct wire_out *o, const struct device *d) {
+    wire_open(o, NULL, '{');
+    wire_put_string(o, "name", d->name);
+    wire_put_uint(o, "memory_bytes", d->memory_bytes);
+    wire_open(o, "flops_per_second", '{');
+    wire_put_real(o, "float32", d->float32);
+    wire_put_real(o, "bfloat16", d->bfloat16);
+    wire_put_real(o, "float16", d->float16);
+    wire_close(o, '}');
+    wire_put_real(o, "bandwidth_bytes_per_second", d->bandwidth);
+    wire_put_string(o, "source", d->source);
+    wire_put_string(o, "memory_source", d->memory_source);
+    wire_close(o, '}');
+}
+
+/* This machine first, where it was measured. */
 static bool devices(struct request *request, struct response *response, struct problem *why) {
+    const struct service *service = request->service;
+    const struct plan_host known = {.store = service->store, .memory_bytes = service->memory_limit_bytes};
+    const struct device *host;
     struct wire_out o;
+    if (!plan_device_host(&known, request->arena, &host, why))
+        return false;
     wire_out_init(&o, request->arena, why);
     wire_open(&o, NULL, '{');
     wire_open(&o, "devices", '[');
-    for (unsigned i = 0; i < devices_table_length; i++) {
-        const struct device *d = &devices_table[i];
-        wire_open(&o, NULL, '{');
-        wire_put_string(&o, "name", d->name);
-        wire_put_uint(&o, "memory_bytes", d->memory_bytes);
-        wire_open(&o, "flops_per_second", '{');
-        wire_put_real(&o, "float32", d->float32);
-        wire_put_real(&o, "bfloat16", d->bfloat16);
-        wire_put_real(&o, "float16", d->float16);
-        wire_close(&o, '}');
-        wire_put_real(&o, "bandwidth_bytes_per_second", d->bandwidth);
-        wire_put_string(&o, "source", d->source);
-        wire_put_string(&o, "memory_source", d->memory_source);
-        wire_close(&o, '}');
-    }
+    if (host)
+        device_put(&o, host);
+    for (unsigned i = 0; i < devices_table_length; i++)
+        device_put(&o, &devices_table[i]);
     return text_answer(&o, response);
 }
 

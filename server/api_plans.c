@@ -4,12 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "engine/models/presets.h"
 #include "engine/plan/planner.h"
 #include "server/api.h"
 #include "server/metrics.h"
+#include "server/plan_bounds.h"
 #include "server/plan_cache.h"
 #include "server/plan_posted.h"
 #include "server/plan_query.h"
@@ -31,11 +31,18 @@ struct asked {
     enum plan_question question;
     struct plan_name name; /* what the client wrote */
     bool tagged;           /* the answer has an ETag */
-    bool partial;          /* holds a problem, or what a time limit cut short: true today, not for ever */
-    uint64_t begun_ns;
+    bool partial;          /* holds a problem, what a time limit cut short, or what the host was measured to be: true
+                              today, not for ever */
+    struct plan_bounds bounds;
 };
 
 /* ---- one, several, a search ---- */
+
+static struct plan_host host_for(const struct asked *asked) {
+    const struct service *service = asked->request->service;
+    return service ? (struct plan_host){.store = service->store, .memory_bytes = service->memory_limit_bytes}
+                   : (struct plan_host){0};
+}
 
 /* One that may take long. */
 static bool may_begin(struct problem *why) {
@@ -48,9 +55,12 @@ static bool may_begin(struct problem *why) {
 
 /* A daemon that drains does not wait for a search. */
 static bool is_draining(void *user, const struct plan_posted_progress *p) {
-    const struct service *service = user;
     (void)p;
-    return service && service->draining && service->draining();
+    return plan_bounds_drains(user);
+}
+
+static bool refused(struct asked *asked, const struct wire_value *v, struct problem *why) {
+    return plan_bounds_tell(&asked->bounds, asked->request->arena, v, why) || wire_nest(v, why);
 }
 
 static struct plan_posted_watch watch_for(const struct asked *asked) {
@@ -61,9 +71,12 @@ static bool plan_posted(struct asked *asked, const struct wire_value *v, struct 
                         struct problem *why) {
     struct plan_posted q;
     struct plan_posted_watch watch = watch_for(asked);
-    bool ok = plan_posted_read(v, PLAN_POSTED_AT_ONCE, a, &q, why) &&
-              (plan_posted_answer(&q, &watch, o, NULL, why) || wire_nest(v, why));
-    asked->partial |= watch.cut;
+    struct plan_host host = host_for(asked);
+    if (!plan_posted_read(v, PLAN_POSTED_AT_ONCE, &host, a, &q, why))
+        return false;
+    q.bounds = &asked->bounds.arena;
+    const bool ok = plan_posted_answer(&q, &watch, o, NULL, why) || refused(asked, v, why);
+    asked->partial |= watch.cut || host.asked;
     return ok;
 }
 
@@ -72,9 +85,12 @@ static bool plan_one(struct asked *asked, const struct wire_value *v, struct wir
     struct plan_query q;
     if (plan_posted_is(v))
         return plan_posted(asked, v, o, a, why);
-    if (!plan_query_read(v, PLAN_FORM_PLAN, a, &q, why))
+    struct plan_host host = host_for(asked);
+    if (!plan_query_read(v, PLAN_FORM_PLAN, &host, a, &q, why))
         return false;
-    return plan_query_answer(&q, o, NULL, why) || wire_nest(v, why);
+    asked->partial |= host.asked;
+    q.bounds = &asked->bounds.arena;
+    return plan_query_answer(&q, o, NULL, why) || refused(asked, v, why);
 }
 
 /* Alone. */
@@ -90,7 +106,8 @@ static bool plan_alone(struct asked *asked, const struct wire_value *v, struct w
 }
 
 /* Known before anything is planned: a request answers within seconds, or within the time it gives, or not at all. */
-static bool list_check(const struct wire_value *list, bool *is_long, struct problem *why) {
+static bool list_check(const struct asked *asked, const struct wire_value *list, bool *is_long, struct problem *why) {
+    struct plan_host host = host_for(asked);
     uint64_t layers = 0;
     double seconds = 0;
     for (size_t i = 0; i < wire_length(list); i++) {
@@ -101,7 +118,7 @@ static bool list_check(const struct wire_value *list, bool *is_long, struct prob
         arena_init(&scratch, 0);
         *is_long |= plan_posted_is(&v);
         seconds += plan_posted_seconds(&v);
-        layers += !plan_posted_is(&v) && plan_query_read(&v, PLAN_FORM_PLAN, &scratch, &q, &its_own)
+        layers += !plan_posted_is(&v) && plan_query_read(&v, PLAN_FORM_PLAN, &host, &scratch, &q, &its_own)
                       ? model_graph_layers(&q.w.workload.model)
                       : 0;
         arena_free(&scratch);
@@ -134,7 +151,7 @@ static const char *plan_element(struct asked *asked, const struct wire_value *v,
         return text;
     }
     const bool before = asked->partial;
-    asked->partial = false;
+    asked->partial = asked->bounds.arena.past = false;
     wire_out_init(&one, a, why);
     text = plan_one(asked, v, &one, a, why) ? wire_text(&one, &bytes) : NULL;
     if (text && cache && !asked->partial) {
@@ -156,6 +173,10 @@ static bool plan_each(struct asked *asked, const struct wire_value *list, struct
         struct problem own = {0};
         size_t bytes;
         const char *text = plan_element(asked, &v, a, &own);
+        if (!text && own.kind == PROBLEM_BUSY) { /* the daemon stops */
+            *why = own;
+            return false;
+        }
         if (!text) {
             asked->partial = true;
             text = route_problem_body(&own, 0, a, &bytes);
@@ -172,7 +193,7 @@ static bool plan_each(struct asked *asked, const struct wire_value *list, struct
 static bool plan_several(struct asked *asked, const struct wire_value *list, struct wire_out *o, struct arena *a,
                          struct problem *why) {
     bool is_long = false;
-    if (!wire_array(list, 1, QUERIES_MAX, why) || !list_check(list, &is_long, why))
+    if (!wire_array(list, 1, QUERIES_MAX, why) || !list_check(asked, list, &is_long, why))
         return false;
     if (!is_long)
         return plan_each(asked, list, o, a, why);
@@ -193,15 +214,21 @@ static bool plans_answer(struct asked *asked, const struct wire_value *v, struct
 }
 
 static bool capacity_answer(struct asked *asked, const struct wire_value *v, struct wire_out *o, struct problem *why) {
+    struct plan_host host = host_for(asked);
     struct plan_query q;
-    return plan_query_read(v, PLAN_FORM_CAPACITY, asked->request->arena, &q, why) && plan_query_capacity(&q, o, why);
+    if (!plan_query_read(v, PLAN_FORM_CAPACITY, &host, asked->request->arena, &q, why))
+        return false;
+    asked->partial |= host.asked;
+    q.bounds = &asked->bounds.arena;
+    return plan_query_capacity(&q, o, why);
 }
 
 static bool frontier_posted(struct asked *asked, const struct wire_value *v, struct wire_out *o, struct problem *why) {
     struct plan_posted q;
     struct plan_posted_watch watch = watch_for(asked);
-    if (!plan_posted_read(v, PLAN_POSTED_FRONTIER, asked->request->arena, &q, why) || !may_begin(why))
+    if (!plan_posted_read(v, PLAN_POSTED_FRONTIER, NULL, asked->request->arena, &q, why) || !may_begin(why))
         return false;
+    q.bounds = &asked->bounds.arena;
     const bool ok = plan_posted_frontier(&q, &watch, o, why) || wire_nest(v, why);
     atomic_fetch_sub(&long_requests, 1);
     asked->partial |= watch.cut;
@@ -213,7 +240,12 @@ static bool frontier_answer(struct asked *asked, const struct wire_value *v, str
     struct plan_query q;
     if (plan_posted_is(v))
         return frontier_posted(asked, v, o, why);
-    return plan_query_frontier_read(v, a, &q, why) && (plan_query_frontier(&q, a, o, why) || wire_nest(v, why));
+    struct plan_host host = host_for(asked);
+    if (!plan_query_frontier_read(v, &host, a, &q, why))
+        return false;
+    asked->partial |= host.asked;
+    q.bounds = &asked->bounds.arena;
+    return plan_query_frontier(&q, a, o, why) || wire_nest(v, why);
 }
 
 typedef bool answer_function(struct asked *, const struct wire_value *, struct wire_out *, struct problem *);
@@ -226,12 +258,6 @@ static const enum metrics_time times[] = {[PLAN_QUESTION_PLANS] = METRICS_PLAN_P
                                           [PLAN_QUESTION_FRONTIER] = METRICS_PLAN_FRONTIER};
 
 /* ---- what is sent ---- */
-
-static uint64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 /* tag: the answer's own fingerprint; it changes when the answer does. timing: how long it took is no part of it. */
 static bool reply(struct asked *asked, const char *body, size_t bytes, const char *tag, const char *timing) {
@@ -266,7 +292,7 @@ static bool send_new(struct asked *asked, const char *body, size_t bytes, struct
     plan_answer_tag(tag, body, bytes);
     const char *kept_tag = asked->tagged ? arena_copy(asked->request->arena, tag, sizeof tag, why) : "";
     const char *timing =
-        arena_printf(asked->request->arena, why, "plan;dur=%.3f", (double)(now_ns() - asked->begun_ns) * 1e-6);
+        arena_printf(asked->request->arena, why, "plan;dur=%.3f", (double)plan_bounds_ns(&asked->bounds) * 1e-6);
     return kept_tag && reply(asked, body, bytes, kept_tag, timing);
 }
 
@@ -290,9 +316,9 @@ static bool document_answered(struct asked *asked, const struct wire_document *d
     }
     wire_out_init(&o, a, why);
     const char *text = answers[asked->question](asked, &root, &o, why) ? wire_text(&o, &bytes) : NULL;
-    metrics_observe(times[asked->question], now_ns() - asked->begun_ns);
+    metrics_observe(times[asked->question], plan_bounds_ns(&asked->bounds));
     if (!text)
-        return false;
+        return plan_bounds_tell(&asked->bounds, a, &root, why);
     if (asked->cache && !asked->partial) {
         struct plan_answer *answer = plan_answer_new(text, bytes);
         plan_cache_add(asked->cache, &canonical, answer);
@@ -303,7 +329,7 @@ static bool document_answered(struct asked *asked, const struct wire_document *d
 }
 
 static bool text_answered(struct asked *asked, const char *text, size_t bytes, struct problem *why) {
-    asked->begun_ns = now_ns();
+    plan_bounds_begin(&asked->bounds, asked->request->service);
     struct wire_document *d = wire_parse(text, bytes, why);
     bool ok = d && document_answered(asked, d, why);
     wire_document_free(d);
@@ -426,13 +452,7 @@ static bool query_read(const struct request *request, const char **values, struc
             p++;
         if (p == PARAMETERS)
             return request_parameter_unknown(name, why);
-        else if (values[p])
-            problem_set(why, PROBLEM_MALFORMED, "", "is given twice");
-        else {
-            values[p] = value;
-            continue;
-        }
-        return problem_nest(why, "/%.60s", name);
+        values[p] = value;
     }
     return true;
 }
@@ -458,11 +478,13 @@ static const char *query_text(const char *const *values, struct arena *a, size_t
     return wire_text(&o, bytes);
 }
 
-/* "/workload/seq_len" is the parameter seq_len, "/strategy/name" is strategy. */
+/* "/workload/seq_len" is the parameter seq_len, "/strategy/name" is strategy; a workload as a whole is its model's. */
 static bool parameter_problem(struct problem *why) {
     static const char *const places[] = {"/workload", "/strategy"};
     if (strcmp(why->where, "/strategy/name") == 0)
         why->where[9] = '\0';
+    if (strcmp(why->where, "/workload") == 0)
+        strcpy(why->where, "/model");
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
         size_t n = strlen(places[i]);
         if (strncmp(why->where, places[i], n) == 0 && why->where[n] == '/')
@@ -504,9 +526,9 @@ static bool has_word(const char *text, size_t bytes, const char *word) {
 
 /* What makes more of a question than one plan of a preset that is not deep, with a strategy that says what to
  * recompute: any of these words in it, or an escape, behind which one may hide. Some that have them are short; none
- * without is long. */
+ * without is long. (The host is looked up in the store, which may be writing.) */
 static bool words_are_long(const char *text, size_t bytes) {
-    static const char *const words[] = {"hf_config", "family", "queries", "graph", "chain", "include", "any"};
+    static const char *const words[] = {"hf_config", "family", "queries", "graph", "chain", "include", "any", "host"};
     if (bytes > SHORT_BYTES || memchr(text, '\\', bytes) || memchr(text, '%', bytes))
         return true;
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)

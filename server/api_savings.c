@@ -51,10 +51,6 @@ static bool query_read(const struct request *request, struct wire_savings *s, st
             n++;
         if (n == NUMBERS && strcmp(name, "dtype") != 0)
             return request_parameter_unknown(name, why);
-        if (seen[n]) {
-            problem_set(why, PROBLEM_MALFORMED, "", "is given twice");
-            return problem_nest(why, "/%.60s", name);
-        }
         seen[n] = true;
         if (!(n == NUMBERS ? dtype_read(value, s, why) : number_read(name, value, numbers[n].to, why)))
             return false;

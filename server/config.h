@@ -80,6 +80,7 @@ bool config_is_loopback(const char *address);
  * total: the smallest memory.max on this process's cgroup path (v2, v1), or where none is set, MemAvailable. */
 struct config_memory {
     uint64_t front_bytes; /* the front process: plans, bodies, answers kept, connections */
+    uint64_t room_bytes;  /* of it, beyond what the front holds when idle */
     uint64_t jobs_bytes;  /* running jobs together: their plans' peaks and what lies around them */
 };
 

@@ -82,10 +82,12 @@ static uint64_t front_share(uint64_t total_bytes) {
 }
 
 struct config_memory config_memory_find(uint64_t wanted_bytes, uint64_t workers, uint64_t threads, const char *root) {
-    uint64_t total = units_min(cgroup_limit(root), wanted_bytes ? UINT64_MAX : memory_available(root));
-    uint64_t front = front_share(total);
+    uint64_t cgroup = cgroup_limit(root), there = units_min(cgroup, memory_available(root));
+    uint64_t total = wanted_bytes ? cgroup : there; /* who says how much may mean more than is free just now */
+    uint64_t front = front_share(there);
     uint64_t around = front + workers * CONFIG_WORKER_BYTES(threads);
     uint64_t jobs = total == UINT64_MAX ? total : total - units_min(total, around);
     return (struct config_memory){.front_bytes = front,
+                                  .room_bytes = front - units_min(front / 4, CONFIG_FRONT_IDLE_BYTES),
                                   .jobs_bytes = wanted_bytes ? units_min(wanted_bytes, jobs) : jobs};
 }

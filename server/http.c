@@ -131,12 +131,6 @@ static bool route_request(struct http_exchange *exchange, const char *method) {
     return exchange->route != NULL;
 }
 
-static bool parameters_check(struct http_exchange *exchange) {
-    const struct request *request = &exchange->request;
-    return exchange->route->body == BODY_QUERY || request->n_query == 0 ||
-           request_parameter_unknown(request->query[0].name, &exchange->problem);
-}
-
 /* Draining: what runs may be watched and stopped, nothing new is taken in. */
 static bool drain_check(struct http_exchange *exchange) {
     struct service *service = exchange->request.service;
@@ -153,8 +147,8 @@ static http_result headers_arrived(struct http_exchange *exchange, const char *m
     if (good && http_access_begin(exchange, method) && !body)
         return http_access_preflight(exchange);
     good = good && busy_check(exchange) && http_access_who(exchange) && route_request(exchange, method) &&
-           http_access(exchange) && parameters_check(exchange) && drain_check(exchange) &&
-           http_body_begin(exchange, body);
+           http_access(exchange) && route_parameters_check(exchange->route, &exchange->request, &exchange->problem) &&
+           drain_check(exchange) && http_body_begin(exchange, body);
     if (good) {
         exchange->stage = STAGE_BODY;
         if (body)
@@ -265,11 +259,9 @@ static http_result answer(void *http, struct MHD_Connection *mhd, const char *ur
 static bool daemon_start(struct http_listener *listener, struct problem *why) {
     static const char priorities[] = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2";
     struct http *http = listener->http;
-    const struct http_tls *tls = &http->tls;
     unsigned most = 2 * http->options.connections + PROBE_ROOM;
     const struct MHD_OptionItem plain[] = {{MHD_OPTION_END, 0, NULL}};
-    const struct MHD_OptionItem secure[] = {{MHD_OPTION_HTTPS_MEM_CERT, 0, tls->certificate},
-                                            {MHD_OPTION_HTTPS_MEM_KEY, 0, tls->key},
+    const struct MHD_OptionItem secure[] = {{MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)(uintptr_t)http_tls_find},
                                             {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)priorities},
                                             {MHD_OPTION_END, 0, NULL}};
     errno = 0;
@@ -302,14 +294,14 @@ struct http *http_open(const struct http_options *options, struct problem *why) 
     }
     options_take(http, options);
     metrics_routes(options->tables);
-    bool good = http_tls_read(options, &http->tls, why) && http_listen(http, why);
+    bool good = http_tls_open(http, why) && http_listen(http, why);
     if (!good || !(good = http_keeper_start(http, why)) || !http_lanes_start(http, why)) {
         if (good) {
             http_keeper_stop(http);
             http_keeper_free(http);
         }
         http_listen_close(http);
-        http_tls_free(&http->tls);
+        http_tls_close(http);
         free(http);
         return NULL;
     }
@@ -354,6 +346,6 @@ void http_close(struct http *http) {
         if (http->listeners[i].daemon)
             MHD_stop_daemon(http->listeners[i].daemon);
     http_keeper_free(http);
-    http_tls_free(&http->tls);
+    http_tls_close(http);
     free(http);
 }

@@ -51,6 +51,9 @@ uint16_t http_port(const struct http *http);
 const char *http_url(const struct http *http, unsigned i);
 /* Tells a service manager ("READY=1", "STOPPING=1": sd_notify(3)), where there is one. */
 void http_notify(const char *state);
+/* Reads the files of certificate and key again: new connections are shown what is in them. Where something is wrong
+ * with them the old pair stays. Of one thread at a time, and of fronts that have them. */
+PROBLEM_MUST_CHECK bool http_tls_reread(struct http *http, struct problem *why);
 /* Ends waits, answers what is being handled, closes connections, joins threads. NULL is fine. */
 void http_close(struct http *http);
 

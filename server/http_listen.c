@@ -50,7 +50,7 @@ static bool listener_describe(struct http_listener *listener, struct problem *wh
     inet_ntop(at.any.sa_family, v6 ? (void *)&at.v6.sin6_addr : (void *)&at.v4.sin_addr, text, sizeof text);
     uint16_t port = ntohs(v6 ? at.v6.sin6_port : at.v4.sin_port);
     listener->local = config_is_loopback(text);
-    listener->tls = listener->http->tls.certificate != NULL;
+    listener->tls = listener->http->tls != NULL;
     if (!listener->http->port)
         listener->http->port = port;
     snprintf(listener->url, sizeof listener->url, "%s://%s%s%s:%u", listener->tls ? "https" : "http", v6 ? "[" : "",

@@ -2,6 +2,7 @@
 #ifndef REMATD_SERVER_HTTP_PRIVATE_H
 #define REMATD_SERVER_HTTP_PRIVATE_H
 
+#include <gnutls/abstract.h>
 #include <microhttpd.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -54,9 +55,7 @@ struct http_listener {
     char url[160];
 };
 
-struct http_tls {
-    char *certificate, *key; /* PEM; NULL: no TLS */
-};
+struct http_tls_pair;
 
 struct http_connection {
     struct http_connection *previous, *next; /* in http->connections, under http->lock */
@@ -135,8 +134,8 @@ struct http {
     struct http_options options;
     struct http_listener listeners[HTTP_LISTENERS_MAX];
     unsigned n_listeners;
-    struct http_tls tls;
-    uint16_t port; /* of the first that has one */
+    struct http_tls_pair *tls; /* the newest, behind it older ones; NULL: no TLS */
+    uint16_t port;             /* of the first that has one */
     uint64_t grace_ns;
     pthread_t keeper;
     pthread_mutex_t lock; /* for all below */
@@ -228,8 +227,11 @@ void http_listen_close(struct http *http);
 /* ---- http_tls.c ---- */
 
 /* Reads certificate and key of the options, if there are any, and checks that they belong together. */
-PROBLEM_MUST_CHECK bool http_tls_read(const struct http_options *options, struct http_tls *tls, struct problem *why);
-void http_tls_free(struct http_tls *tls);
+PROBLEM_MUST_CHECK bool http_tls_open(struct http *http, struct problem *why);
+/* When no session is left. */
+void http_tls_close(struct http *http);
+/* gnutls's question at a handshake (gnutls_certificate_retrieve_function2): what was read last. */
+gnutls_certificate_retrieve_function2 http_tls_find;
 
 /* ---- http_lane.c: handlers that take long ---- */
 

@@ -5,8 +5,8 @@
 
 #include "server/wire_tensor.h"
 
-const struct job_kind *const job_table[] = {&job_attention, &job_sequential, &job_memory_savings,
-                                            &job_training,  &job_plan,       NULL};
+const struct job_kind *const job_table[] = {
+    &job_attention, &job_sequential, &job_memory_savings, &job_training, &job_plan, &job_calibrate, NULL};
 
 const struct job_kind *job_kind_find(const char *name) {
     for (unsigned i = 0; job_table[i]; i++)
@@ -57,7 +57,7 @@ static bool read_request(struct job *job, struct wire_document *document, const 
     if (!job->kind)
         return wire_fail(&kind, why, PROBLEM_LIMIT,
                          "is not a kind of job; there are attention, sequential, memory_savings,"
-                         " training_step, plan");
+                         " training_step, plan, calibrate");
     job->request = wire_canonical(document, c->arena, why);
     return job->request && job_options_take(document, c->arena, &job->options, why) &&
            job->kind->read(job, &request, c, why);

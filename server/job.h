@@ -15,6 +15,7 @@
 #include "server/wire.h"
 
 struct plan;
+struct plan_host;
 struct pool;
 struct slab;
 
@@ -24,6 +25,7 @@ struct job_context {
     struct blob_store *blobs;
     unsigned threads;            /* kernel threads a worker uses: workspace depends on it */
     uint64_t memory_limit_bytes; /* admission_bytes must stay within it */
+    struct plan_host *host;      /* what the device `host` is; NULL: not known */
 };
 
 /* A request that was read and planned. */
@@ -67,7 +69,7 @@ extern const struct job_kind *const job_table[]; /* NULL at the end */
 const struct job_kind *job_kind_find(const char *name);
 
 /* Rows of job_table, one file each. */
-extern const struct job_kind job_attention, job_sequential, job_memory_savings, job_training, job_plan;
+extern const struct job_kind job_attention, job_sequential, job_memory_savings, job_training, job_plan, job_calibrate;
 
 /* Parses, reads and plans a request body; refuses what cannot fit (PROBLEM_BUDGET with minimum_budget_bytes). */
 PROBLEM_MUST_CHECK bool job_make(struct job *job, const char *text, size_t bytes, const struct job_context *c,

@@ -18,16 +18,17 @@ struct asked {
     struct plan_query query;
 };
 
-static bool asked_read(const struct wire_value *request, struct arena *a, struct asked *out, struct problem *why) {
+static bool asked_read(const struct wire_value *request, const struct job_context *c, struct asked *out,
+                       struct problem *why) {
     out->is_posted = plan_posted_is(request);
-    return out->is_posted ? plan_posted_read(request, PLAN_POSTED_JOB, a, &out->posted, why)
-                          : plan_query_read(request, PLAN_FORM_JOB, a, &out->query, why);
+    return out->is_posted ? plan_posted_read(request, PLAN_POSTED_JOB, c->host, c->arena, &out->posted, why)
+                          : plan_query_read(request, PLAN_FORM_JOB, c->host, c->arena, &out->query, why);
 }
 
 static bool read(struct job *job, const struct wire_value *request, const struct job_context *c, struct problem *why) {
     struct asked *asked = arena_new(c->arena, struct asked, 1, why);
     job->spec = asked;
-    return asked && asked_read(request, c->arena, asked, why);
+    return asked && asked_read(request, c, asked, why);
 }
 
 /* A job of planning has no slab: it counts with what an answer may take. */

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "engine/base/units.h"
+#include "engine/kernels/gemm.h"
 #include "engine/kernels/tile.h"
 #include "server/blob.h"
 #include "server/config.h"
@@ -43,6 +44,7 @@
 #define HEAP_KEPT_BYTES (8 << 20)
 #define HEAP_KEPT_SHARE 64u /* of the front's memory */
 #define CACHE_SHARE     4u  /* of the front's memory, at most, for answers that are kept */
+#define BESIDE_SHARE    8u  /* of what is left of it for plans, for their requests and answers */
 #define TICK_NS         200000000u
 #define SWEEP_SECONDS   1
 #define COPIES_SECONDS  600
@@ -162,13 +164,17 @@ static bool access_open(struct serve *serve, struct problem *why) {
     return serve->rate != NULL;
 }
 
-/* SIGHUP: what is wrong with the new file is said, and the old tokens stay. */
+/* SIGHUP: what is wrong with a new file is said, and the old tokens or certificate stay. */
 static void access_reread(struct serve *serve) {
-    struct problem why = {0};
+    struct problem why = {0}, tls = {0};
     if (serve->tokens && token_reread(serve->tokens, &why))
         log_event(LOG_INFO, "serve.tokens", "%u tokens in %s", token_count(serve->tokens), serve->config.tokens);
     else if (serve->tokens)
         log_event(LOG_ERROR, "serve.tokens", "the old tokens stay: %s", why.detail);
+    if (*serve->config.tls_certificate && http_tls_reread(serve->http, &tls))
+        log_event(LOG_INFO, "serve.tls", "new connections get the certificate in %s", serve->config.tls_certificate);
+    else if (*serve->config.tls_certificate)
+        log_event(LOG_ERROR, "serve.tls", "the old certificate stays: %s", tls.detail);
 }
 
 static bool serve_open(struct serve *serve, struct problem *why) {
@@ -197,6 +203,7 @@ static bool serve_open(struct serve *serve, struct problem *why) {
     if (!data_prepare(serve, why))
         return false;
     uint64_t cache_bytes = units_min(config->plan_cache_bytes, memory.front_bytes / CACHE_SHARE);
+    service->planning_bytes = (memory.room_bytes - cache_bytes) / BESIDE_SHARE * (BESIDE_SHARE - 1);
     service->plans = plan_cache_new(cache_bytes, why);
     if (!service->plans && cache_bytes)
         return false;
@@ -232,8 +239,7 @@ static bool serve_open(struct serve *serve, struct problem *why) {
     if (!supervise_start(&serve->supervise, why) || !url_tell(serve, why))
         return false;
     const uint64_t held = jail_memory_bytes(); /* most of it reserved, never touched */
-    jail_memory_limit(held ? held + memory.front_bytes - units_min(memory.front_bytes / 4, CONFIG_FRONT_IDLE_BYTES)
-                           : UINT64_MAX);
+    jail_memory_limit(held ? held + memory.room_bytes : UINT64_MAX);
     http_notify("READY=1");
     return true;
 }
@@ -339,7 +345,7 @@ static int serve_main(const struct config *config) {
     sigaddset(&serve.signals, SIGTERM);
     sigaddset(&serve.signals, SIGINT);
     sigaddset(&serve.signals, SIGCHLD);
-    if (*config->tokens)
+    if (*config->tokens || *config->tls_certificate)
         sigaddset(&serve.signals, SIGHUP);        /* else it ends us, as it does when a terminal goes away */
     sigprocmask(SIG_BLOCK, &serve.signals, NULL); /* before threads: they inherit it */
     bool good = serve_open(&serve, &why);
@@ -365,6 +371,13 @@ static int serve_main(const struct config *config) {
 }
 
 /* ---- rematd work ---- */
+
+/* Kernels are chosen before main: with better ones, it starts again. */
+static void kernels_choose(char *const args[]) {
+    const char *core = getenv(GEMM_CORE_VARIABLE) ? NULL : gemm_core_better();
+    if (core && setenv(GEMM_CORE_VARIABLE, core, 1) == 0)
+        execv("/proc/self/exe", args);
+}
 
 static int work_main(const struct config *config) {
     struct worker_options options = {
@@ -448,6 +461,8 @@ int main(int n_args, char *args[]) {
     for (size_t i = 0; i < COMMANDS; i++) {
         if (strcmp(commands[i].name, args[1]) != 0)
             continue;
+        if (commands[i].command == CONFIG_WORK)
+            kernels_choose(args);
         if (commands[i].run_words)
             return commands[i].run_words(n_args - 2, args + 2);
         if (!config_read(&config, commands[i].command, n_args - 2, args + 2, environ, &why) || !tile_check(&why)) {

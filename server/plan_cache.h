@@ -1,9 +1,9 @@
 /* plan_cache.h - answers to planning queries that were given before, within a bound of bytes.
  *
- * An answer is a pure function of its request, so it never goes stale. It has several names: the texts it was asked for
- * with (a body or a query string, byte for byte: found without parsing), and the canonical JSON they all mean. A name
- * is compared whole, never by its hash alone. The names used longest ago go first; an answer goes with its last name.
- * Any thread. */
+ * An answer that is kept is a pure function of its request, so it never goes stale. It has several names: the texts it
+ * was asked for with (a body or a query string, byte for byte: found without parsing), and the canonical JSON they all
+ * mean. A name is compared whole, never by its hash alone. The names used longest ago go first; an answer goes with its
+ * last name. Any thread. */
 #ifndef REMATD_SERVER_PLAN_CACHE_H
 #define REMATD_SERVER_PLAN_CACHE_H
 

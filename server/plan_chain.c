@@ -225,10 +225,9 @@ static const struct chain_solver *solved(const struct chain *c, const struct cha
                                          struct arena *scratch, struct problem *why) {
     struct problem mine = {0};
     const struct chain_solver *s = chain_solve(c, limits, scratch, &mine);
-    if (!s && (mine.kind == PROBLEM_MEMORY || mine.kind == PROBLEM_LIMIT))
+    if (!s && (mine.kind == PROBLEM_LIMIT || (mine.kind == PROBLEM_MEMORY && scratch->past)))
         problem_set(why, PROBLEM_LIMIT, "/chain",
-                    "is too large to solve in %llu MiB: give it fewer stages or options, or a budget",
-                    (unsigned long long)(PLAN_POSTED_ARENA_BYTES >> 20));
+                    "is too large to solve in the memory it may have: give it fewer stages or options, or a budget");
     else if (!s)
         problem_set(why, mine.kind, "/chain", "%s", mine.detail);
     return s;
@@ -313,13 +312,13 @@ bool plan_chain_solve(const struct plan_posted *q, struct plan_posted_watch *wat
     return true;
 }
 
-static bool point_told(const struct chain_posted *posted, const struct chain *c, const struct chain_solver *s,
+static bool point_told(const struct plan_posted *q, const struct chain *c, const struct chain_solver *s,
                        const struct chain_point *point, double unit, struct plan_posted_point *out,
                        struct problem *why) {
     struct plan_posted_plan plan;
     struct arena scratch; /* of one plan */
-    arena_init(&scratch, PLAN_POSTED_ARENA_BYTES);
-    const bool ok = point_make(posted, c, s, point, unit, &scratch, &plan, why);
+    arena_init_within(&scratch, PLAN_POSTED_ARENA_BYTES, q->bounds);
+    const bool ok = point_make(&q->chain, c, s, point, unit, &scratch, &plan, why);
     if (ok)
         *out = (struct plan_posted_point){plan.peak_bytes, plan.seconds, chain_exact(s)};
     arena_free(&scratch);
@@ -357,7 +356,7 @@ bool plan_chain_frontier(const struct plan_posted *q, struct arena *scratch, str
     struct plan_posted_point *list = arena_new(scratch, struct plan_posted_point, (size_t)shown + 1, why);
     for (uint32_t i = 0; list && i < shown; i++) { /* evenly, with both ends; the most bytes first */
         const uint64_t at = shown > 1 ? (uint64_t)i * (n - 1) / (shown - 1) : 0;
-        if (!point_told(&q->chain, &c, s, &points[n - 1 - at], unit, &list[i], why))
+        if (!point_told(q, &c, s, &points[n - 1 - at], unit, &list[i], why))
             return false;
     }
     if (list && !chain_exact(s))

@@ -28,7 +28,7 @@ static bool candidate_plan(const struct frontier *f, struct candidate *c) {
     struct plan_made m;
     struct arena scratch;
     q.strategy.strategy = c->strategy;
-    arena_init(&scratch, PLAN_QUERY_ARENA_BYTES);
+    arena_init_within(&scratch, PLAN_QUERY_ARENA_BYTES, f->q->bounds);
     bool ok = plan_query_make(&q, &scratch, &m, f->why);
     if (ok) {
         c->peak_bytes = m.plan.peak_bytes;
@@ -105,7 +105,7 @@ static bool point_plan(const struct plan_query *q, const struct plan_optimal *op
     struct arena scratch;
     struct plan plan;
     uint32_t which;
-    arena_init(&scratch, PLAN_QUERY_ARENA_BYTES);
+    arena_init_within(&scratch, PLAN_QUERY_ARENA_BYTES, q->bounds);
     const bool ok = planner_optimal_point(&optimal->of, s, p, &scratch, &plan, &which, why);
     if (ok)
         point_put(q, &plan, whole_flops, out);
@@ -121,7 +121,7 @@ static bool point_again(const struct plan_query *q, const struct plan_optimal *o
     uint32_t which;
     if (*states == 0)
         return true;
-    arena_init(&scratch, PLAN_QUERY_ARENA_BYTES);
+    arena_init_within(&scratch, PLAN_QUERY_ARENA_BYTES, q->bounds);
     const bool ok = plan_optimal_within(optimal, out->peak_bytes, &scratch, &plan, &which, why);
     if (ok) {
         *states -= plan.optimality.states < *states ? plan.optimality.states : *states;
@@ -148,7 +148,7 @@ static bool points_make(const struct plan_query *q, struct arena *a, struct cand
     struct arena scratch;
     uint32_t all = 0;
     uint64_t flops = 0, states = AGAIN_STATES;
-    arena_init(&scratch, PLAN_QUERY_ARENA_BYTES);
+    arena_init_within(&scratch, PLAN_QUERY_ARENA_BYTES, q->bounds);
     bool ok = plan_query_optimal(q, &scratch, &optimal, why);
     const struct chain_solver *s =
         ok ? planner_optimal_solve(&optimal.of, 0, UINT64_MAX, OPTIMAL_CURVE_EFFORT, &scratch, why) : NULL;
@@ -235,13 +235,15 @@ static bool optimal_pick(const struct plan_query *q, struct arena *a, struct pla
                                                .objective = s->objective,
                                                .loss_chunk = s->loss_chunk};
     with.strategy.json = wire_strategy_chunked(optimal_json(q, q->budget_bytes, a, why), s->loss_chunk, a, why);
-    arena_init(&scratch, PLAN_QUERY_ARENA_BYTES);
+    arena_init_within(&scratch, PLAN_QUERY_ARENA_BYTES, q->bounds);
     if (with.strategy.json && plan_query_make(&with, &scratch, &m, &none)) {
         *named = (struct plan_named){with.strategy, m.plan.peak_bytes, plan_query_overhead_pct(&m, &m.plan)};
         *certain = m.plan.peak_bytes > q->budget_bytes || s->objective == OBJECTIVE_SECONDS ||
                    m.plan.optimality.cost == m.plan.optimality.lower_bound;
     }
     arena_free(&scratch);
+    if (none.kind == PROBLEM_MEMORY || none.kind == PROBLEM_CANCELLED) /* nothing is known of it then */
+        return problem_set(why, none.kind, none.where, "%s", none.detail);
     return with.strategy.json != NULL;
 }
 

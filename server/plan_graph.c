@@ -288,7 +288,7 @@ static bool sweep_point(const struct plan_posted *q, struct plan_posted_watch *w
     one.strategy = PLAN_POSTED_OPTIMAL_DAG;
     one.budget_bytes = budget_bytes;
     one.time_limit_seconds = seconds;
-    arena_init(&scratch, PLAN_POSTED_ARENA_BYTES);
+    arena_init_within(&scratch, PLAN_POSTED_ARENA_BYTES, q->bounds);
     const bool ok = plan_graph_solve(&one, watch, &scratch, &r, why);
     arena_free(&scratch);
     *there = r.plan.n_steps > 0;

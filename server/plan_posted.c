@@ -120,15 +120,11 @@ static bool include_read(const struct wire_value *v, unsigned *include, struct p
 }
 
 /* A device's memory is a budget; a budget beside it, or in the strategy, counts where it is less. */
-static bool budget_read(const struct wire_value *v, struct plan_posted *out, struct problem *why) {
-    struct wire_value field;
-    const char *device = NULL;
+static bool budget_read(const struct wire_value *v, struct plan_host *host, struct arena *a, struct plan_posted *out,
+                        struct problem *why) {
     uint64_t budget_bytes = UINT64_MAX;
-    if (!wire_string_of(v, "device", &device, why))
+    if (!plan_device_read(v, host, a, &out->device, why))
         return false;
-    if (device && !(out->device = devices_find(device)) && wire_get(v, "device", &field))
-        return wire_fail(&field, why, PROBLEM_LIMIT, "is '%.60s', which is no device; GET /v1/devices lists them",
-                         device);
     if (!wire_uint_of(v, "budget_bytes", 1, WIRE_INTEGER_MAX, &budget_bytes, why))
         return false;
     out->budget_bytes = units_min(out->budget_bytes, budget_bytes);
@@ -137,8 +133,8 @@ static bool budget_read(const struct wire_value *v, struct plan_posted *out, str
     return true;
 }
 
-bool plan_posted_read(const struct wire_value *v, enum plan_posted_form form, struct arena *a, struct plan_posted *out,
-                      struct problem *why) {
+bool plan_posted_read(const struct wire_value *v, enum plan_posted_form form, struct plan_host *host, struct arena *a,
+                      struct plan_posted *out, struct problem *why) {
     static const char *const fields[][10] = {
         [PLAN_POSTED_AT_ONCE] = {"graph", "chain", "workload", "strategy", "budget_bytes", "device", "include",
                                  "max_points"},
@@ -158,7 +154,7 @@ bool plan_posted_read(const struct wire_value *v, enum plan_posted_form form, st
     if ((has_strategy && !strategy_read(&strategy, form, a, out, why)) ||
         (wire_get(v, "include", &field) && !include_read(&field, &out->include, why)) ||
         !wire_uint_of(v, "max_points", 1, 100000, &out->max_points, why) ||
-        !wire_uint_of(v, "points", 1, PLAN_QUERY_POINTS, &out->max_points, why) || !budget_read(v, out, why) ||
+        !wire_uint_of(v, "points", 1, PLAN_QUERY_POINTS, &out->max_points, why) || !budget_read(v, host, a, out, why) ||
         (form == PLAN_POSTED_FRONTIER &&
          !time_limit_read(v, "time_limit_seconds", form, &out->time_limit_seconds, why)))
         return false;
@@ -348,7 +344,7 @@ static bool answer(const struct plan_posted *q, struct plan_posted_watch *watch,
 bool plan_posted_answer(const struct plan_posted *q, struct plan_posted_watch *watch, struct wire_out *o,
                         const char *key, struct problem *why) {
     struct arena scratch;
-    arena_init(&scratch, PLAN_POSTED_ARENA_BYTES);
+    arena_init_within(&scratch, PLAN_POSTED_ARENA_BYTES, q->bounds);
     const bool ok = answer(q, watch, &scratch, o, key, why);
     arena_free(&scratch);
     return ok;
@@ -397,7 +393,7 @@ static bool frontier(const struct plan_posted *q, struct plan_posted_watch *watc
 bool plan_posted_frontier(const struct plan_posted *q, struct plan_posted_watch *watch, struct wire_out *o,
                           struct problem *why) {
     struct arena scratch;
-    arena_init(&scratch, PLAN_POSTED_ARENA_BYTES);
+    arena_init_within(&scratch, PLAN_POSTED_ARENA_BYTES, q->bounds);
     const bool ok = frontier(q, watch, &scratch, o, why);
     arena_free(&scratch);
     return ok;

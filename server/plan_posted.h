@@ -6,7 +6,7 @@
 #ifndef REMATD_SERVER_PLAN_POSTED_H
 #define REMATD_SERVER_PLAN_POSTED_H
 
-#include "engine/models/devices.h"
+#include "server/plan_device.h"
 #include "server/wire_chain.h"
 #include "server/wire_graph.h"
 
@@ -29,6 +29,7 @@ struct plan_posted {
     uint64_t max_points;   /* of a timeline; of a frontier */
     double time_limit_seconds;
     bool reorder;
+    struct arena_bounds *bounds; /* of what planning it takes; NULL: none. Set by who asks */
 };
 
 enum plan_posted_form { PLAN_POSTED_AT_ONCE, PLAN_POSTED_FRONTIER, PLAN_POSTED_JOB };
@@ -36,8 +37,8 @@ enum plan_posted_form { PLAN_POSTED_AT_ONCE, PLAN_POSTED_FRONTIER, PLAN_POSTED_J
 /* Whether v asks for a graph or chain (and not for a workload). */
 bool plan_posted_is(const struct wire_value *v);
 /* Problems point into the request. Everything lives in a, nothing in the document. */
-PROBLEM_MUST_CHECK bool plan_posted_read(const struct wire_value *v, enum plan_posted_form form, struct arena *a,
-                                         struct plan_posted *out, struct problem *why);
+PROBLEM_MUST_CHECK bool plan_posted_read(const struct wire_value *v, enum plan_posted_form form, struct plan_host *host,
+                                         struct arena *a, struct plan_posted *out, struct problem *why);
 /* The time limit of the search that v asks for, in seconds; 0 where it asks for none, or wrongly. */
 double plan_posted_seconds(const struct wire_value *v);
 

@@ -48,14 +48,10 @@ static bool find_read(const struct wire_value *v, enum plan_find *find, struct p
     return wire_fail(&what, why, PROBLEM_LIMIT, "must be seq_len, batch or layers");
 }
 
-static bool budget_read(const struct wire_value *v, struct plan_query *out, struct problem *why) {
-    struct wire_value field;
-    const char *device = NULL;
-    if (!wire_string_of(v, "device", &device, why))
+static bool budget_read(const struct wire_value *v, struct plan_host *host, struct arena *a, struct plan_query *out,
+                        struct problem *why) {
+    if (!plan_device_read(v, host, a, &out->device, why))
         return false;
-    if (device && !(out->device = devices_find(device)) && wire_get(v, "device", &field))
-        return wire_fail(&field, why, PROBLEM_LIMIT, "is '%.60s', which is no device; GET /v1/devices lists them",
-                         device);
     out->budget_bytes = out->device ? out->device->memory_bytes : UINT64_MAX;
     return wire_uint_of(v, "budget_bytes", 1, WIRE_INTEGER_MAX, &out->budget_bytes, why);
 }
@@ -65,8 +61,8 @@ static bool objective_check(const struct plan_query *q, struct problem *why) {
            problem_set(why, PROBLEM_MISSING_FIELD, "/device", "is required where seconds are the objective");
 }
 
-bool plan_query_read(const struct wire_value *v, enum plan_form form, struct arena *a, struct plan_query *out,
-                     struct problem *why) {
+bool plan_query_read(const struct wire_value *v, enum plan_form form, struct plan_host *host, struct arena *a,
+                     struct plan_query *out, struct problem *why) {
     static const char *const fields[][9] = {
         [PLAN_FORM_PLAN] = {"workload", "strategy", "budget_bytes", "device", "include", "max_points"},
         [PLAN_FORM_CAPACITY] = {"workload", "strategy", "budget_bytes", "device", "include", "max_points", "find"},
@@ -82,7 +78,7 @@ bool plan_query_read(const struct wire_value *v, enum plan_form form, struct are
         !wire_workload_read(&field, out->find == PLAN_FIND_SEQ_LEN, a, &out->w, why) ||
         (wire_get(v, "strategy", &field) && !wire_strategy_read(&field, false, a, &out->strategy, why)) ||
         (wire_get(v, "include", &field) && !include_read(&field, &out->include, why)) ||
-        !wire_uint_of(v, "max_points", 1, 100000, &out->max_points, why) || !budget_read(v, out, why))
+        !wire_uint_of(v, "max_points", 1, 100000, &out->max_points, why) || !budget_read(v, host, a, out, why))
         return false;
     if (out->find == PLAN_FIND_SEQ_LEN && out->w.workload.model.family == MODEL_VISION && wire_get(v, "find", &field))
         return wire_fail(&field, why, PROBLEM_LIMIT, "is seq_len, which the image fixes: find batch or layers");
@@ -93,15 +89,16 @@ bool plan_query_read(const struct wire_value *v, enum plan_form form, struct are
     return true;
 }
 
-bool plan_query_frontier_read(const struct wire_value *v, struct arena *a, struct plan_query *out,
-                              struct problem *why) {
+bool plan_query_frontier_read(const struct wire_value *v, struct plan_host *host, struct arena *a,
+                              struct plan_query *out, struct problem *why) {
     static const char *const fields[] = {"workload", "device", "objective", "points", NULL};
     struct wire_value field;
     *out = (struct plan_query){.max_points = PLAN_QUERY_POINTS, .budget_bytes = UINT64_MAX};
     return wire_object(v, fields, why) && wire_need(v, "workload", &field, why) &&
            wire_workload_read(&field, false, a, &out->w, why) &&
-           wire_uint_of(v, "points", 1, PLAN_QUERY_POINTS, &out->max_points, why) && budget_read(v, out, why) &&
-           wire_strategy_objective(v, &out->strategy.strategy.objective, why) && objective_check(out, why);
+           wire_uint_of(v, "points", 1, PLAN_QUERY_POINTS, &out->max_points, why) &&
+           budget_read(v, host, a, out, why) && wire_strategy_objective(v, &out->strategy.strategy.objective, why) &&
+           objective_check(out, why);
 }
 
 /* ---- planning ---- */
@@ -230,10 +227,10 @@ bool plan_query_make(const struct plan_query *q, struct arena *scratch, struct p
 }
 
 struct cost_rates plan_query_rates(const struct plan_query *q) {
-    return (struct cost_rates){devices_flops(q->device, q->w.workload.dtype), q->device->bandwidth};
+    return devices_rates(q->device, q->w.workload.dtype);
 }
 
-/* At peak rates, once for every microbatch. A lower bound. */
+/* Once for every microbatch. At peak rates a lower bound; at measured ones what it takes, but for the update. */
 double plan_query_seconds(const struct plan_query *q, const struct plan *p) {
     const struct cost_rates rates = plan_query_rates(q);
     double seconds = 0;
@@ -393,7 +390,7 @@ static bool answer(const struct plan_query *q, struct arena *scratch, struct wir
 
 bool plan_query_answer(const struct plan_query *q, struct wire_out *o, const char *key, struct problem *why) {
     struct arena scratch;
-    arena_init(&scratch, PLAN_QUERY_ARENA_BYTES);
+    arena_init_within(&scratch, PLAN_QUERY_ARENA_BYTES, q->bounds);
     bool ok = (q->w.megatron ? plan_megatron_answer : answer)(q, &scratch, o, key, why);
     arena_free(&scratch);
     return ok;
@@ -445,7 +442,7 @@ static bool peak_at(struct search *s, uint64_t value, uint64_t *peak, struct pro
     struct megatron_bytes forms;
     struct arena scratch;
     *s->value = value;
-    arena_init(&scratch, PLAN_QUERY_ARENA_BYTES);
+    arena_init_within(&scratch, PLAN_QUERY_ARENA_BYTES, s->q.bounds);
     uint64_t measured = peak_bound(s, &scratch);
     if (measured > s->q.budget_bytes) {
         *peak = measured;

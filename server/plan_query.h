@@ -1,10 +1,10 @@
-/* plan_query.h - what POST /v1/plans and /v1/capacity ask and answer. Pure functions of the request: no store, no
- * clock; the same bytes in give the same bytes out. Any thread. */
+/* plan_query.h - what POST /v1/plans and /v1/capacity ask and answer. Functions of the request alone, and
+ * where it names the device `host` of its calibration: the same bytes in give the same bytes out. Any thread. */
 #ifndef REMATD_SERVER_PLAN_QUERY_H
 #define REMATD_SERVER_PLAN_QUERY_H
 
-#include "engine/models/devices.h"
 #include "engine/plan/cost.h"
+#include "server/plan_device.h"
 #include "server/plan_optimal.h"
 #include "server/wire_model.h"
 #include "server/wire_strategy.h"
@@ -31,14 +31,15 @@ struct plan_query {
     unsigned include;            /* enum plan_include */
     uint64_t max_points;
     enum plan_find find;
+    struct arena_bounds *bounds; /* of what planning it takes; NULL: none. Set by who asks */
 };
 
 enum plan_form { PLAN_FORM_PLAN, PLAN_FORM_CAPACITY, PLAN_FORM_JOB };
 
 /* v: {"workload", "strategy", "budget_bytes", "device", "include", "max_points"}, with "find" for a capacity and the
  * "kind" of a job. */
-PROBLEM_MUST_CHECK bool plan_query_read(const struct wire_value *v, enum plan_form form, struct arena *a,
-                                        struct plan_query *out, struct problem *why);
+PROBLEM_MUST_CHECK bool plan_query_read(const struct wire_value *v, enum plan_form form, struct plan_host *host,
+                                        struct arena *a, struct plan_query *out, struct problem *why);
 /* Appends the answer, an object under key. Problems point into the request as plan_query_read's do, relative to v. */
 PROBLEM_MUST_CHECK bool plan_query_answer(const struct plan_query *q, struct wire_out *o, const char *key,
                                           struct problem *why);
@@ -46,8 +47,8 @@ PROBLEM_MUST_CHECK bool plan_query_capacity(const struct plan_query *q, struct w
 
 /* v: {"workload", "device", "points"}: what lies between memory and recomputation among the named strategies. In
  * plan_frontier.c. */
-PROBLEM_MUST_CHECK bool plan_query_frontier_read(const struct wire_value *v, struct arena *a, struct plan_query *out,
-                                                 struct problem *why);
+PROBLEM_MUST_CHECK bool plan_query_frontier_read(const struct wire_value *v, struct plan_host *host, struct arena *a,
+                                                 struct plan_query *out, struct problem *why);
 PROBLEM_MUST_CHECK bool plan_query_frontier(const struct plan_query *q, struct arena *a, struct wire_out *o,
                                             struct problem *why);
 
@@ -83,7 +84,7 @@ PROBLEM_MUST_CHECK bool plan_megatron_answer(const struct plan_query *q, struct 
 PROBLEM_MUST_CHECK bool plan_query_tokens(const struct plan_query *q, uint64_t *tokens, struct problem *why);
 /* Of q's device, which there is. */
 struct cost_rates plan_query_rates(const struct plan_query *q);
-/* Of a step on q's device, at its peak rates. */
+/* Of a step on q's device: at its peak rates, or where it was measured, at those of each op. */
 double plan_query_seconds(const struct plan_query *q, const struct plan *p);
 /* The includes, into an open object; in plan_include.c and plan_apply.c. */
 PROBLEM_MUST_CHECK bool plan_include_put(const struct plan_query *q, const struct plan *p, struct arena *scratch,

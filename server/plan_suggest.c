@@ -195,7 +195,7 @@ static bool trial(struct more *t, const char *recompute, const struct wire_strat
     struct arena scratch;
     bool seen = false;
     *drop = (struct plan_drop){.recompute = recompute};
-    arena_init(&scratch, PLAN_QUERY_ARENA_BYTES);
+    arena_init_within(&scratch, PLAN_QUERY_ARENA_BYTES, t->q->bounds);
     bool ok = planner_plan(&t->m->graph, &s->strategy, &scratch, &p, t->why);
     if (ok && p.peak_bytes < now->peak_bytes && p.recompute_flops >= now->recompute_flops) {
         drop->freed_bytes = now->peak_bytes - p.peak_bytes;
@@ -271,7 +271,7 @@ static bool chunk_try(struct more *t) {
         return drop->tensors != NULL;
     q.strategy.strategy.loss_chunk = LOSS_CHUNK;
     q.strategy.json = wire_strategy_chunked(q.strategy.json, LOSS_CHUNK, t->a, t->why);
-    arena_init(&scratch, PLAN_QUERY_ARENA_BYTES);
+    arena_init_within(&scratch, PLAN_QUERY_ARENA_BYTES, q.bounds);
     const bool ok = q.strategy.json && plan_query_make(&q, &scratch, &made, t->why);
     if (ok && made.plan.peak_bytes < now->peak_bytes) {
         drop->freed_bytes = now->peak_bytes - made.plan.peak_bytes;
@@ -321,7 +321,7 @@ static bool way_add(const struct plan_query *q, const char *change, struct plan_
     struct plan_made m;
     struct megatron_bytes forms;
     struct arena scratch;
-    arena_init(&scratch, PLAN_QUERY_ARENA_BYTES);
+    arena_init_within(&scratch, PLAN_QUERY_ARENA_BYTES, q->bounds);
     bool ok = q->w.megatron ? plan_megatron_measure(q, &forms, &way.named.peak_bytes, why)
                             : plan_query_make(q, &scratch, &m, why);
     if (ok && !q->w.megatron) {

@@ -24,15 +24,46 @@ void request_query_at(const struct request *request, unsigned i, const char **na
     *value = request->query[i].value;
 }
 
-bool request_parameter_unknown(const char *name, struct problem *why) {
-    char where[64] = "/";
-    for (size_t n = 1; *name && n + 2 < sizeof where; name++) {
+/* A parameter's name as a JSON Pointer. */
+struct pointer {
+    char text[64];
+};
+
+static struct pointer pointer_to(const char *name) {
+    struct pointer to = {"/"};
+    for (size_t n = 1; *name && n + 2 < sizeof to.text; name++) {
         bool escaped = *name == '~' || *name == '/';
-        where[n++] = escaped ? '~' : *name;
+        to.text[n++] = escaped ? '~' : *name;
         if (escaped)
-            where[n++] = *name == '~' ? '0' : '1';
+            to.text[n++] = *name == '~' ? '0' : '1';
     }
-    return problem_set(why, PROBLEM_UNKNOWN_FIELD, where, "is not a parameter here");
+    return to;
+}
+
+bool request_parameter_unknown(const char *name, struct problem *why) {
+    return problem_set(why, PROBLEM_UNKNOWN_FIELD, pointer_to(name).text, "is not a parameter here");
+}
+
+/* Whether words, with a space between, has this one; NULL has none. */
+static bool has_word(const char *words, const char *word) {
+    const size_t n = strlen(word);
+    for (; words && *words; words += strcspn(words, " "), words += *words == ' ')
+        if (n > 0 && strncmp(words, word, n) == 0 && (words[n] == ' ' || words[n] == '\0'))
+            return true;
+    return false;
+}
+
+/* Two values of one name would be read as the first here and as the last by what stands in front of us. */
+bool route_parameters_check(const struct route *route, const struct request *request, struct problem *why) {
+    if (route->body != BODY_QUERY)
+        return request->n_query == 0 || request_parameter_unknown(request->query[0].name, why);
+    for (unsigned i = 1; i < request->n_query; i++) {
+        const char *name = request->query[i].name;
+        for (unsigned before = 0; before < i; before++)
+            if (strcmp(request->query[before].name, name) == 0 && !has_word(route->repeats, name))
+                return problem_set(why, PROBLEM_MALFORMED, pointer_to(name).text, "is given twice");
+    }
+    return true;
 }
 
 const char *request_header(const struct request *request, const char *name) {

@@ -27,6 +27,7 @@ struct service {
     struct queue *queue;
     struct plan_cache *plans;    /* NULL: none */
     uint64_t memory_limit_bytes; /* smallest of configuration, cgroup and the machine */
+    uint64_t planning_bytes;     /* what the plans of one request may hold; 0: no bound */
     unsigned threads;            /* kernel threads a worker uses */
     bool (*draining)(void);      /* may be NULL: never */
 };
@@ -118,8 +119,8 @@ struct response {
 bool response_header(struct response *response, const char *name, const char *value);
 
 /* BODY_JSON: at most ROUTE_JSON_MAX bytes, content type application/json. BODY_STREAM: written to a blob upload.
- * BODY_QUERY: none, but parameters behind '?'; the handler refuses names that it does not know. The others take no
- * parameters: http refuses any. */
+ * BODY_QUERY: none, but parameters behind '?'; the handler refuses names that it does not know, http those that are
+ * there twice. The others take no parameters: http refuses any. */
 enum body_kind { BODY_NONE, BODY_JSON, BODY_STREAM, BODY_QUERY };
 #define ROUTE_JSON_MAX ((size_t)1 << 20)
 
@@ -142,6 +143,7 @@ struct route {
     enum route_scope scope;
     enum route_lane lane;                    /* ROUTE_AT_ONCE: on the front's own threads */
     bool (*is_long)(const struct request *); /* false: at once all the same. NULL: always in its lane */
+    const char *repeats;                     /* parameters that may be there more than once: "job label" */
 };
 
 static inline bool route_takes_body(const struct route *route) {
@@ -157,6 +159,11 @@ extern const struct route *const route_tables[];
 PROBLEM_MUST_CHECK const struct route *route_find(const struct route *const *tables, const char *method,
                                                   const char *path, const char *args[ROUTE_ARGS], const char **allow,
                                                   struct arena *arena, struct problem *why);
+
+/* Whether the row takes parameters at all, and each is there once but those that it lets repeat. False with the name of
+ * the one to blame. */
+PROBLEM_MUST_CHECK bool route_parameters_check(const struct route *route, const struct request *request,
+                                               struct problem *why);
 
 /* Percent-decodes a raw path or query part into the arena ('+' is a space where plus is true). PROBLEM_MALFORMED on bad
  * escapes and %00. */

@@ -189,6 +189,15 @@ PROBLEM_MUST_CHECK bool store_finish(struct store *s, const struct store_lease *
                                      int64_t now_ms, const struct store_progress *progress, const char *result,
                                      const char *problem, struct problem *why);
 
+/* What the newest job of kind `calibrate` that succeeded found. It outlives the job. */
+struct store_calibration {
+    char job[STORE_ID_BYTES];
+    int64_t finished_ms;
+    const char *result; /* JSON object, in a; NULL: there was none yet */
+};
+PROBLEM_MUST_CHECK bool store_calibration(struct store *s, struct arena *a, struct store_calibration *out,
+                                          struct problem *why);
+
 /* Queued: cancelled at once. Running: flagged. Finished: nothing. *state is what it is afterwards. */
 PROBLEM_MUST_CHECK bool store_cancel(struct store *s, const char *id, int64_t now_ms, enum job_state *state,
                                      struct problem *why);

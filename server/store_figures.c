@@ -51,3 +51,18 @@ bool store_figures(struct store *s, struct arena *a, struct store_figures *out, 
     ok = ok && tallies_read(s, a, out, why);
     return store_leave(s, false, ok, why);
 }
+
+bool store_calibration(struct store *s, struct arena *a, struct store_calibration *out, struct problem *why) {
+    *out = (struct store_calibration){0};
+    if (!store_enter(s, false, why))
+        return false;
+    struct store_statement *statement = store_bind(s, SQL_CALIBRATION, "");
+    const int step = store_step(s, statement, why);
+    bool ok = step >= 0;
+    if (step == 1) {
+        out->finished_ms = store_integer(s, statement, 1);
+        ok = store_id(s, statement, 0, out->job, why) && store_text(s, statement, 2, a, &out->result, why);
+    }
+    store_reset(s, statement);
+    return store_leave(s, false, ok, why);
+}

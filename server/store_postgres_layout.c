@@ -77,6 +77,12 @@ const char *const store_postgres_layouts[] = {
     STORE_TALLY_ADD " RETURN NULL; END $$;"
     "CREATE TRIGGER job_tallies_end AFTER UPDATE OF state ON jobs FOR EACH ROW"
     " WHEN (OLD.state < 2 AND NEW.state > 1) EXECUTE FUNCTION rematd_tally_end();"
+    /* One row, of the newest that succeeded, on whichever machine: it stays when its job is removed. */
+    "CREATE TABLE calibration (job_id" TEXT " NOT NULL, finished_ms BIGINT NOT NULL, result TEXT NOT NULL);"
+    "CREATE FUNCTION rematd_calibration_keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DELETE FROM calibration;"
+    " INSERT INTO calibration VALUES (NEW.id, NEW.finished_ms, NEW.result); RETURN NULL; END $$;"
+    "CREATE TRIGGER calibration_keep AFTER UPDATE OF state ON jobs FOR EACH ROW WHEN (NEW.kind = 'calibrate'"
+    " AND NEW.state = 2 AND NEW.result IS NOT NULL) EXECUTE FUNCTION rematd_calibration_keep();"
     /* Tensors: a blob is there when its row is, which comes after its chunks. Numbers do not shrink. */
     "CREATE TABLE blobs (digest" TEXT " NOT NULL PRIMARY KEY, bytes BIGINT NOT NULL);"
     "CREATE TABLE blob_chunks (digest" TEXT " NOT NULL, n BIGINT NOT NULL, bytes BYTEA NOT NULL,"

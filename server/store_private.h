@@ -67,6 +67,7 @@ enum store_sql {
     SQL_FEED_LAST,
     SQL_FEED_FIRST,
     SQL_FEED_OVER,
+    SQL_CALIBRATION,
     SQL_COUNT
 };
 

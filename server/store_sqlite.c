@@ -87,6 +87,11 @@ static const char *const layouts[] = {
     " END;",
     "CREATE INDEX jobs_by_kind ON jobs (kind, id);"
     "CREATE INDEX jobs_by_kind_state ON jobs (kind, state, id);",
+    /* One row, of the newest that succeeded: it stays when its job is removed. */
+    "CREATE TABLE calibration (job_id TEXT NOT NULL, finished_ms INTEGER NOT NULL, result TEXT NOT NULL) STRICT;"
+    "CREATE TRIGGER calibration_keep AFTER UPDATE OF state ON jobs WHEN NEW.kind = 'calibrate' AND NEW.state = 2 AND "
+    "NEW.result IS NOT NULL"
+    " BEGIN DELETE FROM calibration; INSERT INTO calibration VALUES (NEW.id, NEW.finished_ms, NEW.result); END;",
     /* Whose memory a running job takes: one machine's here. */
     "ALTER TABLE jobs ADD COLUMN host TEXT NOT NULL DEFAULT '';",
 };

@@ -81,4 +81,5 @@ const char *const store_statements[SQL_COUNT] = {
                     " coalesce((SELECT created_ms FROM jobs WHERE state = 0 ORDER BY id LIMIT 1), 0),"
                     " count(*), coalesce(sum(planned_peak_bytes), 0) FROM jobs WHERE state = 1",
     [SQL_TALLIES] = "SELECT what, kind, outcome, upto, n, sum FROM job_tallies ORDER BY what, kind, outcome, upto",
+    [SQL_CALIBRATION] = "SELECT job_id, finished_ms, result FROM calibration",
 };

@@ -17,8 +17,10 @@
 #include "engine/base/pool.h"
 #include "engine/exec/slab.h"
 #include "engine/kernels/gemm.h"
+#include "engine/kernels/tile.h"
 #include "server/job.h"
 #include "server/log.h"
+#include "server/plan_device.h"
 #include "server/queue.h"
 #include "server/route.h"
 #include "server/store_carry.h"
@@ -225,10 +227,12 @@ static void end(struct worker *w) {
 static bool run(struct worker *w, const struct store_job *stored, struct arena *a, const char **result,
                 struct problem *why) {
     /* With the bytes it was admitted for as the limit, `auto` chooses again what it chose then. */
+    struct plan_host host = {.store = w->store, .memory_bytes = w->options->memory_limit_bytes};
     struct job_context context = {.arena = a,
                                   .blobs = w->blobs,
                                   .threads = w->options->threads,
-                                  .memory_limit_bytes = stored->planned_peak_bytes};
+                                  .memory_limit_bytes = stored->planned_peak_bytes,
+                                  .host = &host};
     struct job_run r = {.slab = w->slab,
                         .persistent = w->persistent,
                         .pool = w->pool,
@@ -417,7 +421,11 @@ int worker_run(const struct worker_options *options) {
         .options = options, .lock = PTHREAD_MUTEX_INITIALIZER, .reports.lock = PTHREAD_MUTEX_INITIALIZER};
     signal(SIGINT, SIG_IGN); /* a terminal's Ctrl-C is for the daemon; it tells us */
     sigaction(SIGTERM, &(struct sigaction){.sa_handler = on_term}, NULL);
-    bool ok = worker_open(&w, &why) && loop(&w, &why);
+    bool ok = worker_open(&w, &why);
+    if (ok)
+        log_event(LOG_INFO, "worker.kernels", "slot %u: %s, OpenBLAS for %s", options->slot, tile_best()->name,
+                  gemm_core());
+    ok = ok && loop(&w, &why);
     if (!ok)
         log_event(LOG_ERROR, "worker.failed", "%s", why.detail);
     worker_close(&w);

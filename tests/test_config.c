@@ -367,6 +367,8 @@ static uint64_t jobs_bytes(uint64_t wanted_bytes, const char *at) {
 Test(config, memory_limit_v2, .init = root_make, .fini = root_remove) {
     put("/proc/meminfo", "MemTotal: 4194304 kB\nMemAvailable:    2097152 kB\n");
     cr_expect_eq(jobs_bytes(0, root), (2048 - 256 - 8) * MIB); /* no cgroup: what is available, less front and worker */
+    cr_expect_eq(jobs_bytes(4096 * MIB, root), 4096 * MIB);    /* who says how much is believed, */
+    cr_expect_eq(config_memory_find(4096 * MIB, 1, 1, root).front_bytes, 256 * MIB); /* and the front is as it was */
     put("/proc/self/cgroup", "0::/a/b/c\n");
     cr_expect_eq(jobs_bytes(0, root), (2048 - 256 - 8) * MIB);
     put("/sys/fs/cgroup/a/b/c/memory.max", "max\n");

@@ -66,8 +66,8 @@ Test(devices, have_rates_that_go_together) {
         cr_expect(tensor == 1 || (tensor > 1.9 && tensor < 32), "%s: %.1f times float32", d->name, tensor);
         cr_expect(per_byte > 8 && per_byte < 110, "%s: %.1f FLOP a byte", d->name, per_byte);
         cr_expect(d->bandwidth > 1e11 && d->bandwidth <= 8e12, "%s", d->name);
-        cr_expect_eq(devices_flops(d, DTYPE_FLOAT32), d->float32);
-        cr_expect_eq(devices_flops(d, DTYPE_BFLOAT16), d->bfloat16);
-        cr_expect_eq(devices_flops(d, DTYPE_FLOAT16), d->float16);
+        cr_expect_eq(devices_rates(d, DTYPE_FLOAT32).flops, d->float32);
+        cr_expect_eq(devices_rates(d, DTYPE_BFLOAT16).flops, d->bfloat16);
+        cr_expect_eq(devices_rates(d, DTYPE_FLOAT16).flops, d->float16);
     }
 }

@@ -266,6 +266,31 @@ Test(http, certificates_are_looked_at_before_anything_is_served) {
     }
 }
 
+/* What new connections are shown then is for tests/e2e/listeners.sh too. */
+Test(http, certificates_are_read_again) {
+    char place[] = "/tmp/rematd-tls-XXXXXX", certificate[40], key[40], command[200];
+    struct problem why = {0};
+    cr_assert(mkdtemp(place));
+    snprintf(certificate, sizeof certificate, "%s/pem", place);
+    snprintf(key, sizeof key, "%s/key", place);
+#define PAIR(CERTIFICATE, KEY)                                                                                         \
+    snprintf(command, sizeof command, "cp " TLS_FILES CERTIFICATE " %s && cp " TLS_FILES KEY " %s", certificate, key); \
+    cr_assert_eq(system(command), 0)
+    PAIR("server.pem", "server.key");
+    front_start((struct http_options){.grace_ms = 500, .tls_certificate = certificate, .tls_key = key});
+    cr_expect(http_tls_reread(http, &why), "the same again: %s", why.detail);
+    PAIR("server.pem", "other.key");
+    cr_expect_not(http_tls_reread(http, &why));
+    cr_expect(strstr(why.detail, "--tls-key"), "%s", why.detail);
+    PAIR("other.pem", "other.key");
+    why = (struct problem){0};
+    cr_expect(http_tls_reread(http, &why), "%s", why.detail);
+    stop();
+    snprintf(command, sizeof command, "rm -r %s", place);
+    cr_assert_eq(system(command), 0);
+#undef PAIR
+}
+
 static void start_tls(void) {
     front_start((struct http_options){
         .grace_ms = 500, .tls_certificate = TLS_FILES "server.pem", .tls_key = TLS_FILES "server.key"});

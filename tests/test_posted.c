@@ -82,7 +82,7 @@ static const char *answered(const char *request, enum plan_posted_form form, str
     cr_assert(d, "%s", why->detail);
     const struct wire_value v = wire_root(d);
     wire_out_init(&o, a, why);
-    const bool ok = plan_posted_read(&v, form, a, &q, why) &&
+    const bool ok = plan_posted_read(&v, form, NULL, a, &q, why) &&
                     (form == PLAN_POSTED_FRONTIER ? plan_posted_frontier(&q, watch, &o, why)
                                                   : plan_posted_answer(&q, watch, &o, NULL, why));
     wire_document_free(d);
@@ -343,7 +343,7 @@ Test(Posted, reading_survives_every_allocation_that_fails) {
             a.fail_at = at;
             struct wire_document *d = wire_parse(t.at, t.bytes, &why);
             const struct wire_value v = wire_root(d);
-            const bool ok = plan_posted_read(&v, PLAN_POSTED_AT_ONCE, &a, &q, &why);
+            const bool ok = plan_posted_read(&v, PLAN_POSTED_AT_ONCE, NULL, &a, &q, &why);
             wire_document_free(d);
             arena_free(&a);
             cr_assert(ok || why.kind == PROBLEM_MEMORY, "%s", why.detail);

@@ -99,6 +99,33 @@ Test(route, queries, .init = start, .fini = stop) {
     cr_expect_eq(why.kind, PROBLEM_MALFORMED);
 }
 
+Test(route, parameters_are_there_once_or_repeat, .init = start, .fini = stop) {
+    static const struct route none = {.body = BODY_NONE}, once = {.body = BODY_QUERY},
+                              some = {.body = BODY_QUERY, .repeats = "job label"};
+    static const struct {
+        const struct route *route;
+        const char *query, *where; /* NULL: it is taken */
+    } rows[] = {{&none, "", NULL},
+                {&none, "a=1", "/a"},
+                {&once, "a=1&b=1&c=1", NULL},
+                {&once, "a=1&b=2&a=1", "/a"},
+                {&once, "a&%61", "/a"},
+                {&once, "label=1&label=1", "/label"},
+                {&once, "x/y~=1&x/y~=2", "/x~1y~0"},
+                {&some, "label=1&job=1&label=1&job=2", NULL},
+                {&some, "label=1&label=1&state=1&state=1", "/state"},
+                {&some, "la=1&la=1", "/la"},
+                {&some, "=1&=1", "/"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct request request = {0};
+        why = (struct problem){0};
+        cr_assert(route_query_parse(rows[i].query, &arena, &request.query, &request.n_query, &why));
+        bool taken = route_parameters_check(rows[i].route, &request, &why);
+        cr_expect_eq(taken, !rows[i].where, "%s", rows[i].query);
+        cr_expect_str_eq(why.where, rows[i].where ? rows[i].where : "", "%s", rows[i].query);
+    }
+}
+
 Test(route, headers, .init = start, .fini = stop) {
     struct route_pair pairs[] = {{"Prefer", "wait=1"}, {"prefer", "second"}};
     struct request request = {.headers = pairs, .n_headers = 2};

@@ -400,7 +400,8 @@ static void memory_fails(const char *path, struct blob_store *blobs) {
 Test(Wire, memory_may_fail_anywhere) {
     static const char *const names[] = {"attention-compare", "attention-mask-stored", "attention-strategy-auto",
                                         "sequential-custom", "sequential-auto",       "function-attention-masked",
-                                        "savings",           "training-auto-budget",  "training-tokens-stored"};
+                                        "savings",           "training-auto-budget",  "training-tokens-stored",
+                                        "calibrate"};
     char directory[32], path[128];
     struct blob_store *blobs = blobs_make(directory);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {

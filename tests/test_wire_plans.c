@@ -97,7 +97,7 @@ static bool asked(const struct case_file *f, char *line, struct request *request
     request->body = line ? line : "";
     request->body_bytes = strlen(request->body);
     return route_query_parse(target ? target : "", request->arena, &request->query, &request->n_query, why) &&
-           route->handle(request, response, why);
+           route_parameters_check(route, request, why) && route->handle(request, response, why);
 }
 
 static void case_run(const struct case_file *f, char *question, char *wanted) {

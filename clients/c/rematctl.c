@@ -23,6 +23,8 @@ static const struct command {
      rematctl_capacity},
     {"train", "[MODEL|CONFIG]", "train, and watch --seq-len N --text FILE --steps N [--strategy auto --budget ...]", 0,
      1, rematctl_train},
+    {"calibrate", "", "measure this machine: what the device host is [--seconds N (10)] [--tokens N (512)]", 0, 0,
+     rematctl_calibrate},
     {"explain", "FILE", "plan a job without running it, step by step", 1, 1, rematctl_explain},
     {"submit", "FILE",
      "queue a job [--wait] [--timeout SECONDS] [--key K] [--label KEY:VALUE]... [--job-timeout SECONDS]"
@@ -123,6 +125,8 @@ static const struct option_row {
     {"learning-rate", TAKES_TEXT, FIELD(rate), 0},
     {"clip-norm", TAKES_TEXT, FIELD(clip), 0},
     {"steps", TAKES_NUMBER, FIELD(steps), 0},
+    {"seconds", TAKES_NUMBER, FIELD(seconds), 0},
+    {"tokens", TAKES_NUMBER, FIELD(tokens), 0},
 };
 #define N_OPTIONS    (sizeof option_rows / sizeof option_rows[0])
 #define OPTION_FIRST 256 /* row i is OPTION_FIRST + i, beyond every letter */

@@ -30,7 +30,7 @@ struct rematctl {
     bool json;
     bool wait, npy, explain, reorder;
     unsigned timeout_seconds, job_timeout_seconds, queue_timeout_seconds, last_event_id, page_size, heads, batch,
-        seq_len, accumulate, steps, points;
+        seq_len, accumulate, steps, points, seconds, tokens;
     const char *output, *key, *state, *kind, *page_token;
     const char *dtype, *attention, *dropout, *optimizer, *strategy, *objective, *time_limit, *budget, *device, *find;
     const char *graph, *chain, *svg;
@@ -50,6 +50,7 @@ rematctl_command rematctl_submit, rematctl_explain, rematctl_jobs, rematctl_job,
 rematctl_command rematctl_plan, rematctl_capacity; /* rematctl_plan.c */
 rematctl_command rematctl_frontier;                /* rematctl_frontier.c */
 rematctl_command rematctl_train;                   /* rematctl_train.c */
+rematctl_command rematctl_calibrate;               /* rematctl_calibrate.c */
 rematctl_command rematctl_completion;              /* rematctl_completion.c */
 
 /* The rows of the tables, NULL behind the last; "" is an option that has its letter alone. A command that is asked for

@@ -1,6 +1,8 @@
 /* rematctl_verdict.c - what a plan says, for people: whether it fits, where its peak is, how good it is. */
 #include "clients/c/rematctl.h"
 
+#include <string.h>
+
 static double number(const json_t *object, const char *key) {
     return json_number_value(json_object_get(object, key));
 }
@@ -148,6 +150,12 @@ static void verdict_print(const json_t *plan, const json_t *model) {
                bytes(plan, "peak_bytes", text));
 }
 
+/* Whose rates were measured, op by op. */
+static bool is_host(const json_t *plan) {
+    const char *device = json_string_value(json_object_get(plan, "device"));
+    return device && strcmp(device, "host") == 0;
+}
+
 void rematctl_print_plan(const json_t *plan) {
     const json_t *memory = json_object_get(plan, "memory"), *standard = json_object_get(plan, "standard");
     const json_t *model = json_object_get(plan, "model");
@@ -167,7 +175,8 @@ void rematctl_print_plan(const json_t *plan) {
         putchar('\n');
     }
     if (has(plan, "step_seconds") && model)
-        printf("A step of %lld tokens takes at least %.4g s at the device's peak rates\n",
+        printf(is_host(plan) ? "A step of %lld tokens takes some %.4g s here, before its update\n"
+                             : "A step of %lld tokens takes at least %.4g s at the device's peak rates\n",
                json_integer_value(json_object_get(plan, "tokens_per_step")), number(plan, "step_seconds"));
     else if (has(plan, "step_seconds"))
         printf("A step takes %.6g, as its parts were given\n", number(plan, "step_seconds"));

@@ -28,6 +28,9 @@ put 644 deploy/rematd.service usr/lib/systemd/system/rematd.service
 put 644 deploy/rematd.ini etc/rematd/rematd.ini
 put 644 deploy/alerts.yml usr/share/doc/rematd/examples/alerts.yml
 put 644 deploy/grafana.json usr/share/doc/rematd/examples/grafana.json
+for text in operations protocol memory-model; do
+  put 644 docs/$text.md usr/share/doc/rematd/$text.md
+done
 for page in rematd rematctl; do
   put 644 build/man/$page.1 usr/share/man/man1/$page.1
   gzip -9n $tree/usr/share/man/man1/$page.1

@@ -20,32 +20,39 @@ struct arena_block {
 };
 
 void arena_init(struct arena *a, uint64_t limit_bytes) {
-    *a = (struct arena){.limit_bytes = limit_bytes ? limit_bytes : UINT64_MAX, .fail_at = UINT64_MAX};
+    arena_init_within(a, limit_bytes, NULL);
+}
+
+void arena_init_within(struct arena *a, uint64_t limit_bytes, struct arena_bounds *bounds) {
+    *a = (struct arena){.limit_bytes = limit_bytes ? limit_bytes : UINT64_MAX, .fail_at = UINT64_MAX, .bounds = bounds};
+}
+
+static void block_drop(struct arena *a) {
+    struct arena_block *block = a->blocks;
+    a->blocks = block->older;
+    if (a->bounds)
+        a->bounds->held_bytes -= block->size;
+    free(block);
 }
 
 void arena_free(struct arena *a) {
-    while (a->blocks) {
-        struct arena_block *older = a->blocks->older;
-        free(a->blocks);
-        a->blocks = older;
-    }
+    while (a->blocks)
+        block_drop(a);
     a->taken_bytes = 0;
 }
 
 void arena_reset(struct arena *a) {
-    while (a->blocks && (a->blocks->older || a->blocks->size > BLOCK_MIN)) {
-        struct arena_block *older = a->blocks->older;
-        free(a->blocks);
-        a->blocks = older;
-    }
+    while (a->blocks && (a->blocks->older || a->blocks->size > BLOCK_MIN))
+        block_drop(a);
     if (a->blocks)
         a->blocks->used = 0;
     a->taken_bytes = 0;
 }
 
-static struct arena_block *block_add(struct arena *a, size_t bytes) {
+/* Of at least so many bytes, and at most `room` where it need not be larger. */
+static struct arena_block *block_add(struct arena *a, size_t bytes, uint64_t room) {
     size_t size = a->taken_bytes < BLOCK_MIN ? BLOCK_MIN : (size_t)units_min(a->taken_bytes, BLOCK_MAX);
-    if (size < bytes)
+    if (size < bytes || size > room)
         size = bytes;
     struct arena_block *block = malloc(sizeof *block + size);
     if (!block)
@@ -54,7 +61,18 @@ static struct arena_block *block_add(struct arena *a, size_t bytes) {
     block->size = size;
     block->used = 0;
     a->blocks = block;
+    if (a->bounds)
+        a->bounds->held_bytes += size;
     return block;
+}
+
+/* It will never be had, however long one waits. */
+static void past_limit(struct arena *a, uint64_t limit_bytes, struct problem *why) {
+    a->past = true;
+    if (a->bounds)
+        a->bounds->past = true;
+    problem_set(why, PROBLEM_MEMORY, "", "the request needs more working memory than the %llu bytes it may have",
+                (unsigned long long)limit_bytes);
 }
 
 void *arena_take(struct arena *a, size_t n, size_t size, struct problem *why) {
@@ -65,14 +83,24 @@ void *arena_take(struct arena *a, size_t n, size_t size, struct problem *why) {
         return NULL;
     }
     bytes = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    struct arena_bounds *bounds = a->bounds;
+    if (bounds && bounds->stop && bounds->stop(bounds->user)) {
+        problem_set(why, PROBLEM_CANCELLED, "", "nobody waits for it any longer");
+        return NULL;
+    }
     if (bytes > a->limit_bytes || a->taken_bytes > a->limit_bytes - bytes) {
-        problem_set(why, PROBLEM_MEMORY, "", "the request needs more working memory than the %llu bytes it may have",
-                    (unsigned long long)a->limit_bytes);
+        past_limit(a, a->limit_bytes, why);
         return NULL;
     }
     struct arena_block *block = a->blocks;
-    if (!block || block->size - block->used < bytes)
-        block = block_add(a, (size_t)bytes);
+    if (!block || block->size - block->used < bytes) {
+        const uint64_t room = bounds ? bounds->limit_bytes - bounds->held_bytes : UINT64_MAX;
+        if (bytes > room) {
+            past_limit(a, bounds->limit_bytes, why);
+            return NULL;
+        }
+        block = block_add(a, (size_t)bytes, room);
+    }
     if (!block) {
         problem_set(why, PROBLEM_MEMORY, "", "%llu bytes of working memory could not be had",
                     (unsigned long long)bytes);

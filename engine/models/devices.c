@@ -80,6 +80,10 @@ const struct device *devices_find(const char *name) {
     return NULL;
 }
 
-double devices_flops(const struct device *d, enum dtype dtype) {
+static double peak(const struct device *d, enum dtype dtype) {
     return dtype == DTYPE_BFLOAT16 ? d->bfloat16 : dtype == DTYPE_FLOAT16 ? d->float16 : d->float32;
+}
+
+struct cost_rates devices_rates(const struct device *d, enum dtype dtype) {
+    return (struct cost_rates){peak(d, dtype), d->bandwidth, d->measured[dtype == DTYPE_BFLOAT16]};
 }

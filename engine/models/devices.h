@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "engine/graph/op.h"
+#include "engine/plan/cost.h"
 
 struct device {
     const char *name;
@@ -16,10 +16,13 @@ struct device {
     double float32, bfloat16, float16;
     double bandwidth; /* bytes a second */
     const char *source, *memory_source;
+    /* What ops reach, of float32 and of bfloat16; NULL: nobody has measured it, and the peaks stand for all. */
+    const struct cost_measured *measured[2];
 };
 extern const struct device devices_table[];
 extern const unsigned devices_table_length;
 const struct device *devices_find(const char *name); /* NULL if unknown */
-double devices_flops(const struct device *d, enum dtype dtype);
+/* Of a dtype that has no kernels here, what float32 reaches. */
+struct cost_rates devices_rates(const struct device *d, enum dtype dtype);
 
 #endif

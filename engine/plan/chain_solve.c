@@ -377,7 +377,7 @@ static bool costs_restore(struct chain_solver *s, struct gathered *all, struct p
         uint32_t n_steps;
         struct arena scratch;
         struct chain_point p = all->points[i];
-        arena_init(&scratch, 0);
+        arena_init_within(&scratch, 0, s->arena->bounds);
         bool ok = chain_schedule(s, &p, &scratch, &steps, &n_steps, why);
         p.cost = ok ? chain_steps_cost(s->chain, steps, n_steps) : 0;
         arena_free(&scratch);
@@ -444,7 +444,7 @@ uint64_t chain_lower_bound(const struct chain_solver *s, uint64_t bytes) {
     struct arena scratch;
     if (!s->coarse)
         return chain_curve_cost(&s->frontier, bytes);
-    arena_init(&scratch, 0);
+    arena_init_within(&scratch, 0, s->arena->bounds);
     const double least = chain_bound_make(s->exact_windows, bytes, &scratch, &bound, &why)
                              ? floor(chain_bound_total(&bound, bytes) * (1 - 1e-9))
                              : 0;

@@ -121,7 +121,7 @@ static bool plan(const struct graph *g, const struct strategy *s, struct arena *
     for (bool fits = s->budget_bytes == 0; !fits && c > 0; c -= !fits) {
         struct arena scratch;
         struct plan p;
-        arena_init(&scratch, 0);
+        arena_init_within(&scratch, 0, arena->bounds);
         const bool ok = with_checkpoints(&r, c, &scratch, &p);
         fits = ok && p.peak_bytes <= s->budget_bytes;
         arena_free(&scratch);

@@ -179,7 +179,7 @@ function verdict(p) {
     figure("Peak", bytes(p.peak_bytes), exact(p.peak_bytes)),
     figure("Saved", percent(p.memory_saved_pct), `of ${bytes(p.standard.peak_bytes)} that keep everything`),
     figure("Overhead", percent(p.compute_overhead_pct), p.flops ? `${p.flops.recompute.toExponential(2)} FLOPs again` : null),
-    p.step_seconds === null ? null : figure("Step, at least", seconds(p.step_seconds), `${Math.round(p.tokens_per_step / p.step_seconds).toLocaleString("en")} tokens/s at most`),
+    p.step_seconds === null ? null : figure(p.device === "host" ? "Step, here" : "Step, at least", seconds(p.step_seconds), `${Math.round(p.tokens_per_step / p.step_seconds).toLocaleString("en")} tokens/s${p.device === "host" ? "" : " at most"}`),
     figure("Model", count(p.model.parameters), `parameters, ${p.model.family}`));
 }
 

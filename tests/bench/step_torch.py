@@ -1,7 +1,7 @@
 """step_torch.py - a training step of GPT-2 small in PyTorch: the seconds and bytes rematd's own steps are held against.
 
     python step_torch.py [--seq 512,1024] [--attention eager,sdpa] [--strategy standard,every_layer,every_2]
-                         [--setting 1,2-passive,2-active] [--pages fresh,kept] [--rounds 3]
+                         [--setting 1,2-passive,2-active,2-compiled] [--pages fresh,kept] [--rounds 3]
 
 12 layers, d_model 768, 12 heads, vocabulary 50257, learned positions, gelu in its tanh form, tied head, no dropout,
 float32, batch 1; forward, loss and backward, no optimizer. A JSON line for each combination, each run in a process of
@@ -12,7 +12,8 @@ its own, since OpenMP and malloc read their settings once:
     saved_bytes   what autograd holds between forward and backward: unique storages, parameters excluded
     peak_rss      of the process; rss_before: after the model was made and before the first step
 
-Settings: threads, and whether OpenMP's threads wait asleep or spinning. Pages: `kept` asks malloc to keep what was
+Settings: threads, and whether OpenMP's threads wait asleep or spinning; `compiled`: asleep, and torch.compile has made
+the step (its first rounds, which compile, are not counted). Pages: `kept` asks malloc to keep what was
 freed and to use huge pages, which spares most page faults of every step but the first.
 """
 import argparse
@@ -31,7 +32,7 @@ CHOICES = {
     "seq": ["512", "1024"],
     "attention": ["eager", "sdpa"],
     "strategy": ["standard", "every_layer", "every_2"],
-    "setting": ["1", "2-passive", "2-active"],
+    "setting": ["1", "2-passive", "2-active", "2-compiled"],
     "pages": ["fresh", "kept"],
 }
 KEPT = {
@@ -42,7 +43,7 @@ KEPT = {
 }
 
 
-def run_one(seq, attention, strategy, rounds):
+def run_one(seq, attention, strategy, rounds, compiled):
     import torch
     from torch import nn
     from torch.nn import functional as F
@@ -108,17 +109,22 @@ def run_one(seq, attention, strategy, rounds):
         return t
 
     seconds = []
-    for i in range(rounds + 1):
+    warm = 3 if compiled else 1
+    for i in range(rounds + warm):
         model.zero_grad(set_to_none=True)
         if i == 0:
             with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
                 loss = model(ids, targets)
             loss.backward()
+            if compiled:
+                model = torch.compile(model)
             continue
         start, cpu = time.perf_counter(), time.process_time()
         loss = model(ids, targets)
         middle = time.perf_counter()
         loss.backward()
+        if i < warm:
+            continue
         seconds.append((time.perf_counter() - start, middle - start, time.process_time() - cpu))
     return {
         "seconds": round(statistics.median(s for s, _, _ in seconds), 4),
@@ -138,9 +144,9 @@ def run_all(chosen, rounds):
         *(chosen[x] for x in ("seq", "strategy", "attention", "setting", "pages"))
     ):
         threads, _, wait = setting.partition("-")
-        env = dict(os.environ, OMP_NUM_THREADS=threads, OMP_WAIT_POLICY=(wait or "passive").upper())
+        env = dict(os.environ, OMP_NUM_THREADS=threads, OMP_WAIT_POLICY="ACTIVE" if wait == "active" else "PASSIVE")
         env.update(KEPT if pages == "kept" else {})
-        one = [sys.executable, __file__, "--one", seq, attention, strategy, str(rounds)]
+        one = [sys.executable, __file__, "--one", seq, attention, strategy, str(rounds), wait]
         got = json.loads(subprocess.run(one, env=env, check=True, stdout=subprocess.PIPE).stdout)
         row = {"seq": int(seq), "strategy": strategy, "attention": attention, "setting": setting, "pages": pages}
         load = round(os.getloadavg()[0], 1)
@@ -149,8 +155,8 @@ def run_all(chosen, rounds):
 
 def main():
     if sys.argv[1:2] == ["--one"]:
-        seq, attention, strategy, rounds = sys.argv[2:]
-        print(json.dumps(run_one(int(seq), attention, strategy, int(rounds))))
+        seq, attention, strategy, rounds, wait = sys.argv[2:]
+        print(json.dumps(run_one(int(seq), attention, strategy, int(rounds), wait == "compiled")))
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, choices in CHOICES.items():

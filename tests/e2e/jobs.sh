@@ -125,6 +125,7 @@ same "page by page" "200 $b" "$(status -D "$dir/head" "$REMATD_URL/v1/jobs?label
 next=$(sed -n 's/^[Ll]ink: <\(.*\)>; rel="next".*/\1/p' "$dir/head")
 same "the link keeps them" "200 $a" "$(status "$REMATD_URL$next") $(ids)"
 check "all of them" grep -q 'label=team:x&state=queued' <<<"$next"
+same "a parameter twice" "400 /state" "$(status "$REMATD_URL/v1/jobs?state=queued&label=team:x&state=running") $(field "$dir/body" /pointer)"
 same "no colon" "400 /label" "$(status "$REMATD_URL/v1/jobs?label=team") $(field "$dir/body" /pointer)"
 same "not a label" 422 "$(status "$REMATD_URL/v1/jobs?label=te%20am:x")"
 same "rematctl jobs --label" 2 "$("$rematctl" jobs --label team:x | grep -c queued)"

@@ -152,6 +152,27 @@ until_state() {
   done
 }
 
+# until_status STATUS CURL-ARGUMENTS...: asks again for 10 s.
+until_status() {
+  local want=$1 tries=0
+  shift
+  until [ "$(status "$@")" = "$want" ]; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 200 ] || return 1
+    sleep 0.05
+  done
+}
+
+# until_said PATTERN, in the log
+until_said() {
+  local tries=0
+  until grep -q -e "$1" "$dir/log"; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 200 ] || return 1
+    sleep 0.05
+  done
+}
+
 # children: the daemon's worker processes.
 children() {
   local stat

@@ -41,6 +41,30 @@ same "cancelled while its events are heard" 200 "$(status $tls -X POST "$url/v1/
 wait $events
 check "the stream ends with the job" grep -q cancelled "$dir/events"
 stop
+
+# SIGHUP: the files are read again.
+other="--cacert $certificates/other.pem"
+renew() { cp "$certificates/$1.pem" "$dir/pair.pem" && cp "$certificates/$2.key" "$dir/pair.key" && kill -HUP "$pid"; }
+cp "$certificates/server.pem" "$dir/pair.pem"
+cp "$certificates/server.key" "$dir/pair.key"
+begin --listen 127.0.0.1:0 --tls-cert "$dir/pair.pem" --tls-key "$dir/pair.key"
+same "the first certificate" 200 "$(status $tls "$url/healthz")"
+id=$(REMATD_CA_FILE="$certificates/authority.pem" REMATD_URL="$url" submit "$(long_job 4)")
+curl -sSN $tls --max-time 20 "$url/v1/jobs/$id/events" >"$dir/events" 2>&1 &
+events=$!
+until grep -q queued "$dir/events"; do kill -0 $events 2>/dev/null || break; sleep 0.05; done
+renew other other
+check "after SIGHUP the second" until_status 200 $other "$url/healthz"
+same "and no longer the first" 000 "$(status $tls "$url/healthz")"
+same "which is as good" 200 "$(status $other --tls-max 1.2 -X POST "$url/v1/jobs/$id/cancel")"
+wait $events
+check "a connection from before goes on" grep -q cancelled "$dir/events"
+renew server other
+check "what does not belong together is said" until_said "the old certificate stays: --tls-key"
+same "and the old one stays" 200 "$(status $other "$url/healthz")"
+renew server server
+check "the first again" until_status 200 $tls "$url/healthz"
+stop
 for files in "server.pem other.key --tls-key" "server.key server.key --tls-cert" "absent server.key --tls-cert"; do
   # shellcheck disable=SC2086
   set -- $files

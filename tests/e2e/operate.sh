@@ -6,6 +6,16 @@ unset REMATD_CONNECTION
 cp "$dir/log" "$dir/out"
 says "a variable nobody knows is named" '"event":"config.unknown".*REMATD_CONNECTION,'
 
+for _ in $(seq 200); do
+  cp "$dir/log" "$dir/out"
+  grep -q worker.kernels "$dir/out" && break
+  sleep 0.05
+done
+if grep -qw avx2 /proc/cpuinfo; then
+  says "a worker's kernels are for this processor, known to OpenBLAS or not" \
+    '"event":"worker.kernels".*avx[^ ]*, OpenBLAS for \(Haswell\|Zen\|SkylakeX\|Cooperlake\|SapphireRapids\)"'
+fi
+
 # ---- metrics ----
 
 metrics() { curl -sS -D "$dir/head" "$REMATD_URL/metrics" >"$dir/$1"; }

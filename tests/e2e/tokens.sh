@@ -12,26 +12,6 @@ bearer() { # NAME
   printf 'Authorization: Bearer %s' "$(cat "$dir/$1.token")"
 }
 
-# until_status STATUS CURL-ARGUMENTS...: asks again for 10 s.
-until_status() {
-  local want=$1 tries=0
-  shift
-  until [ "$(status "$@")" = "$want" ]; do
-    tries=$((tries + 1))
-    [ "$tries" -lt 200 ] || return 1
-    sleep 0.05
-  done
-}
-
-until_said() { # PATTERN, in the log
-  local tries=0
-  until grep -q -e "$1" "$dir/log"; do
-    tries=$((tries + 1))
-    [ "$tries" -lt 200 ] || return 1
-    sleep 0.05
-  done
-}
-
 # operations TOKEN-NAME: every operation of the document, asked with that token (none: ""): "STATUS METHOD PATH SCOPE".
 operations() {
   python3 - "$root/docs/openapi.json" <<'EOF' >"$dir/operations"

@@ -13,7 +13,7 @@ CAPS = {
     "experts": 4, "experts_per_token": 2, "window": 64, "window_pattern": 4, "rotary_dim": 16, "steps": 2, "repeat": 3,
     "hidden": 64, "out": 64, "n": 4, "k": 4, "segments": 4, "loss_chunk": 256, "max_points": 20, "points": 8,
     "time_limit_seconds": 0.02, "shape": 16, "page_size": 50, "tensor": 4, "pipeline": 4, "pipeline_chunks": 2,
-    "bytes": 1000, "workspace_bytes": 100, "seconds": 10, "flops": 1000, "input_size": 100, "output_size": 100, "kept": 200,
+    "bytes": 1000, "workspace_bytes": 100, "seconds": 1, "tokens": 16, "flops": 1000, "input_size": 100, "output_size": 100, "kept": 200,
     "workspace": 50, "time": 10, "forward": 10, "backward": 20, "last_event_id": 10, "epsilon": 0.5, "learning_rate": 1,
     "weight_decay": 1, "budget_bytes": 1 << 40, "seed": 1 << 20,
 }  # fmt: skip

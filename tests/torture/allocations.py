@@ -19,6 +19,7 @@ QUERIES = {
     "/v1/plans": "model=gpt2&seq_len=64&strategy=every_layer",
     "/v1/capacity": "model=gpt2&seq_len=64&find=batch&device=t4-16gb",
     "/v1/memory-savings": "seq_len=64&d_model=32&num_layers=2",
+    "/v1/events": "job={id}",  # without a job it never ends
 }
 
 
@@ -85,11 +86,11 @@ def questions(job, digest):
                 body, headers = tensor_file(), FILE
             used_up = {"delete": {"id": new_job, "digest": new_tensor}}.get(method, {})
             fresh = next((make for key, make in used_up.items() if "{%s}" % key in path), None)
-            filled = path
+            query = QUERIES.get(path) if method == "get" else None
+            filled = path + ("?" + query if query else "")
             for key, value in given.items():
                 filled = filled.replace("{%s}" % key, "{fresh}" if fresh else value)
-            query = QUERIES.get(path) if method == "get" else None
-            yield Question(method.upper(), filled + ("?" + query if query else ""), body, headers, fresh)
+            yield Question(method.upper(), filled, body, headers, fresh)
 
 
 def sweep(daemon, control, question, numbers, usual, counts, wrong):

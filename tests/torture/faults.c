@@ -97,7 +97,8 @@ static void copy_names(int from, int to) {
     closedir(directory);
 }
 
-/* A file or directory was synced: MIRROR/INODE is what it holds now. Names are the directory's content, not the file's.
+/* A file or directory was synced: MIRROR/INODE (of a directory, INODE.d) is what it holds now. Names are the
+ * directory's content, not the file's.
  */
 static void remember(int fd) {
     char link[48], name[1024], copy[1100], temporary[1110];
@@ -110,7 +111,8 @@ static void remember(int fd) {
     name[n + 1] = '\0';
     if (!is_below(name))
         return;
-    snprintf(copy, sizeof copy, "%s/%llu", mirror, (unsigned long long)facts.st_ino);
+    snprintf(copy, sizeof copy, "%s/%llu%s", mirror, (unsigned long long)facts.st_ino,
+             S_ISDIR(facts.st_mode) ? ".d" : ""); /* a new directory may have the number that a file had */
     snprintf(temporary, sizeof temporary, "%s.new", copy);
     int lock = open(mirror, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     flock(lock, LOCK_EX);

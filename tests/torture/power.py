@@ -19,7 +19,7 @@ def rebuild(mirror, inode, to):
     """The directory of that inode as it was last synced; a file that never was is empty."""
     os.mkdir(to, 0o700)
     try:
-        with open(os.path.join(mirror, str(inode))) as file:
+        with open(os.path.join(mirror, "%s.d" % inode)) as file:
             lines = file.read().splitlines()
     except FileNotFoundError:
         return
@@ -93,18 +93,20 @@ def run(rows, long):
             daemon.start()
             inode = os.stat(daemon.data).st_ino
             load, watch = kill_loop.Load(daemon, 3), Watch(daemon)
-            for i in range(n):
-                load.permits.release(8)
-                seen, until = len(watch.succeeded), time.monotonic() + 5
-                while len(watch.succeeded) == seen and time.monotonic() < until:
-                    time.sleep(0.01)
-                time.sleep(chance.uniform(0.0, 0.2))
-                place = os.path.join(where, str(i))
-                os.mkdir(place)
-                cuts.append((place, cut(mirror, inode, load, watch, place)))
-            load.end()
-            watch.over.set()
-            watch.join()
+            try:
+                for i in range(n):
+                    load.permits.release(8)
+                    seen, until = len(watch.succeeded), time.monotonic() + 5
+                    while len(watch.succeeded) == seen and time.monotonic() < until:
+                        time.sleep(0.01)
+                    time.sleep(chance.uniform(0.0, 0.2))
+                    place = os.path.join(where, str(i))
+                    os.mkdir(place)
+                    cuts.append((place, cut(mirror, inode, load, watch, place)))
+            finally:  # while the daemon is there: its clients would ask for ever
+                load.end()
+                watch.over.set()
+                watch.join()
         totals = [check(place, promised, wrong) for place, promised in cuts]
     finally:
         shutil.rmtree(where, ignore_errors=True)

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # torture.py - the tests of this directory, and one table of what they saw. torture.py [--long] [NAME...]
 #
-# The short form takes less than a minute; the long one hours. MINUTES= for the soak, SEED= to repeat what was seen.
+# The short form takes about a minute; the long one hours. MINUTES= for the soak, SEED= to repeat what was seen.
 import importlib
 import sys
 import threading
