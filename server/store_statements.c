@@ -39,7 +39,8 @@ const char *const store_statements[SQL_COUNT] = {
                        " ON CONFLICT (digest) DO UPDATE SET used_ms = excluded.used_ms",
     [SQL_UPLOAD_REMOVE] = "DELETE FROM uploads WHERE digest = ?",
     [SQL_REMOVE] = "DELETE FROM jobs WHERE id = ?",
-    [SQL_WAITING] = "SELECT EXISTS (SELECT 1 FROM jobs WHERE state = 0 AND planned_peak_bytes <= ?)",
+    [SQL_WAITING] = "SELECT count(*) FROM (SELECT id FROM jobs WHERE state = 0 AND planned_peak_bytes <= ?"
+                    " ORDER BY id LIMIT 1) AS one", /* in this order: an index has it */
     [SQL_RUNNING_BYTES] = "SELECT coalesce(sum(planned_peak_bytes), 0) FROM jobs WHERE state = 1 AND host = ?",
     [SQL_SERVED] = "INSERT INTO submitters (name, served)"
                    " SELECT submitter, (SELECT coalesce(max(served), 0) + 1 FROM submitters) FROM jobs WHERE id = ?"

@@ -72,7 +72,7 @@ POSTGRES(a_lost_connection_is_made_anew) {
         postgres_do(url, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
                          " WHERE datname = current_database() AND pid <> pg_backend_pid()");
         usleep(20000);
-        char id[8];
+        char id[16];
         snprintf(id, sizeof id, "b%d", i);
         add(id, 1); /* a writer */
     }
