@@ -59,12 +59,12 @@ enum { SUCCEEDED = 0, REFUSED = 1, KILLED = 2, OTHER = 3 };
 static const char *const names[] = {"succeeds", "is refused", "is deadly", "ends in an unexpected way"};
 
 /* What becomes of it in a process in the jail. attempt: true if it could be done. */
-static int outcome(bool (*attempt)(void)) {
+static int outcome_of(bool network, bool (*attempt)(void)) {
     struct rlimit no_core = {0, 0};
     pid_t pid = fork();
     if (pid == 0) {
         setrlimit(RLIMIT_CORE, &no_core);
-        if (!jail_files(JAIL_ON, data_dir, false, &why) || !jail_calls(JAIL_ON, false, &why))
+        if (!jail_files(JAIL_ON, data_dir, network, &why) || !jail_calls(JAIL_ON, network, &why))
             _exit(OTHER);
         _exit(attempt() ? SUCCEEDED : REFUSED);
     }
@@ -73,6 +73,10 @@ static int outcome(bool (*attempt)(void)) {
     if (WIFSIGNALED(status))
         return WTERMSIG(status) == SIGSYS ? KILLED : OTHER;
     return WEXITSTATUS(status);
+}
+
+static int outcome(bool (*attempt)(void)) {
+    return outcome_of(false, attempt);
 }
 
 /* ---- what is gone ---- */
@@ -332,6 +336,18 @@ Test(jail, holds_for_every_thread, .init = start, .fini = stop) {
     }
     waitpid(pid, &status, 0);
     cr_expect(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS, "status %#x", status);
+}
+
+/* A worker whose store is on another machine. */
+Test(jail, a_network_is_sockets_and_names_and_nothing_else, .init = start, .fini = stop) {
+    if (!jail_here())
+        return;
+    cr_expect_eq(outcome_of(true, do_socket), SUCCEEDED);
+    cr_expect_eq(outcome_of(true, do_unix_socket), SUCCEEDED);
+    cr_expect_eq(outcome_of(true, do_passwd), SUCCEEDED);
+    cr_expect_eq(outcome_of(true, do_exec), KILLED);
+    cr_expect_eq(outcome_of(true, do_ptrace), KILLED);
+    cr_expect_eq(outcome_of(true, do_read_outside), REFUSED);
 }
 
 Test(jail, off_is_off, .init = start, .fini = stop) {
