@@ -66,7 +66,7 @@ same "at the second attempt" "succeeded	2" "$(job_field "$id" /state /attempts)"
 # the database goes away under a running job
 id=$(submit "$(long_job 40)")
 check "one more job runs" until_state "$id" running 20
-"$root/tests/postgres.sh" stop "$server" fast
+"$root/tests/postgres.sh" stop "$server"
 same "without its database a front is not ready" 503 "$(status "$first/readyz")"
 same "files nothing" 503 "$(status -H "$json" -d '{"kind": "memory_savings", "seq_len": 64, "d_model": 32, "num_layers": 2}' "$first/v1/jobs")"
 same "and lives" 200 "$(status "$first/healthz")"
