@@ -129,9 +129,10 @@ $(B)/bench/idle_http: $(B)/tests/bench/idle_http.o
 bench-http: all $(B)/bench/idle_http
 	@tests/bench/http.sh $(B)/bench/idle_http $(ROUNDS) $(SECONDS_EACH)
 
-# The daemon under load: plans, durable jobs, pages of lists, what the queue adds to a job. SECONDS_EACH= of a row, STORED= jobs.
+# The daemon under load: plans, durable jobs, pages of lists, what the queue adds to a job. SECONDS_EACH= of a row, STORED= jobs,
+# PARTS='plans jobs pages drain' for some of it.
 bench-load: all $(B)/bench/idle_http
-	@tests/bench/load.sh $(B)/bench/idle_http $(SECONDS_EACH) $(STORED)
+	@tests/bench/load.sh $(B)/bench/idle_http "$(or $(SECONDS_EACH),5)" "$(or $(STORED),100000)" "$(or $(PARTS),plans jobs pages drain)"
 
 # Training steps of GPT-2 small beside PyTorch's. STEP= narrows it: STEP='--seq 512'. bench-ops: op by op.
 bench-step: $(B)/bench/bench_step

@@ -20,6 +20,8 @@
 #define DIGEST_HEX           64u
 #define STALE_SECONDS        3600
 #define NAME_ROOM            1280u
+#define DIRECTORY            "%s/blobs/%02x"
+#define DIRECTORIES          256u
 
 struct blob_store {
     struct blob_usage *usage;
@@ -185,9 +187,9 @@ static bool directory_tidy(struct tidying *t, const char *name, struct problem *
 
 static bool names_tidy(struct blob_store *store, struct tidying *t, struct problem *why) {
     bool good = true;
-    for (unsigned i = 0; good && i < 256; i++) {
+    for (unsigned i = 0; good && i < DIRECTORIES; i++) {
         char name[NAME_ROOM];
-        snprintf(name, sizeof name, "%s/blobs/%02x", store->root, i);
+        snprintf(name, sizeof name, DIRECTORY, store->root, i);
         if (access(name, F_OK) == 0)
             good = directory_tidy(t, name, why);
     }
@@ -273,43 +275,77 @@ bool blob_upload_digest(const struct blob_upload *upload, char digest[BLOB_DIGES
     return true;
 }
 
-/* ROOT/blobs/ab/abcd...; *directory_length: how much of it is the directory. */
-static void blob_name(const struct blob_store *store, const char *digest, char name[NAME_ROOM],
-                      size_t *directory_length) {
+/* ROOT/blobs/ab/abcd... */
+static void blob_name(const struct blob_store *store, const char *digest, char name[NAME_ROOM]) {
     const char *hex = digest + DIGEST_PREFIX_LENGTH;
-    int n = snprintf(name, NAME_ROOM, "%s/blobs/%.2s", store->root, hex);
-    *directory_length = (size_t)n;
-    snprintf(name + n, NAME_ROOM - (size_t)n, "/%s", hex);
+    snprintf(name, NAME_ROOM, "%s/blobs/%.2s/%s", store->root, hex, hex);
 }
 
-/* Under its name, on disk. Frees the upload. */
-static bool upload_name(struct blob_upload *upload, const char *digest, struct problem *why) {
-    char name[NAME_ROOM], directory[NAME_ROOM];
-    size_t length;
-    bool good = fsync(upload->fd) == 0 || disk_problem(why, "sync", "the upload");
-    if (good) {
-        blob_name(upload->store, digest, name, &length);
-        snprintf(directory, sizeof directory, "%.*s", (int)length, name);
-        good = directory_make(directory, why);
-        struct stat replaced;
-        bool replaces = good && stat(name, &replaced) == 0; /* two at once may count both until the next start */
-        if (good && rename(upload->name, name) != 0)
-            good = disk_problem(why, "rename", "the upload");
-        else if (good) {
-            upload->name[0] = '\0';
-            upload->taken = replaces ? (uint64_t)replaced.st_size : 0;
-        }
-        good = good && directory_sync(directory, why);
+/* Gives it its name; *directory is ab of it. */
+static bool upload_place(struct blob_upload *upload, unsigned *directory, struct problem *why) {
+    char digest[BLOB_DIGEST_SIZE], name[NAME_ROOM], parent[NAME_ROOM];
+    if (!blob_upload_digest(upload, digest, why) || sscanf(digest + DIGEST_PREFIX_LENGTH, "%2x", directory) != 1)
+        return false;
+    blob_name(upload->store, digest, name);
+    snprintf(parent, sizeof parent, DIRECTORY, upload->store->root, *directory);
+    if (!directory_make(parent, why))
+        return false;
+    struct stat replaced;
+    bool replaces = stat(name, &replaced) == 0; /* two at once may count both until the next start */
+    if (rename(upload->name, name) != 0)
+        return disk_problem(why, "rename", "the upload");
+    upload->name[0] = '\0';
+    upload->taken = replaces ? (uint64_t)replaced.st_size : 0;
+    return true;
+}
+
+static bool names_sync(const struct blob_store *store, unsigned directory, struct problem *why) {
+    char name[NAME_ROOM];
+    snprintf(name, sizeof name, DIRECTORY, store->root, directory);
+    return directory_sync(name, why);
+}
+
+/* All contents, all names, each directory once. The contents are on their way side by side before the first is waited
+ * for, and where the file system has a journal, one write of it is for all. */
+static bool all_name(struct blob_upload *const *uploads, size_t n, struct problem *why) {
+    bool changed[DIRECTORIES] = {false}, good = true;
+    for (size_t i = 0; n > 1 && i < n; i++)
+        sync_file_range(uploads[i]->fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* a beginning: fsync says what came of it */
+    for (size_t i = 0; good && i < n; i++)
+        good = fsync(uploads[i]->fd) == 0 || disk_problem(why, "sync", "the upload");
+    for (size_t i = 0; good && i < n; i++) {
+        unsigned directory = 0;
+        good = upload_place(uploads[i], &directory, why);
+        changed[directory] |= good;
     }
-    blob_upload_discard(upload);
+    for (unsigned i = 0; good && i < DIRECTORIES; i++)
+        good = !changed[i] || names_sync(uploads[0]->store, i, why);
+    for (size_t i = 0; i < n; i++)
+        blob_upload_discard(uploads[i]);
     return good;
 }
 
-bool blob_upload_commit(struct blob_upload *upload, char digest[BLOB_DIGEST_SIZE], struct problem *why) {
+static bool far_put(struct blob_upload *upload, struct problem *why) {
     const struct blob_far *far = &upload->store->far;
-    if (blob_upload_digest(upload, digest, why) &&
-        (!far->put || far->put(far->context, far->patience_ms, digest, upload->fd, upload->bytes, why)))
-        return upload_name(upload, digest, why);
+    char digest[BLOB_DIGEST_SIZE];
+    return !far->put || (blob_upload_digest(upload, digest, why) &&
+                         far->put(far->context, far->patience_ms, digest, upload->fd, upload->bytes, why));
+}
+
+bool blob_uploads_commit(struct blob_upload *const *uploads, size_t n, struct problem *why) {
+    bool good = true;
+    for (size_t i = 0; good && i < n; i++)
+        good = far_put(uploads[i], why);
+    if (good)
+        return all_name(uploads, n, why);
+    for (size_t i = 0; i < n; i++)
+        blob_upload_discard(uploads[i]);
+    return false;
+}
+
+bool blob_upload_commit(struct blob_upload *upload, char digest[BLOB_DIGEST_SIZE], struct problem *why) {
+    if (blob_upload_digest(upload, digest, why))
+        return blob_uploads_commit(&upload, 1, why);
     blob_upload_discard(upload);
     return false;
 }
@@ -350,18 +386,17 @@ static bool fetch(struct blob_store *store, const char *digest, bool *found, str
     if (good && *found && strcmp(got, digest) != 0)
         good = problem_set(why, PROBLEM_IO, "", "the store's copy of tensor %s is damaged", digest);
     if (good && *found)
-        return upload_name(upload, digest, why);
+        return all_name(&upload, 1, why);
     blob_upload_discard(upload);
     return good;
 }
 
 int blob_read_open(struct blob_store *store, const char *digest, uint64_t *bytes, struct problem *why) {
     char name[NAME_ROOM];
-    size_t length;
     bool found = false;
     if (!digest_check(digest, why))
         return -1;
-    blob_name(store, digest, name, &length);
+    blob_name(store, digest, name);
     int fd = open(name, O_RDONLY | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT && store->far.get) {
         if (!fetch(store, digest, &found, why))
@@ -384,11 +419,10 @@ int blob_read_open(struct blob_store *store, const char *digest, uint64_t *bytes
 
 bool blob_remove(struct blob_store *store, const char *digest, struct problem *why) {
     char name[NAME_ROOM];
-    size_t length;
     if (!digest_check(digest, why))
         return false;
     struct stat facts;
-    blob_name(store, digest, name, &length);
+    blob_name(store, digest, name);
     bool known = stat(name, &facts) == 0;
     if (unlink(name) == 0) {
         blob_usage_give(store->usage, known ? (uint64_t)facts.st_size : 0);

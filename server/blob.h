@@ -66,6 +66,9 @@ PROBLEM_MUST_CHECK bool blob_upload_digest(const struct blob_upload *upload, cha
 /* fsync and rename; the same content twice is fine. Frees the upload, whatever comes of it. */
 PROBLEM_MUST_CHECK bool blob_upload_commit(struct blob_upload *upload, char digest[BLOB_DIGEST_SIZE],
                                            struct problem *why);
+/* The same for several of one store, which wait for the disk together. Those in front of one that fails have their
+ * names. */
+PROBLEM_MUST_CHECK bool blob_uploads_commit(struct blob_upload *const *uploads, size_t n, struct problem *why);
 void blob_upload_discard(struct blob_upload *upload); /* NULL is fine */
 
 /* "sha256:" and 64 lower-case hex digits, nothing else. */

@@ -1,10 +1,12 @@
 /* http_lane.c - handlers that take long, on threads of their own: the library's threads go on answering probes and all
- * that is at hand. Each lane is a few threads behind a queue with an end; who does not fit is told so at once.
+ * that is at hand. Each lane is a few threads behind a queue with an end; who does not fit is told so at once. Planning
+ * takes seconds, so few may wait for it; filing takes less than a millisecond, so all may whose bodies fit together.
  *
  * The connection is suspended meanwhile. An exchange belongs to the library's thread until it is queued, and again from
  * its resumption; between the two to the lane's. */
 #include "server/http_private.h"
 
+#include <limits.h>
 #include <sched.h>
 
 #include "engine/base/units.h"
@@ -12,8 +14,8 @@
 #define PLANNING_LEAST  4u
 #define PLANNING_BEYOND 2u /* threads beyond the cores: searches that run for a minute leave some to the others */
 #define PLANNING_QUEUE  32u
-#define STORE_THREADS   8u /* they mostly wait for the disk, and share a sync */
-#define STORE_QUEUE     64u
+#define STORE_THREADS   8u /* they mostly wait for the disk, and share a sync: more of them file no more */
+#define STORE_BYTES     ((uint64_t)32 << 20)
 
 static struct http_exchange *next_take(struct http_lane *lane, bool *closing) {
     pthread_mutex_lock(&lane->lock);
@@ -23,6 +25,7 @@ static struct http_exchange *next_take(struct http_lane *lane, bool *closing) {
     if (exchange) {
         lane->first = exchange->next_queued;
         lane->n_queued--;
+        lane->bytes -= exchange->body_room;
     }
     *closing = lane->closing;
     pthread_mutex_unlock(&lane->lock);
@@ -55,18 +58,21 @@ static void *lane_run(void *arg) {
 bool http_lane_enter(struct http_exchange *exchange) {
     struct http_lane *lane = &exchange->http->lanes[exchange->route->lane];
     pthread_mutex_lock(&lane->lock);
-    bool room = lane->n_queued < lane->most_queued && !lane->closing;
+    const unsigned n_queued = lane->n_queued;
+    const uint64_t bytes = lane->bytes + exchange->body_room;
+    const bool room = n_queued < lane->most_queued && (n_queued == 0 || bytes <= lane->most_bytes) && !lane->closing;
     if (room) {
         MHD_suspend_connection(exchange->mhd); /* first: once a thread has it, it may be resumed at any time */
         exchange->next_queued = NULL;
         *(lane->first ? &lane->last->next_queued : &lane->first) = exchange;
         lane->last = exchange;
         lane->n_queued++;
+        lane->bytes = bytes;
         pthread_cond_signal(&lane->wake);
     }
     pthread_mutex_unlock(&lane->lock);
     return room || http_refuse(exchange, 503, PROBLEM_BUSY, "%u requests that take long wait already: try again soon",
-                               lane->most_queued);
+                               n_queued);
 }
 
 static unsigned planning_threads(const struct http_options *options) {
@@ -81,9 +87,11 @@ bool http_lanes_start(struct http *http, struct problem *why) {
     const struct http_options *options = &http->options;
     const struct {
         unsigned threads, queue;
+        uint64_t bytes; /* of bodies that wait, however few */
     } rows[ROUTE_LANES] = {
-        [ROUTE_PLANS] = {planning_threads(options), options->planning_queue ? options->planning_queue : PLANNING_QUEUE},
-        [ROUTE_STORE] = {STORE_THREADS, STORE_QUEUE},
+        [ROUTE_PLANS] = {planning_threads(options), options->planning_queue ? options->planning_queue : PLANNING_QUEUE,
+                         UINT64_MAX},
+        [ROUTE_STORE] = {STORE_THREADS, UINT_MAX, STORE_BYTES}, /* its work is short: who is connected may wait */
     };
     bool good = true;
     for (unsigned i = 0; i < ROUTE_LANES; i++) {
@@ -91,6 +99,7 @@ bool http_lanes_start(struct http *http, struct problem *why) {
         pthread_mutex_init(&lane->lock, NULL);
         pthread_cond_init(&lane->wake, NULL);
         lane->most_queued = rows[i].queue;
+        lane->most_bytes = rows[i].bytes;
         while (good && lane->n_threads < rows[i].threads &&
                (good = pthread_create(&lane->threads[lane->n_threads], NULL, lane_run, lane) == 0))
             lane->n_threads++;

@@ -124,7 +124,8 @@ struct http_exchange {
 struct http_lane {
     pthread_t threads[HTTP_LANE_THREADS];
     unsigned n_threads, n_queued, most_queued;
-    pthread_mutex_t lock; /* for the queue */
+    uint64_t bytes, most_bytes; /* that the bodies of those who wait take */
+    pthread_mutex_t lock;       /* for the queue */
     pthread_cond_t wake;
     struct http_exchange *first, *last;
     bool closing;

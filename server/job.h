@@ -50,8 +50,9 @@ struct job_run {
     /* A JSON object about what was just done, such as {"step":3,"loss":2.5}: copied, told to who watches, never waited
      * for. */
     void (*report)(void *user, const char *object);
-    bool (*cancelled)(void *user);                                       /* asked before every step */
-    bool (*making)(void *user, const char *digest, struct problem *why); /* before a blob gets its name */
+    bool (*cancelled)(void *user); /* asked before every step */
+    /* Before blobs get their names. */
+    bool (*making)(void *user, const char *const *digests, size_t n, struct problem *why);
     void *user;
     const char *result; /* JSON object; with PROBLEM_CANCELLED too, where there is one */
 };

@@ -12,6 +12,7 @@ struct running {
     const struct job_context *c;
     struct job_run *run;
     const struct job_program *program;
+    struct job_staged staged;
     struct job_file *made;        /* by feed: what came from a seed, once it has been made */
     uint64_t before_steps, steps; /* of the whole job, for progress */
 };
@@ -35,7 +36,7 @@ static bool load(void *user, uint32_t value, void *dst, struct problem *why) {
     } else {
         stack_origin_fill(feed->origin, dst, p->graph.tensors[value].elements);
     }
-    return !seeded(feed) || job_file_write(&r->made[index], index, dst, r->c, r->run, why);
+    return !seeded(feed) || job_file_write(&r->made[index], index, dst, &r->staged, r->c, r->run, why);
 }
 
 static bool cancelled(void *user) {
@@ -101,7 +102,7 @@ static uint32_t index_in_group(const struct job_program *p, uint32_t yield) {
     return yield - first;
 }
 
-static bool outputs_write(const struct running *r, const struct exec *e, struct job_file *files,
+static bool outputs_write(struct running *r, const struct exec *e, struct job_file *files,
                           struct job_numerics *numerics, struct problem *why) {
     const struct job_program *p = r->program;
     for (uint32_t i = 0; i < p->n_yields; i++) {
@@ -109,10 +110,10 @@ static bool outputs_write(const struct running *r, const struct exec *e, struct 
         if (!data)
             return problem_set(why, PROBLEM_INTERNAL, "", "output %u is not there at the end", i);
         job_numerics_count(numerics, numbers_float(data), job_elements(&files[i]));
-        if (!job_file_write(&files[i], index_in_group(p, i), data, r->c, r->run, why))
+        if (!job_file_write(&files[i], index_in_group(p, i), data, &r->staged, r->c, r->run, why))
             return false;
     }
-    return true;
+    return job_files_keep(&r->staged, r->run, why);
 }
 
 static bool compare(struct running *r, const struct job_pair *pair, const struct job_file *outputs,
@@ -148,6 +149,7 @@ bool job_program_run(const struct job *job, const struct job_context *c, struct 
         return false;
     struct exec *e = execute(&r, pair->witness, &report, &rss_bytes, why);
     bool ok = e && outputs_write(&r, e, outputs, &numerics, why);
+    job_files_discard(&r.staged);
     exec_free(e);
     if (!ok)
         return false;

@@ -22,8 +22,8 @@ static const char *full_name(const struct job_file *file, uint32_t index, struct
                       : arena_printf(a, why, "%s.%u", file->group, index);
 }
 
-bool job_file_write(struct job_file *file, uint32_t index, const void *data, const struct job_context *c,
-                    const struct job_run *run, struct problem *why) {
+bool job_file_write(struct job_file *file, uint32_t index, const void *data, struct job_staged *staged,
+                    const struct job_context *c, const struct job_run *run, struct problem *why) {
     struct tensor_entry entry = {.name = full_name(file, index, c->arena, why),
                                  .dtype = file->dtype,
                                  .rank = file->rank,
@@ -35,11 +35,31 @@ bool job_file_write(struct job_file *file, uint32_t index, const void *data, con
     if (!upload)
         return false;
     if (!blob_upload_write(upload, header, header_bytes, why) || !blob_upload_write(upload, data, entry.bytes, why) ||
-        !blob_upload_digest(upload, file->digest, why) || (run->making && !run->making(run->user, file->digest, why))) {
+        !blob_upload_digest(upload, file->digest, why)) {
         blob_upload_discard(upload);
         return false;
     }
-    return blob_upload_commit(upload, file->digest, why);
+    staged->uploads[staged->n] = upload;
+    staged->digests[staged->n++] = file->digest;
+    staged->bytes += entry.bytes;
+    return (staged->n < JOB_STAGED_MAX && staged->bytes < JOB_STAGED_BYTES) || job_files_keep(staged, run, why);
+}
+
+bool job_files_keep(struct job_staged *staged, const struct job_run *run, struct problem *why) {
+    if (staged->n && run->making && !run->making(run->user, staged->digests, staged->n, why)) {
+        job_files_discard(staged);
+        return false;
+    }
+    const unsigned n = staged->n;
+    staged->n = 0;
+    staged->bytes = 0;
+    return blob_uploads_commit(staged->uploads, n, why);
+}
+
+void job_files_discard(struct job_staged *staged) {
+    while (staged->n)
+        blob_upload_discard(staged->uploads[--staged->n]);
+    staged->bytes = 0;
 }
 
 static void file_put(struct wire_out *o, const char *key, const struct job_file *file) {

@@ -13,9 +13,25 @@ struct job_file {
     uint64_t shape[GRAPH_RANK_MAX];
 };
 
-/* Writes file->group.name (or .index, or the name alone) with the numbers at data; sets file->digest. */
+/* Files that are written and have no name yet: they wait for the disk together, so many or so many bytes of them. */
+#define JOB_STAGED_MAX   32u
+#define JOB_STAGED_BYTES ((uint64_t)64 << 20)
+struct job_staged {
+    struct blob_upload *uploads[JOB_STAGED_MAX];
+    const char *digests[JOB_STAGED_MAX]; /* of job files */
+    unsigned n;
+    uint64_t bytes;
+};
+
+/* Writes file->group.name (or .index, or the name alone) with the numbers at data; sets file->digest. It can be read
+ * after job_files_keep. */
 PROBLEM_MUST_CHECK bool job_file_write(struct job_file *file, uint32_t index, const void *data,
-                                       const struct job_context *c, const struct job_run *run, struct problem *why);
+                                       struct job_staged *staged, const struct job_context *c,
+                                       const struct job_run *run, struct problem *why);
+/* All that is staged is on disk under its name when it returns; staged is empty then, whatever comes of it. */
+PROBLEM_MUST_CHECK bool job_files_keep(struct job_staged *staged, const struct job_run *run, struct problem *why);
+void job_files_discard(struct job_staged *staged);
+
 /* "key": {name: R, group: {name: R} or [R]} of those that have a digest; neighbours of one group belong together. */
 void job_files_put(struct wire_out *o, const char *key, const struct job_file *files, uint32_t n);
 

@@ -131,26 +131,33 @@ static bool report_take(struct training *t, struct trained *out, struct problem 
 
 /* ---- what is kept ---- */
 
+static bool file_write(struct training *t, struct trained *out, const char *group, uint32_t p, bool gradient,
+                       struct job_staged *staged, struct problem *why) {
+    const struct graph *g = &t->program->graph;
+    struct job_file *file = &out->files[out->n_files++];
+    *file = (struct job_file){.group = group,
+                              .name = job_training_parameter_name(g, p, t->c->arena, why),
+                              .dtype = g->tensors[p].dtype,
+                              .rank = g->tensors[p].rank};
+    memcpy(file->shape, g->tensors[p].shape, sizeof file->shape);
+    return file->name &&
+           job_file_write(file, 0, exec_value(t->exec, gradient ? g->n_tensors + p : p), staged, t->c, t->run, why);
+}
+
 static bool files_write(struct training *t, struct trained *out, const char *group, bool gradients,
                         struct problem *why) {
     const struct graph *g = &t->program->graph;
-    for (uint32_t p = 0; p < g->n_tensors; p++) {
+    struct job_staged staged = {.n = 0};
+    bool ok = true;
+    for (uint32_t p = 0; ok && p < g->n_tensors; p++) {
         if (!(gradients ? graph_is_trained(g, p) : g->tensors[p].role == TENSOR_PARAMETER))
             continue;
-        if (cancelled(t))
-            return problem_set(why, PROBLEM_CANCELLED, "", "cancelled while its outputs were written");
-        struct job_file *file = &out->files[out->n_files];
-        *file = (struct job_file){.group = group,
-                                  .name = job_training_parameter_name(g, p, t->c->arena, why),
-                                  .dtype = g->tensors[p].dtype,
-                                  .rank = g->tensors[p].rank};
-        memcpy(file->shape, g->tensors[p].shape, sizeof file->shape);
-        if (!file->name ||
-            !job_file_write(file, 0, exec_value(t->exec, gradients ? g->n_tensors + p : p), t->c, t->run, why))
-            return false;
-        out->n_files++;
+        ok = cancelled(t) ? problem_set(why, PROBLEM_CANCELLED, "", "cancelled while its outputs were written")
+                          : file_write(t, out, group, p, gradients, &staged, why);
     }
-    return true;
+    ok = ok && job_files_keep(&staged, t->run, why);
+    job_files_discard(&staged);
+    return ok;
 }
 
 /* Of every gradient: its norm, the numbers in it that are none; of all of them, a digest. */

@@ -180,9 +180,10 @@ PROBLEM_MUST_CHECK bool store_cancelled(struct store *s, const struct store_leas
  * (INT64_MAX where it runs none). Reads only. */
 PROBLEM_MUST_CHECK bool store_held(struct store *s, const char *owner, bool *cancel, int64_t *lease_until_ms,
                                    struct problem *why);
-/* Says that the job is about to make this blob; before the file gets its name, so that nobody removes it in between. */
-PROBLEM_MUST_CHECK bool store_make(struct store *s, const struct store_lease *lease, const char *digest,
-                                   struct problem *why);
+/* Says that the job is about to make these blobs; before the files get their names, so that nobody removes them in
+ * between. */
+PROBLEM_MUST_CHECK bool store_make(struct store *s, const struct store_lease *lease, const char *const *digests,
+                                   size_t n, struct problem *why);
 /* state is a finished one; progress is the last, its events come before the state's; result and problem are JSON or
  * NULL. */
 PROBLEM_MUST_CHECK bool store_finish(struct store *s, const struct store_lease *lease, enum job_state state,

@@ -23,21 +23,17 @@ static bool key_use(struct store *s, const struct store_job *job, const struct s
     return ok;
 }
 
-/* The queue is counted once a line: that takes longer the more there are. */
 static bool room_check(struct store *s, const struct store_filing *filing, enum store_added *how, struct problem *why) {
     if (filing->closed)
         *how = STORE_QUEUE_CLOSED;
     if (filing->closed || filing->queued_max == 0)
         return true;
-    if (!s->counted) {
-        struct store_statement *statement = store_bind(s, SQL_QUEUED, "");
-        s->counted = store_step(s, statement, why) == 1;
-        s->queued = s->counted ? (uint64_t)store_integer(s, statement, 0) : 0;
-        store_reset(s, statement);
-    }
-    if (s->counted && s->queued >= filing->queued_max)
+    struct store_statement *statement = store_bind(s, SQL_QUEUED, "");
+    bool ok = store_step(s, statement, why) == 1;
+    if (ok && (uint64_t)store_integer(s, statement, 0) >= filing->queued_max)
         *how = STORE_QUEUE_FULL;
-    return s->counted;
+    store_reset(s, statement);
+    return ok;
 }
 
 /* A blob may have expired since the request was read. */
@@ -67,11 +63,9 @@ static bool job_insert(struct store *s, const struct store_job *job, const struc
 
 static bool file_one(struct store *s, struct store_adding *one) {
     *one->how = STORE_ADDED;
-    bool ok = (!one->filing->key || key_use(s, one->job, one->filing, one->first_id, one->how, one->why)) &&
-              (*one->how != STORE_ADDED || room_check(s, one->filing, one->how, one->why)) &&
-              (*one->how != STORE_ADDED || job_insert(s, one->job, one->filing, one->why));
-    s->queued += ok && *one->how == STORE_ADDED;
-    return ok;
+    return (!one->filing->key || key_use(s, one->job, one->filing, one->first_id, one->how, one->why)) &&
+           (*one->how != STORE_ADDED || room_check(s, one->filing, one->how, one->why)) &&
+           (*one->how != STORE_ADDED || job_insert(s, one->job, one->filing, one->why));
 }
 
 /* One of several: what it did is undone if it fails, and the others' stays. False if the transaction is over. */
@@ -97,7 +91,6 @@ static void fail_all(struct store_adding *line, const struct problem *why) {
 static void file_line(struct store *s, struct store_adding *line) {
     struct problem why = {0};
     bool ok = store_enter(s, true, &why), entered = ok;
-    s->counted = false;
     if (ok && !line->next)
         ok = line->ok = file_one(s, line);
     else

@@ -77,6 +77,18 @@ const char *const store_postgres_layouts[] = {
     STORE_TALLY_ADD " RETURN NULL; END $$;"
     "CREATE TRIGGER job_tallies_end AFTER UPDATE OF state ON jobs FOR EACH ROW"
     " WHEN (OLD.state < 2 AND NEW.state > 1) EXECUTE FUNCTION rematd_tally_end();"
+    /* How many are queued, without counting them; kept once a statement. Only who has ended is removed. */
+    "CREATE TABLE jobs_queued (n BIGINT NOT NULL);"
+    "INSERT INTO jobs_queued VALUES (0);"
+    "CREATE FUNCTION rematd_queued_new() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+    " UPDATE jobs_queued SET n = n + (SELECT count(*) FROM added WHERE state = 0); RETURN NULL; END $$;"
+    "CREATE TRIGGER jobs_queued_new AFTER INSERT ON jobs REFERENCING NEW TABLE AS added FOR EACH STATEMENT"
+    " EXECUTE FUNCTION rematd_queued_new();"
+    "CREATE FUNCTION rematd_queued_state() RETURNS trigger LANGUAGE plpgsql AS $$ DECLARE more BIGINT; BEGIN"
+    " SELECT (SELECT count(*) FROM after WHERE state = 0) - (SELECT count(*) FROM before WHERE state = 0) INTO more;"
+    " IF more <> 0 THEN UPDATE jobs_queued SET n = n + more; END IF; RETURN NULL; END $$;"
+    "CREATE TRIGGER jobs_queued_state AFTER UPDATE ON jobs REFERENCING OLD TABLE AS before NEW TABLE AS after"
+    " FOR EACH STATEMENT EXECUTE FUNCTION rematd_queued_state();"
     /* One row, of the newest that succeeded, on whichever machine: it stays when its job is removed. */
     "CREATE TABLE calibration (job_id" TEXT " NOT NULL, finished_ms BIGINT NOT NULL, result TEXT NOT NULL);"
     "CREATE FUNCTION rematd_calibration_keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DELETE FROM calibration;"
@@ -107,6 +119,10 @@ const char *const store_postgres_own[SQL_COUNT] = {
         "SELECT " STORE_COLUMNS ", NULL::text FROM job_labels JOIN jobs ON id = job_id WHERE label = ?5::json ->> 0"
         " AND (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR kind = ?2) AND (?3 IS NULL OR job_id < ?3)"
         " AND" HAS_ALL("?5", "jobs.id") " ORDER BY job_id DESC LIMIT ?4",
+    [SQL_LATE_ANY] =
+        "SELECT EXISTS (SELECT 1 FROM jobs" STORE_LATE_QUEUED ") OR EXISTS (SELECT 1 FROM jobs" STORE_LATE_RUNNING ")",
+    [SQL_LATE_QUEUED] = "UPDATE jobs" STORE_LATE_QUEUED_SET,
+    [SQL_LATE_RUNNING] = "UPDATE jobs" STORE_LATE_RUNNING_SET,
     [SQL_LABELS_ADD] = "INSERT INTO job_labels (label, job_id) SELECT key || ':' || value, ?1"
                        " FROM json_each_text(?2::json)",
     /* Whoever claims has the lock of all writers: two that looked at the same running jobs would together pass the

@@ -83,6 +83,11 @@ extern const char *const store_statements[SQL_COUNT];
     "planned, result, problem, timeout_ms, queue_timeout_ms, submitter, labels, retry_of"
 /* '~' is behind every id. */
 #define STORE_NEWEST " id < coalesce(?3, '~') ORDER BY id DESC LIMIT ?4"
+/* Whose time is over, and what becomes of them. */
+#define STORE_LATE_QUEUED      " WHERE state = 0 AND queue_until_ms > 0 AND queue_until_ms <= ?1"
+#define STORE_LATE_RUNNING     " WHERE state = 1 AND run_until_ms > 0 AND run_until_ms <= ?1"
+#define STORE_LATE_QUEUED_SET  " SET state = 3, finished_ms = ?1, queue_until_ms = 0, problem = ?2" STORE_LATE_QUEUED
+#define STORE_LATE_RUNNING_SET " SET cancel = 2, run_until_ms = 0, problem = ?2" STORE_LATE_RUNNING
 #define STORE_TALLY_ADD                                                                                                \
     " ON CONFLICT (what, kind, outcome, upto) DO UPDATE SET n = job_tallies.n + excluded.n,"                           \
     " sum = job_tallies.sum + excluded.sum;"
@@ -151,9 +156,7 @@ struct store {
     pthread_mutex_t line_lock; /* of what follows; never asked for with the other one held */
     pthread_cond_t line_moved;
     struct store_adding *line, *line_last;
-    bool filing; /* a thread is at work on those it took from the line; its own: */
-    bool counted;
-    uint64_t queued;
+    bool filing; /* a thread is at work on those it took from the line */
 };
 
 /* The part that all kinds have; false where there was no memory. */

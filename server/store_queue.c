@@ -126,12 +126,14 @@ bool store_held(struct store *s, const char *owner, bool *cancel, int64_t *lease
     return store_leave(s, false, step >= 0, why);
 }
 
-bool store_make(struct store *s, const struct store_lease *lease, const char *digest, struct problem *why) {
+bool store_make(struct store *s, const struct store_lease *lease, const char *const *digests, size_t n,
+                struct problem *why) {
     bool cancel;
     if (!store_enter(s, true, why))
         return false;
-    bool ok = fenced(s, lease, &cancel, why) &&
-              store_run(s, store_bind(s, SQL_BLOB_ADD, "tti", lease->id, digest, (int64_t)1), NULL, why);
+    bool ok = fenced(s, lease, &cancel, why);
+    for (size_t i = 0; ok && i < n; i++)
+        ok = store_run(s, store_bind(s, SQL_BLOB_ADD, "tti", lease->id, digests[i], (int64_t)1), NULL, why);
     return store_leave(s, true, ok, why);
 }
 

@@ -2,15 +2,20 @@
  *
  * WAL with synchronous=FULL: a commit is one fsync, and it has survived a power cut when it returns. BEGIN IMMEDIATE
  * takes the write lock first, so a transaction never fails half way because another process wrote. The log goes into
- * the file every 100 pages: at SQLite's 1,000 it alone fills a small disk, and then there is no room left to empty it.
+ * the file every 1,000 pages, on a small disk every 100: there the log alone would fill it, and then there is no room
+ * left to empty it.
  */
-#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
-#include "server/store_private.h"
+#include "server/store_sqlite.h"
+
+#define LOG_PAGES        1000
+#define LOG_PAGES_SMALL  100
+#define SMALL_DISK_BYTES ((uint64_t)1 << 30)
 
 /* A state's event: whatever changes a state has told of it in the same transaction. */
 #define EVENT_OF_STATE(job)                                                                                            \
@@ -92,6 +97,14 @@ static const char *const layouts[] = {
     "CREATE TRIGGER calibration_keep AFTER UPDATE OF state ON jobs WHEN NEW.kind = 'calibrate' AND NEW.state = 2 AND "
     "NEW.result IS NOT NULL"
     " BEGIN DELETE FROM calibration; INSERT INTO calibration VALUES (NEW.id, NEW.finished_ms, NEW.result); END;",
+    /* How many are queued, without counting them. Who ends is not queued any more, and only who has ended is removed.
+     */
+    "CREATE TABLE jobs_queued (n INTEGER NOT NULL) STRICT;"
+    "INSERT INTO jobs_queued SELECT count(*) FROM jobs WHERE state = 0;"
+    "CREATE TRIGGER jobs_queued_new AFTER INSERT ON jobs WHEN NEW.state = 0"
+    " BEGIN UPDATE jobs_queued SET n = n + 1; END;"
+    "CREATE TRIGGER jobs_queued_state AFTER UPDATE OF state ON jobs WHEN (OLD.state = 0) <> (NEW.state = 0)"
+    " BEGIN UPDATE jobs_queued SET n = n + (NEW.state = 0) - (OLD.state = 0); END;",
     /* Whose memory a running job takes: one machine's here. */
     "ALTER TABLE jobs ADD COLUMN host TEXT NOT NULL DEFAULT '';",
 };
@@ -100,6 +113,10 @@ static const char *const layouts[] = {
 /* A statement of its own for each pair of filters: each follows an index from where its page begins, however many jobs
  * there are. */
 #define LIST "SELECT " STORE_COLUMNS ", NULL FROM jobs"
+
+/* By indexes of their own: left to choose, SQLite reads all that are queued, five times a second. */
+#define BY_QUEUE_TIME "jobs INDEXED BY jobs_queue_until"
+#define BY_RUN_TIME   "jobs INDEXED BY jobs_run_until"
 
 static const char *const own[SQL_COUNT] = {
     [SQL_LIST] = LIST " WHERE" STORE_NEWEST,
@@ -115,13 +132,21 @@ static const char *const own[SQL_COUNT] = {
     [SQL_LABELS_ADD] = "INSERT INTO job_labels (label, job_id) SELECT key || ':' || value, ?1 FROM json_each(?2)",
     [SQL_OLDEST] = "SELECT id, planned_peak_bytes, passed FROM jobs WHERE state = 0 AND planned_peak_bytes <= ?"
                    " ORDER BY id LIMIT 1",
-    [SQL_NEXT] = "WITH first AS (SELECT submitter, min(id) AS id FROM jobs INDEXED BY jobs_waiting WHERE state = 0"
-                 " AND planned_peak_bytes <= ? GROUP BY submitter), running AS (SELECT submitter,"
-                 " sum(planned_peak_bytes) AS bytes, count(*) AS n"
+    /* Hops from submitter to submitter, and takes the first that fits of each: however many jobs wait. */
+    [SQL_NEXT] = "WITH RECURSIVE waiting (submitter) AS (SELECT min(submitter) FROM jobs INDEXED BY jobs_waiting"
+                 " WHERE state = 0 UNION ALL SELECT (SELECT min(submitter) FROM jobs INDEXED BY jobs_waiting"
+                 " WHERE state = 0 AND submitter > waiting.submitter) FROM waiting WHERE submitter IS NOT NULL),"
+                 " first AS (SELECT submitter, (SELECT id FROM jobs INDEXED BY jobs_waiting WHERE state = 0"
+                 " AND jobs.submitter = waiting.submitter AND planned_peak_bytes <= ? ORDER BY id LIMIT 1) AS id"
+                 " FROM waiting), running AS (SELECT submitter, sum(planned_peak_bytes) AS bytes, count(*) AS n"
                  " FROM jobs WHERE state = 1 GROUP BY submitter)"
                  " SELECT first.id FROM first LEFT JOIN running ON running.submitter = first.submitter"
-                 " LEFT JOIN submitters ON name = first.submitter"
+                 " LEFT JOIN submitters ON name = first.submitter WHERE first.id IS NOT NULL"
                  " ORDER BY coalesce(bytes, 0), coalesce(n, 0), coalesce(served, 0), first.id LIMIT 1",
+    [SQL_LATE_ANY] = "SELECT EXISTS (SELECT 1 FROM " BY_QUEUE_TIME STORE_LATE_QUEUED
+                     ") OR EXISTS (SELECT 1 FROM " BY_RUN_TIME STORE_LATE_RUNNING ")",
+    [SQL_LATE_QUEUED] = "UPDATE " BY_QUEUE_TIME STORE_LATE_QUEUED_SET,
+    [SQL_LATE_RUNNING] = "UPDATE " BY_RUN_TIME STORE_LATE_RUNNING_SET,
     /* Not a trigger's: the schema is not trusted with functions that read JSON. A job of kind memory_savings reports
      * two peaks: the checkpointed one counts. */
     [SQL_TALLY_PEAK] = "INSERT INTO job_tallies SELECT 'peak', kind, '', " STORE_RATIO_UPTO ", 1, x FROM (SELECT kind,"
@@ -142,21 +167,13 @@ static const char *const own[SQL_COUNT] = {
                       " AND id IN (SELECT value FROM json_each(?)))",
 };
 
-/* What no call of store.h asks: the connection's own. */
-enum { BEGIN, COMMIT, ROLLBACK, VERSION, CHANGES, VERIFY, CONNECTION_COUNT };
-static const char *const connection[CONNECTION_COUNT] = {
-    [BEGIN] = "BEGIN IMMEDIATE",
-    [COMMIT] = "COMMIT",
-    [ROLLBACK] = "ROLLBACK",
-    [VERSION] = "PRAGMA data_version",
-    [CHANGES] = "SELECT total_changes()",
-    [VERIFY] = "PRAGMA quick_check(1)",
-};
-
-struct sqlite {
-    struct store store;
-    sqlite3 *db;
-    sqlite3_stmt *statements[SQL_COUNT], *connection[CONNECTION_COUNT];
+static const char *const connection[FILE_CONNECTION] = {
+    [FILE_BEGIN] = "BEGIN IMMEDIATE",
+    [FILE_COMMIT] = "COMMIT",
+    [FILE_ROLLBACK] = "ROLLBACK",
+    [FILE_VERSION] = "PRAGMA data_version",
+    [FILE_CHANGES] = "SELECT total_changes()",
+    [FILE_VERIFY] = "PRAGMA quick_check(1)",
 };
 
 static struct sqlite *of(struct store *s) {
@@ -244,16 +261,16 @@ static bool number(struct sqlite *s, int which, uint64_t *out, struct problem *w
 /* ---- transactions ---- */
 
 static bool begin(struct store *s, struct problem *why) {
-    return run(of(s), BEGIN, why);
+    return run(of(s), FILE_BEGIN, why);
 }
 
 static bool commit(struct store *s, struct problem *why) {
-    return run(of(s), COMMIT, why);
+    return run(of(s), FILE_COMMIT, why);
 }
 
 static void rollback(struct store *s, const struct problem *why) {
     struct problem ignored = {0};
-    if (!run(of(s), ROLLBACK, &ignored)) /* some errors have rolled back already */
+    if (!run(of(s), FILE_ROLLBACK, &ignored)) /* some errors have rolled back already */
         ignored = (struct problem){0};
     if (why->kind == PROBLEM_FULL) /* the log begins anew where the file has room for what it holds */
         sqlite3_wal_checkpoint_v2(of(s)->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
@@ -266,7 +283,7 @@ static bool open_transaction(struct store *s) {
 /* Its own changes SQLite counts apart. */
 static bool version(struct store *s, bool with_own, uint64_t *out, struct problem *why) {
     uint64_t ours = 0;
-    if (!number(of(s), VERSION, out, why) || (with_own && !number(of(s), CHANGES, &ours, why)))
+    if (!number(of(s), FILE_VERSION, out, why) || (with_own && !number(of(s), FILE_CHANGES, &ours, why)))
         return false;
     *out = with_own ? *out << 32 ^ ours : *out;
     return true;
@@ -333,7 +350,7 @@ static bool prepare(struct sqlite *s, struct problem *why) {
     for (int i = 0; i < SQL_COUNT; i++)
         if (!prepare_one(s, own[i] ? own[i] : store_statements[i], &s->statements[i], why))
             return false;
-    for (int i = 0; i < CONNECTION_COUNT; i++)
+    for (int i = 0; i < FILE_CONNECTION; i++)
         if (!prepare_one(s, connection[i], &s->connection[i], why))
             return false;
     return true;
@@ -355,10 +372,16 @@ static void close_file(struct store *store) {
     struct sqlite *s = of(store);
     for (int i = 0; i < SQL_COUNT; i++)
         sqlite3_finalize(s->statements[i]);
-    for (int i = 0; i < CONNECTION_COUNT; i++)
+    for (int i = 0; i < FILE_CONNECTION; i++)
         sqlite3_finalize(s->connection[i]);
     sqlite3_close(s->db);
     store_free(store);
+}
+
+static int log_pages(const char *data_dir) {
+    struct statvfs disk;
+    bool small = statvfs(data_dir, &disk) != 0 || disk.f_blocks < SMALL_DISK_BYTES / disk.f_frsize;
+    return small ? LOG_PAGES_SMALL : LOG_PAGES;
 }
 
 static struct store *open_file(const char *data_dir, struct problem *why) {
@@ -376,14 +399,18 @@ static struct store *open_file(const char *data_dir, struct problem *why) {
         ok = problem_set(why, PROBLEM_IO, "", "the store %s could not be opened: %s", path,
                          s->db ? sqlite3_errmsg(s->db) : "no memory");
     sqlite3_free(path);
-    if (ok)
+    if (ok) {
         sqlite3_busy_timeout(s->db, 10000);
+        sqlite3_wal_autocheckpoint(s->db, log_pages(data_dir));
+    }
     ok = ok && execute(s,
-                       "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 100; PRAGMA synchronous = FULL; PRAGMA "
+                       "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA "
                        "foreign_keys = ON;"
                        "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON",
                        why);
-    if (ok && migrate(s, why) && prepare(s, why))
+    /* Statements with triggers note down what they change: in memory, not in a file for each. Not before the layout is
+     * ours: to change that may take more. */
+    if (ok && migrate(s, why) && execute(s, "PRAGMA temp_store = MEMORY", why) && prepare(s, why))
         return &s->store;
     close_file(&s->store);
     return NULL;
@@ -391,7 +418,7 @@ static struct store *open_file(const char *data_dir, struct problem *why) {
 
 static bool verify(struct store *store, struct problem *why) {
     struct sqlite *s = of(store);
-    sqlite3_stmt *statement = s->connection[VERIFY];
+    sqlite3_stmt *statement = s->connection[FILE_VERIFY];
     bool ok = stmt_step(s, statement, why) == 1;
     const char *found = ok ? (const char *)sqlite3_column_text(statement, 0) : NULL;
     if (ok && (!found || strcmp(found, "ok") != 0))

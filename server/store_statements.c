@@ -3,17 +3,15 @@
  * problem says so already. Times that are over (queue_until_ms, run_until_ms) are 0 where nothing is waited for. */
 #include "server/store_private.h"
 
-#define LEASED       " WHERE id = ? AND owner = ? AND attempts = ? AND state = 1"
-#define ENDED        " WHERE state = 1 AND (?1 IS NULL OR owner = ?1) AND lease_until_ms < ?2 AND (?3 IS NULL OR host = ?3)"
-#define LATE_QUEUED  " WHERE state = 0 AND queue_until_ms > 0 AND queue_until_ms <= ?1"
-#define LATE_RUNNING " WHERE state = 1 AND run_until_ms > 0 AND run_until_ms <= ?1"
+#define LEASED " WHERE id = ? AND owner = ? AND attempts = ? AND state = 1"
+#define ENDED  " WHERE state = 1 AND (?1 IS NULL OR owner = ?1) AND lease_until_ms < ?2 AND (?3 IS NULL OR host = ?3)"
 
 const char *const store_statements[SQL_COUNT] = {
     [SQL_SAVEPOINT] = "SAVEPOINT one",
     [SQL_RELEASE] = "RELEASE one",
     [SQL_ROLLBACK_TO] = "ROLLBACK TO one",
     [SQL_PING] = "SELECT count(*) FROM uploads",
-    [SQL_QUEUED] = "SELECT count(*) FROM jobs WHERE state = 0",
+    [SQL_QUEUED] = "SELECT n FROM jobs_queued",
     [SQL_ADD] = "INSERT INTO jobs (id, kind, state, created_ms, planned_peak_bytes, request, planned, timeout_ms,"
                 " queue_timeout_ms, queue_until_ms, submitter, labels, retry_of) VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7,"
                 " ?8, CASE ?8 WHEN 0 THEN 0 ELSE ?3 + ?8 END, coalesce(?9, ''), coalesce(?10, '{}'), ?11)",
@@ -68,9 +66,6 @@ const char *const store_statements[SQL_COUNT] = {
     [SQL_RELEASE_QUEUED] = "UPDATE jobs SET state = 0, owner = NULL, run_until_ms = 0, started_ms = 0,"
                            " attempts = attempts - ?4" ENDED,
     [SQL_REFUSE] = "UPDATE jobs SET state = 3, finished_ms = ?, problem = ? WHERE state = 0 AND planned_peak_bytes > ?",
-    [SQL_LATE_ANY] = "SELECT EXISTS (SELECT 1 FROM jobs" LATE_QUEUED ") OR EXISTS (SELECT 1 FROM jobs" LATE_RUNNING ")",
-    [SQL_LATE_QUEUED] = "UPDATE jobs SET state = 3, finished_ms = ?1, queue_until_ms = 0, problem = ?2" LATE_QUEUED,
-    [SQL_LATE_RUNNING] = "UPDATE jobs SET cancel = 2, run_until_ms = 0, problem = ?2" LATE_RUNNING,
     [SQL_EVENT_ADD] = "INSERT INTO job_events (job_id, number, name, data)"
                       " SELECT ?1, coalesce(max(number), 0) + 1, 'progress', ?2 FROM job_events WHERE job_id = ?1",
     [SQL_EVENT_FORGET] = "DELETE FROM job_events WHERE job_id = ?1 AND name = 'progress' AND number <="
@@ -78,7 +73,7 @@ const char *const store_statements[SQL_COUNT] = {
     [SQL_EVENTS] = "SELECT number, name, data FROM job_events WHERE job_id = ? AND number > ? ORDER BY number LIMIT ?",
     [SQL_EVENTS_ANY] = "SELECT EXISTS (SELECT 1 FROM job_events WHERE job_id = ?1 AND number > ?2)"
                        " OR NOT EXISTS (SELECT 1 FROM jobs WHERE id = ?1 AND state < 2)",
-    [SQL_FIGURES] = "SELECT (SELECT count(*) FROM jobs WHERE state = 0),"
+    [SQL_FIGURES] = "SELECT (SELECT n FROM jobs_queued),"
                     " coalesce((SELECT created_ms FROM jobs WHERE state = 0 ORDER BY id LIMIT 1), 0),"
                     " count(*), coalesce(sum(planned_peak_bytes), 0) FROM jobs WHERE state = 1",
     [SQL_TALLIES] = "SELECT what, kind, outcome, upto, n, sum FROM job_tallies ORDER BY what, kind, outcome, upto",

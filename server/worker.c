@@ -194,12 +194,12 @@ static bool on_cancelled(void *user) {
     return w->cancel;
 }
 
-static bool on_making(void *user, const char *digest, struct problem *why) {
+static bool on_making(void *user, const char *const *digests, size_t n, struct problem *why) {
     struct worker *w = user;
     const int64_t until_ms = clock_ms() + QUEUE_LEASE_MS;
     bool made;
     do
-        made = store_make(w->store, &w->lease, digest, why);
+        made = store_make(w->store, &w->lease, digests, n, why);
     while (!made && again(w, until_ms, why));
     return made;
 }

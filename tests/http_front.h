@@ -193,6 +193,7 @@ static const struct route first_routes[] = {
     {"GET", "/long", BODY_QUERY, long_handler, SCOPE_READ, ROUTE_PLANS, long_is_long},
     {"GET", "/things/{a}/parts/{b}", BODY_NONE, thing, SCOPE_READ},
     {"POST", "/hello", BODY_JSON, echo, SCOPE_READ},
+    {"POST", "/long", BODY_JSON, long_handler, SCOPE_READ, ROUTE_STORE},
     {0},
 };
 static const struct route second_routes[] = {

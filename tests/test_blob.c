@@ -100,6 +100,28 @@ Test(blob, uploads_can_be_read_and_given_up, .init = start, .fini = stop) {
     cr_expect_eq(files_in_tmp(), 0);
 }
 
+Test(blob, several_become_files_together, .init = start, .fini = stop) {
+    static const char *const texts[] = {"abc", "d", "abc", "e"};
+    struct blob_upload *uploads[4];
+    char digests[4][BLOB_DIGEST_SIZE];
+    uint64_t bytes;
+    for (unsigned i = 0; i < 4; i++) {
+        uploads[i] = blob_upload_new(store, &why);
+        cr_assert(uploads[i] && blob_upload_write(uploads[i], texts[i], strlen(texts[i]), &why) &&
+                  blob_upload_digest(uploads[i], digests[i], &why));
+    }
+    cr_expect_lt(blob_read_open(store, digests[0], &bytes, &(struct problem){0}), 0, "it has no name yet");
+    cr_assert(blob_uploads_commit(uploads, 4, &why), "%s", why.detail);
+    cr_expect_eq(files_in_tmp(), 0);
+    for (unsigned i = 0; i < 4; i++) {
+        int fd = blob_read_open(store, digests[i], &bytes, &why);
+        cr_expect(fd >= 0 && bytes == strlen(texts[i]));
+        close(fd);
+    }
+    cr_expect_eq(blob_bytes(store), 5, "what is there twice counts once");
+    cr_expect(blob_uploads_commit(uploads, 0, &why));
+}
+
 Test(blob, digests_are_digests, .init = start, .fini = stop) {
     static const char *const bad[] = {
         "",

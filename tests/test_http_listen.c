@@ -107,6 +107,66 @@ Test(http, closing_waits_for_long_handlers) {
     stop();
 }
 
+static void start_many(void) {
+    front_start((struct http_options){.connections = 128, .connections_per_address = 128});
+}
+
+/* A body of n bytes to who files it; n - 1 spaces and a nought. */
+static int file_ask(size_t n) {
+    char *text;
+    int fd = dial();
+    cr_assert_gt(
+        asprintf(&text,
+                 "POST /long HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json"
+                 "\r\nContent-Length: %zu\r\n\r\n%*d",
+                 n, (int)n, 0),
+        0);
+    say(fd, text);
+    free(text);
+    return fd;
+}
+
+static unsigned hear_all(const int *fds, unsigned n, unsigned *refused) {
+    unsigned good = 0;
+    bool closed;
+    *refused = 0;
+    for (unsigned i = 0; i < n; i++) {
+        hear(fds[i], PATIENCE_MS, &closed);
+        good += status_of(answer) == 200;
+        *refused += status_of(answer) == 503 && strstr(answer, "Retry-After: ");
+        close(fds[i]);
+    }
+    return good;
+}
+
+Test(http, who_is_connected_may_wait_to_file, .init = start_many, .fini = stop) {
+    enum { N = 120 };
+    int fds[N];
+    unsigned refused;
+    bool closed;
+    for (unsigned i = 0; i < N; i++)
+        fds[i] = file_ask(2);
+    cr_assert(becomes(&longs_begun, 8));
+    hear(fds[N - 1], 100, &closed);
+    cr_expect_not(closed, "%s", answer);
+    longs_end = true;
+    cr_expect_eq(hear_all(fds, N, &refused), N);
+    cr_expect_eq(refused, 0);
+}
+
+Test(http, bodies_that_wait_to_be_filed_have_a_bound, .init = start_many, .fini = stop) {
+    enum { N = 60 };
+    int fds[N];
+    struct pollfd first[N];
+    unsigned refused;
+    for (unsigned i = 0; i < N; i++)
+        first[i] = (struct pollfd){.fd = fds[i] = file_ask(MEBIBYTE - 1), .events = POLLIN};
+    cr_assert_gt(poll(first, N, PATIENCE_MS), 0, "nobody was refused");
+    longs_end = true;
+    unsigned good = hear_all(fds, N, &refused);
+    cr_expect(good >= 24 && refused > 0 && good + refused == N, "%u, %u refused", good, refused);
+}
+
 /* ---- one address ---- */
 
 static void start_two_each(void) {

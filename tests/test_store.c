@@ -75,7 +75,7 @@ STORES(a_lost_lease_can_write_nothing) {
     REFUSED(store_beat(store, &first, 90000, &(struct store_progress){.done = 1, .total = 2}, &cancel, &why),
             PROBLEM_STATE);
     REFUSED(store_cancelled(store, &first, &cancel, &why), PROBLEM_STATE);
-    REFUSED(store_make(store, &first, "sha256:1", &why), PROBLEM_STATE);
+    REFUSED(store_make(store, &first, (const char *const[]){"sha256:1"}, 1, &why), PROBLEM_STATE);
     REFUSED(store_finish(store, &first, JOB_SUCCEEDED, 1, &(struct store_progress){.done = 0, .total = 0}, "{}", NULL,
                          &why),
             PROBLEM_STATE);

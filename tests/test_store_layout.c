@@ -6,8 +6,7 @@
 #include "tests/store_case.h"
 
 static void make(struct store_lease *lease, const char *digest) {
-    OK(store_make(store, lease, digest, &why));
-    OK(store_make(store, lease, digest, &why)); /* twice is fine */
+    OK(store_make(store, lease, (const char *const[]){digest, digest}, 2, &why)); /* twice is fine */
 }
 
 STORES(blobs_go_with_the_last_job_that_uses_them) {
@@ -181,7 +180,12 @@ Test(Store, an_old_directory_is_brought_up_to_date, .init = start, .fini = stop)
     cr_assert(store, "%s", why.detail);
     cr_expect_str_eq(events_after(store, "a", 0, true), "1 state {\"state\":\"failed\",\"attempt\":1}\n");
     cr_expect_str_eq(events_after(store, "b", 0, false), "1 state {\"state\":\"queued\",\"attempt\":0}\n");
+    struct store_figures figures;
+    OK(store_figures(store, &arena, &figures, &why));
+    cr_expect_eq(figures.queued, 1);
     claim("w", 10, &lease);
+    OK(store_figures(store, &arena, &figures, &why));
+    cr_expect_eq(figures.queued, 0);
     cr_expect_str_eq(events_after(store, "b", 1, false), "2 state {\"state\":\"running\",\"attempt\":1}\n");
     OK(store_get(store, "b", &arena, &got, &why));
     cr_expect(!got.timeout_ms && !got.queue_timeout_ms && !got.retry_of);

@@ -55,6 +55,7 @@ class Contained(Daemon):
 
 HEADS = (2, 4, 8, 12, 16, 20, 24, 28, 32, 38)
 TOO_MANY = 64
+AROUND = 16 * MIB  # what a worker has beside a job's slab
 
 
 def body(chance, heads=None):
@@ -93,10 +94,14 @@ class Pages(threading.Thread):
 
 
 def flood(daemon, n, wrong):
-    """Submits n jobs at once and waits; (their planned bytes, seconds)."""
-    chance, planned, began = random.Random(7), {}, time.monotonic()
+    """Submits n jobs at once and waits; (their planned bytes, how many were refused as larger than all there is, seconds)."""
+    chance, planned, refused, began = random.Random(7), {}, 0, time.monotonic()
+    limit = daemon.ask("GET", "/version").json()["memory_limit_bytes"]
     for _ in range(n):
         answer = daemon.ask("POST", "/v1/jobs", body(chance))
+        if answer.status == 422 and answer.json()["minimum_budget_bytes"] + AROUND > limit:
+            refused += 1
+            continue
         if answer.status != 202:
             wrong.append("a job is refused: %d %s" % (answer.status, answer.body[:200]))
             continue
@@ -110,7 +115,7 @@ def flood(daemon, n, wrong):
     for job in daemon.jobs():
         if job["state"] != "succeeded" or job["attempts"] != 1:
             wrong.append("a job of %d MiB %s: %s" % (planned[job["id"]] / MIB, job["state"], job["problem"]))
-    return list(planned.values()), seconds
+    return list(planned.values()), refused, seconds
 
 
 def run(rows, long):
@@ -119,7 +124,7 @@ def run(rows, long):
     with Contained(*found) if found else plain as daemon:
         daemon.start(60)
         pages = None if found else Pages(daemon)
-        planned, seconds = flood(daemon, n, wrong)
+        planned, refused, seconds = flood(daemon, n, wrong)
         most = pages.end() if pages else 0
         if "signal 9" in daemon.said():
             wrong.append("a worker was killed")
@@ -130,12 +135,14 @@ def run(rows, long):
     if not planned or max(planned) < 100 * MIB:
         wrong.append("no job was large: at most %d MiB" % (max(planned, default=0) / MIB))
     done = "%d jobs, %.0f to %.0f MiB, %s" % (
-        n,
+        len(planned),
         min(planned, default=0) / MIB,
         max(planned, default=0) / MIB,
         "in a container of 256 MiB" if found else "limit 192 MiB, no container here",
     )
     seen = "%.1f jobs/s, %.0f MiB/s planned" % (n / seconds, sum(planned) / MIB / seconds)
+    if refused:
+        seen += "; %d larger than all there is: 422" % refused
     if most:
         seen += "; all processes at most %d MiB" % (most / MIB)
     rows.add("memory: a flood of jobs", done, "; ".join(wrong[:4]) or seen, not wrong)
