@@ -140,14 +140,15 @@ static void *claims_many(void *arg) {
     return (void *)(w.kind == PROBLEM_NONE ? n : 1000ul);
 }
 
-STORES(no_job_is_claimed_twice) {
+/* How many jobs of that size three workers claim together, of 60. */
+static unsigned long claimed_together(uint64_t peak) {
     pthread_t threads[3];
     static char owners[3][2] = {"x", "y", "z"};
     char id[16];
     unsigned long total = 0;
     for (int i = 0; i < 60; i++) {
         snprintf(id, sizeof id, "j%02d", i);
-        add(id, 1);
+        add(id, peak);
     }
     for (int i = 0; i < 3; i++)
         cr_assert(pthread_create(&threads[i], NULL, claims_many, owners[i]) == 0);
@@ -156,5 +157,13 @@ STORES(no_job_is_claimed_twice) {
         pthread_join(threads[i], &n);
         total += (unsigned long)n;
     }
-    cr_expect_eq(total, 60);
+    return total;
+}
+
+STORES(no_job_is_claimed_twice) {
+    cr_expect_eq(claimed_together(1), 60);
+}
+
+STORES(the_limit_holds_whoever_claims_at_once) {
+    cr_expect_eq(claimed_together(150), 6, "of 1000 bytes");
 }
