@@ -11,7 +11,7 @@ Q       := $(if $(V),,@)
 B       := build/$(VARIANT)
 VERSION := 0.1.0
 
-PACKAGES := libmicrohttpd jansson sqlite3 gnutls inih zlib
+PACKAGES := libmicrohttpd jansson sqlite3 libpq gnutls inih zlib
 WARN     := -Wall -Wextra -Wshadow -Wvla -Walloca -Wstrict-prototypes -Wmissing-prototypes -Wno-missing-field-initializers -Werror
 CFLAGS_plain := -O2 -g
 CFLAGS_clang := -O2 -g

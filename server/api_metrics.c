@@ -10,7 +10,7 @@
 #include "server/log.h"
 #include "server/metrics.h"
 #include "server/plan_cache.h"
-#include "server/queue.h"
+#include "server/store.h"
 
 #ifndef REMATD_VERSION
 #define REMATD_VERSION "0.1.0"
@@ -79,8 +79,8 @@ static void tallies_write(FILE *out, const struct store_figures *f) {
         }
 }
 
-static void jobs_write(FILE *out, const struct store_figures *f) {
-    double age = f->oldest_queued_ms ? (double)(queue_now_ms() - f->oldest_queued_ms) * 1e-3 : 0;
+static void jobs_write(FILE *out, const struct store_figures *f, int64_t now_ms) {
+    double age = f->oldest_queued_ms ? (double)(now_ms - f->oldest_queued_ms) * 1e-3 : 0;
     metrics_head(out, "rematd_jobs", METRICS_GAUGE, "Jobs that have not ended.");
     metrics_value(out, "rematd_jobs", "state=\"queued\"", (double)f->queued);
     metrics_value(out, "rematd_jobs", "state=\"running\"", (double)f->running);
@@ -124,7 +124,7 @@ static void all_write(FILE *out, const struct service *service, struct arena *a)
     metrics_one(out, "rematd_store_up", METRICS_GAUGE, "Whether the store answers; 0: there are no figures of jobs.",
                 up);
     if (up)
-        jobs_write(out, &figures);
+        jobs_write(out, &figures, store_now_ms(service->store));
     metrics_one(out, "rematd_draining", METRICS_GAUGE, "1 while the daemon is stopping.",
                 service->draining && service->draining());
     metrics_one(out, "rematd_workers_configured", METRICS_GAUGE, "Workers there are to be.",

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "server/blob.h"
-#include "server/queue.h"
 #include "server/store.h"
 #include "server/tensor_file.h"
 #include "server/wire.h"
@@ -54,7 +53,7 @@ static bool upload_keep(struct request *request, struct response *response, cons
     const char *location = arena_printf(request->arena, why, "/v1/tensors/%s", digest);
     if (!response->body || !location || !response_header(response, "Location", location))
         return false;
-    if (!store_upload_add(request->service->store, digest, queue_now_ms(), why))
+    if (!store_upload_add(request->service->store, digest, store_now_ms(request->service->store), why))
         return false;
     struct blob_upload *upload = request->upload;
     request->upload = NULL;

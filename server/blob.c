@@ -25,6 +25,7 @@
 
 struct blob_store {
     struct blob_usage *usage;
+    struct blob_far far;
     char root[1024];
 };
 
@@ -124,6 +125,14 @@ void blob_close(struct blob_store *store) {
     free(store);
 }
 
+void blob_far(struct blob_store *store, const struct blob_far *far) {
+    store->far = *far;
+}
+
+uint64_t blob_host(const struct blob_store *store) {
+    return blob_usage_host(store->usage);
+}
+
 void blob_limit(struct blob_store *store, uint64_t limit_bytes, uint64_t floor_bytes) {
     blob_usage_limit(store->usage, limit_bytes);
     blob_usage_floor(store->usage, floor_bytes);
@@ -142,6 +151,7 @@ uint64_t blob_bytes(const struct blob_store *store) {
 struct tidying {
     bool (*wanted)(void *context, const char *digest, struct problem *why); /* NULL: nothing is */
     void *context;
+    struct blob_usage *usage; /* NULL: counted anew afterwards */
     uint64_t bytes;
 };
 
@@ -154,8 +164,11 @@ static bool file_tidy(struct tidying *t, int directory, const char *name, struct
     bool keep = t->wanted && blob_digest_valid(digest) && t->wanted(t->context, digest, why);
     if (why->kind != PROBLEM_NONE)
         return false;
-    if (!keep && unlinkat(directory, name, 0) == 0)
+    if (!keep && unlinkat(directory, name, 0) == 0) {
+        if (t->usage)
+            blob_usage_give(t->usage, (uint64_t)facts.st_size);
         return true;
+    }
     t->bytes += (uint64_t)facts.st_size;
     return true;
 }
@@ -172,6 +185,22 @@ static bool directory_tidy(struct tidying *t, const char *name, struct problem *
     return good;
 }
 
+static bool names_tidy(struct blob_store *store, struct tidying *t, struct problem *why) {
+    bool good = true;
+    for (unsigned i = 0; good && i < DIRECTORIES; i++) {
+        char name[NAME_ROOM];
+        snprintf(name, sizeof name, DIRECTORY, store->root, i);
+        if (access(name, F_OK) == 0)
+            good = directory_tidy(t, name, why);
+    }
+    return good;
+}
+
+bool blob_sweep(struct blob_store *store, bool (*wanted)(void *context, const char *digest, struct problem *why),
+                void *context, struct problem *why) {
+    return names_tidy(store, &(struct tidying){.wanted = wanted, .context = context, .usage = store->usage}, why);
+}
+
 bool blob_tidy(struct blob_store *store, bool (*wanted)(void *context, const char *digest, struct problem *why),
                void *context, struct problem *why) {
     struct tidying t = {0};
@@ -180,11 +209,7 @@ bool blob_tidy(struct blob_store *store, bool (*wanted)(void *context, const cha
     bool good = directory_tidy(&t, name, why);
     t.wanted = wanted;
     t.context = context;
-    for (unsigned i = 0; good && i < DIRECTORIES; i++) {
-        snprintf(name, sizeof name, DIRECTORY, store->root, i);
-        if (access(name, F_OK) == 0)
-            good = directory_tidy(&t, name, why);
-    }
+    good = good && names_tidy(store, &t, why);
     if (good)
         blob_usage_set(store->usage, t.bytes);
     return good;
@@ -282,7 +307,7 @@ static bool names_sync(const struct blob_store *store, unsigned directory, struc
 
 /* All contents, all names, each directory once. The contents are on their way side by side before the first is waited
  * for, and where the file system has a journal, one write of it is for all. */
-bool blob_uploads_commit(struct blob_upload *const *uploads, size_t n, struct problem *why) {
+static bool all_name(struct blob_upload *const *uploads, size_t n, struct problem *why) {
     bool changed[DIRECTORIES] = {false}, good = true;
     for (size_t i = 0; n > 1 && i < n; i++)
         sync_file_range(uploads[i]->fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* a beginning: fsync says what came of it */
@@ -298,6 +323,24 @@ bool blob_uploads_commit(struct blob_upload *const *uploads, size_t n, struct pr
     for (size_t i = 0; i < n; i++)
         blob_upload_discard(uploads[i]);
     return good;
+}
+
+static bool far_put(struct blob_upload *upload, struct problem *why) {
+    const struct blob_far *far = &upload->store->far;
+    char digest[BLOB_DIGEST_SIZE];
+    return !far->put || (blob_upload_digest(upload, digest, why) &&
+                         far->put(far->context, far->patience_ms, digest, upload->fd, upload->bytes, why));
+}
+
+bool blob_uploads_commit(struct blob_upload *const *uploads, size_t n, struct problem *why) {
+    bool good = true;
+    for (size_t i = 0; good && i < n; i++)
+        good = far_put(uploads[i], why);
+    if (good)
+        return all_name(uploads, n, why);
+    for (size_t i = 0; i < n; i++)
+        blob_upload_discard(uploads[i]);
+    return false;
 }
 
 bool blob_upload_commit(struct blob_upload *upload, char digest[BLOB_DIGEST_SIZE], struct problem *why) {
@@ -331,12 +374,35 @@ static bool digest_check(const char *digest, struct problem *why) {
     return problem_set(why, PROBLEM_MALFORMED, "", "a tensor is named sha256: and 64 lower-case hexadecimal digits");
 }
 
+/* From far away, to its name here. *found: whether it is there. */
+static bool fetch(struct blob_store *store, const char *digest, bool *found, struct problem *why) {
+    const struct blob_far *far = &store->far;
+    char got[BLOB_DIGEST_SIZE];
+    struct blob_upload *upload = blob_upload_new(store, why);
+    if (!upload)
+        return false;
+    bool good = far->get(far->context, far->patience_ms, digest, upload, found, why) &&
+                (!*found || blob_upload_digest(upload, got, why));
+    if (good && *found && strcmp(got, digest) != 0)
+        good = problem_set(why, PROBLEM_IO, "", "the store's copy of tensor %s is damaged", digest);
+    if (good && *found)
+        return all_name(&upload, 1, why);
+    blob_upload_discard(upload);
+    return good;
+}
+
 int blob_read_open(struct blob_store *store, const char *digest, uint64_t *bytes, struct problem *why) {
     char name[NAME_ROOM];
+    bool found = false;
     if (!digest_check(digest, why))
         return -1;
     blob_name(store, digest, name);
     int fd = open(name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT && store->far.get) {
+        if (!fetch(store, digest, &found, why))
+            return -1;
+        fd = open(name, O_RDONLY | O_CLOEXEC);
+    }
     struct stat facts;
     if (fd >= 0 && fstat(fd, &facts) == 0) {
         *bytes = (uint64_t)facts.st_size;

@@ -1,7 +1,8 @@
 /* blob.h - content-addressed files: DATA/blobs/ab/<64 hex>, found by "sha256:<64 hex>".
  *
  * What is there is whole and never changes: a file is written under DATA/tmp, fsynced, renamed. A store may be used by
- * any number of threads and processes; one upload belongs to one thread at a time. */
+ * any number of threads and processes; one upload belongs to one thread at a time. It may be the near end of a far one,
+ * which other machines use too: its files are copies then. */
 #ifndef REMATD_SERVER_BLOB_H
 #define REMATD_SERVER_BLOB_H
 
@@ -20,6 +21,21 @@ struct blob_upload;
 PROBLEM_MUST_CHECK struct blob_store *blob_open(const char *data_dir, struct problem *why);
 void blob_close(struct blob_store *store); /* NULL is fine */
 
+/* Where blobs are that are not here: every new one is put there before it has its name here, and one that lacks is
+ * fetched. Called from any thread. */
+struct blob_far {
+    void *context;
+    int64_t patience_ms;
+    bool (*put)(void *context, int64_t patience_ms, const char *digest, int fd, uint64_t bytes, struct problem *why);
+    /* Writes all of it into the upload. *found: whether there is one. */
+    bool (*get)(void *context, int64_t patience_ms, const char *digest, struct blob_upload *into, bool *found,
+                struct problem *why);
+};
+/* Once, before others use the store. */
+void blob_far(struct blob_store *store, const struct blob_far *far);
+/* A number that this data directory has had since it was made: tells machines apart. */
+uint64_t blob_host(const struct blob_store *store);
+
 /* The most that DATA may hold, the store included, for every process over it (0: no bound), and for this process how
  * many bytes must stay free on the disk (of a small disk at most a sixteenth). What has no room is PROBLEM_FULL. */
 void blob_limit(struct blob_store *store, uint64_t limit_bytes, uint64_t floor_bytes);
@@ -32,6 +48,10 @@ uint64_t blob_bytes(const struct blob_store *store);
 PROBLEM_MUST_CHECK bool blob_tidy(struct blob_store *store,
                                   bool (*wanted)(void *context, const char *digest, struct problem *why), void *context,
                                   struct problem *why);
+/* The same of named files alone, while others use the store. */
+PROBLEM_MUST_CHECK bool blob_sweep(struct blob_store *store,
+                                   bool (*wanted)(void *context, const char *digest, struct problem *why),
+                                   void *context, struct problem *why);
 /* Removes uploads that nobody has written to for an hour; blob_open does so too. */
 void blob_stale_remove(struct blob_store *store);
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 
 struct page {
     _Atomic uint64_t used, limit; /* bytes of files under DATA/blobs and DATA/tmp; what all of DATA may hold */
+    _Atomic uint64_t host;        /* a number by chance, of whoever came first */
 };
 
 struct blob_usage {
@@ -25,6 +27,14 @@ struct blob_usage {
     uint64_t floor_bytes;
     char root[1024];
 };
+
+static bool host_choose(struct page *page) {
+    uint64_t none = 0, number;
+    if (getrandom(&number, sizeof number, 0) != (ssize_t)sizeof number)
+        return false;
+    atomic_compare_exchange_strong(&page->host, &none, number | 1);
+    return true;
+}
 
 struct blob_usage *blob_usage_open(const char *root, struct problem *why) {
     struct blob_usage *usage = calloc(1, sizeof *usage);
@@ -46,6 +56,11 @@ struct blob_usage *blob_usage_open(const char *root, struct problem *why) {
     }
     if (fd >= 0)
         close(fd);
+    if (usage && !host_choose(usage->page)) {
+        problem_set(why, PROBLEM_IO, "", "the system has no random numbers");
+        blob_usage_close(usage);
+        usage = NULL;
+    }
     return usage;
 }
 
@@ -53,6 +68,10 @@ void blob_usage_close(struct blob_usage *usage) {
     if (usage)
         munmap(usage->page, sizeof *usage->page);
     free(usage);
+}
+
+uint64_t blob_usage_host(const struct blob_usage *usage) {
+    return atomic_load(&usage->page->host);
 }
 
 void blob_usage_limit(struct blob_usage *usage, uint64_t limit_bytes) {

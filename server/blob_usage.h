@@ -11,6 +11,8 @@ struct blob_usage;
 
 PROBLEM_MUST_CHECK struct blob_usage *blob_usage_open(const char *root, struct problem *why);
 void blob_usage_close(struct blob_usage *usage); /* NULL is fine */
+/* A number that the directory has had since it was made; not 0. */
+uint64_t blob_usage_host(const struct blob_usage *usage);
 /* The most that the directory may hold, for every process over it; 0: no bound. */
 void blob_usage_limit(struct blob_usage *usage, uint64_t limit_bytes);
 /* How many bytes must stay free on the disk, for this process; 0: none. */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "server/jail.h"
+#include "server/store.h"
 
 #define AT(FIELD) offsetof(struct config, FIELD)
 #define BOTH      (CONFIG_SERVE | CONFIG_WORK)
@@ -22,6 +23,8 @@ const struct row config_table[] = {
     {"--tls-key", "REMATD_TLS_KEY", "FILE", ROW_TEXT, CONFIG_SERVE, AT(tls_key), "", 0, 0, "its PEM key"},
     {"--data", "REMATD_DATA", "DIR", ROW_TEXT, BOTH, AT(data_dir), "", 0, 0,
      "jobs and tensors live here (${XDG_DATA_HOME:-~/.local/share}/rematd)"},
+    {"--store", "REMATD_STORE", "URL", ROW_TEXT, BOTH, AT(store), "", 0, 0,
+     "postgres://USER@HOST/DATABASE that machines share, where DIR has copies; none: DIR/rematd.db"},
     {"--workers", "REMATD_WORKERS", "N", ROW_COUNT, CONFIG_SERVE, AT(workers), "1", 0, 64, "worker processes"},
     {"--threads", "REMATD_THREADS", "N", ROW_COUNT, BOTH, AT(threads), "0", 0, 256,
      "threads a worker computes with; 0: one per core"},
@@ -311,6 +314,8 @@ bool config_read(struct config *config, enum config_command command, int n_args,
         return true;
     if (config->threads == 0)
         config->threads = cores();
+    if (*config->store && !store_url_check(config->store, why))
+        return false;
     if (!*config->data_dir && !data_dir_default(config, environment, why))
         return false;
     return command != CONFIG_SERVE || config_access(config, why);

@@ -21,6 +21,7 @@ struct config {
     char unix_path[108]; /* of a socket in the file system; "": none */
     char tls_certificate[CONFIG_TEXT_BYTES], tls_key[CONFIG_TEXT_BYTES]; /* files; "": no TLS */
     char data_dir[CONFIG_TEXT_BYTES];
+    char store[CONFIG_TEXT_BYTES];                      /* URL of a database; "" = the one in data_dir */
     char allowed_hosts[CONFIG_TEXT_BYTES];              /* comma-separated host names; "" = by the bind address */
     char origins[CONFIG_TEXT_BYTES];                    /* comma-separated "https://host[:port]": whose pages may ask */
     char tokens[CONFIG_TEXT_BYTES];                     /* file of tokens; "" = whoever reaches us may ask */

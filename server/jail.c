@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/landlock.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -47,6 +48,10 @@ static const struct {
     {"/dev/null", READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE},
 };
 
+/* To find another machine, and to know it when it is met. */
+static const char *const network_readable[] = {"/etc", "/run/systemd/resolve", "/usr/lib/ssl",
+                                               "/usr/share/ca-certificates", "/usr/local/share/ca-certificates"};
+
 static long ruleset_new(const struct landlock_ruleset_attr *attributes, size_t size, uint32_t flags) {
     return syscall(SYS_landlock_create_ruleset, attributes, size, flags);
 }
@@ -58,7 +63,16 @@ static bool beneath_allow(int ruleset, const char *path, uint64_t access) {
            syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) == 0;
 }
 
-static bool confine(const char *data_dir, long abi) {
+static void network_allow(int ruleset) {
+    char own[1100];
+    const char *home = getenv("HOME");
+    for (size_t i = 0; i < sizeof network_readable / sizeof network_readable[0]; i++)
+        (void)beneath_allow(ruleset, network_readable[i], READ);
+    snprintf(own, sizeof own, "%s/.postgresql", home ? home : "");
+    (void)beneath_allow(ruleset, own, READ);
+}
+
+static bool confine(const char *data_dir, bool network, long abi) {
     const uint64_t known = abi >= 3 ? UINT64_MAX : ~(uint64_t)LANDLOCK_ACCESS_FS_TRUNCATE;
     const struct landlock_ruleset_attr attributes = {.handled_access_fs = HANDLED & known};
     int ruleset = (int)ruleset_new(&attributes, sizeof attributes, 0);
@@ -67,6 +81,8 @@ static bool confine(const char *data_dir, long abi) {
     bool good = beneath_allow(ruleset, data_dir, (READ | WRITE) & known);
     for (size_t i = 0; i < sizeof readable / sizeof readable[0]; i++)
         (void)beneath_allow(ruleset, readable[i].path, readable[i].access); /* what is not there is not needed */
+    if (network)
+        network_allow(ruleset);
     good = good && syscall(SYS_landlock_restrict_self, ruleset, 0) == 0;
     close(ruleset);
     return good;
@@ -79,7 +95,7 @@ static bool without(enum jail_mode mode, const char *what, const char *reason, s
     return true;
 }
 
-bool jail_files(enum jail_mode mode, const char *data_dir, struct problem *why) {
+bool jail_files(enum jail_mode mode, const char *data_dir, bool network, struct problem *why) {
     if (mode == JAIL_OFF)
         return true;
     jail_calls_prepare();
@@ -90,7 +106,8 @@ bool jail_files(enum jail_mode mode, const char *data_dir, struct problem *why) 
     if (abi < ABI_LEAST)
         return without(mode, "this worker may open any file its user may", "the kernel has no Landlock, or an old one",
                        why);
-    return confine(data_dir, abi) || without(mode, "this worker may open any file its user may", strerror(errno), why);
+    return confine(data_dir, network, abi) ||
+           without(mode, "this worker may open any file its user may", strerror(errno), why);
 }
 
 /* ---- memory ---- */

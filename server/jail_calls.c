@@ -37,6 +37,11 @@ static const char *const allowed[] = {
     "getrandom", "getuid", "geteuid", "getgid", "getegid", "getrlimit", "ugetrlimit", "getrusage", "uname", "sysinfo",
     NULL};
 
+/* What a store on another machine needs besides. */
+static const char *const network_allowed[] = {
+    "socket",     "connect",    "bind",        "sendto",      "sendmsg",  "sendmmsg",      "recvfrom",        "recvmsg",
+    "getsockopt", "setsockopt", "getsockname", "getpeername", "shutdown", "rt_sigpending", "rt_sigtimedwait", NULL};
+
 const char *const jail_calls_deadly[] = {"socket",
                                          "socketpair",
                                          "connect",
@@ -154,7 +159,14 @@ static bool rule(const struct library *l, scmp_filter_ctx filter, uint32_t actio
     return call < 0 || l->rule_add(filter, action, call, n, conditions) == 0;
 }
 
-static bool rules(const struct library *l, scmp_filter_ctx filter) {
+static bool is_network(const char *name) {
+    for (size_t i = 0; network_allowed[i]; i++)
+        if (strcmp(network_allowed[i], name) == 0)
+            return true;
+    return false;
+}
+
+static bool rules(const struct library *l, scmp_filter_ctx filter, bool network) {
     const struct scmp_arg_cmp not_executable = SCMP_CMP64(2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
     const struct scmp_arg_cmp thread = SCMP_CMP64(0, SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD);
     const struct scmp_arg_cmp to_itself = SCMP_CMP64(0, SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0);
@@ -170,18 +182,21 @@ static bool rules(const struct library *l, scmp_filter_ctx filter) {
                 rule(l, filter, SCMP_ACT_ALLOW, "setrlimit", 1, &memory);
     for (size_t i = 0; good && allowed[i]; i++)
         good = rule(l, filter, SCMP_ACT_ALLOW, allowed[i], 0, NULL);
+    for (size_t i = 0; network && good && network_allowed[i]; i++)
+        good = rule(l, filter, SCMP_ACT_ALLOW, network_allowed[i], 0, NULL);
     for (size_t i = 0; good && jail_calls_deadly[i]; i++)
-        good = rule(l, filter, SCMP_ACT_KILL_PROCESS, jail_calls_deadly[i], 0, NULL);
+        if (!network || !is_network(jail_calls_deadly[i]))
+            good = rule(l, filter, SCMP_ACT_KILL_PROCESS, jail_calls_deadly[i], 0, NULL);
     return good;
 }
 
 /* NULL where all is well, or what is not. */
-static const char *enter(void) {
+static const char *enter(bool network) {
     const struct library *l = &library;
     if (!l->handle)
         return "libseccomp.so.2 is not installed";
     scmp_filter_ctx filter = l->init(SCMP_ACT_ERRNO(ENOSYS));
-    bool good = filter && l->attribute_set(filter, SCMP_FLTATR_CTL_TSYNC, 1) == 0 && rules(l, filter);
+    bool good = filter && l->attribute_set(filter, SCMP_FLTATR_CTL_TSYNC, 1) == 0 && rules(l, filter, network);
     const char *reason = good ? NULL : "libseccomp cannot make the filter";
     if (good && l->load(filter) != 0)
         reason = "the kernel or the container does not take a filter";
@@ -190,8 +205,8 @@ static const char *enter(void) {
     return reason;
 }
 
-bool jail_calls(enum jail_mode mode, struct problem *why) {
-    const char *reason = mode == JAIL_OFF ? NULL : enter();
+bool jail_calls(enum jail_mode mode, bool network, struct problem *why) {
+    const char *reason = mode == JAIL_OFF ? NULL : enter(network);
     if (!reason)
         return true;
     if (mode == JAIL_ON)

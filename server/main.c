@@ -26,6 +26,7 @@
 #include "server/queue.h"
 #include "server/rate.h"
 #include "server/store.h"
+#include "server/store_carry.h"
 #include "server/supervise.h"
 #include "server/token.h"
 #include "server/wire.h"
@@ -46,6 +47,7 @@
 #define BESIDE_SHARE    8u  /* of what is left of it for plans, for their requests and answers */
 #define TICK_NS         200000000u
 #define SWEEP_SECONDS   1
+#define COPIES_SECONDS  600
 #define FLOOR_BYTES     ((uint64_t)64 << 20) /* of the disk, kept free for jobs that are under way */
 #define NAME_BYTES      (CONFIG_TEXT_BYTES + 16)
 
@@ -73,7 +75,9 @@ struct serve {
     struct http *http;
     struct supervise supervise;
     sigset_t signals;
-    time_t sweep_at; /* what is too old is looked for then */
+    time_t sweep_at;  /* what is too old is looked for then */
+    time_t copies_at; /* and copies of what others have removed */
+    bool store_lost;  /* and we have said so */
 };
 
 /* One daemon a data directory: a second one would take the first one's jobs for abandoned. */
@@ -188,9 +192,13 @@ static bool serve_open(struct serve *serve, struct problem *why) {
     service->draining = is_draining;
     wire_start();
     if (!access_open(serve, why) || !(service->blobs = blob_open(config->data_dir, why)) ||
-        !directory_lock(serve, why) || !(service->store = store_open(config->data_dir, why)) ||
-        !(service->queue = queue_new(service->store, service->memory_limit_bytes, why)) ||
-        !queue_recover(service->queue, why))
+        !directory_lock(serve, why) || !(service->store = store_choose(config->store, config->data_dir, why)) ||
+        !(service->queue = queue_new(service->store, service->memory_limit_bytes, why)))
+        return false;
+    if (store_shared(service->store))
+        queue_host(service->queue, blob_host(service->blobs));
+    store_carry(service->store, service->blobs, 0);
+    if (!queue_recover(service->queue, why))
         return false;
     if (!data_prepare(serve, why))
         return false;
@@ -259,6 +267,13 @@ static void blob_gone(void *context, const char *digest) {
         return;
 }
 
+/* A store that is away is so at every tick: said once. */
+static void tick_tell(struct serve *serve, const char *event, bool good, const struct problem *why) {
+    if (!good && !serve->store_lost)
+        log_event(LOG_WARNING, event, "%s", why->detail);
+    serve->store_lost = !good;
+}
+
 /* What nobody is to keep any longer goes, a little at a time: the workers are not to wait for it. */
 static void data_sweep(struct serve *serve) {
     struct problem why = {0};
@@ -266,17 +281,23 @@ static void data_sweep(struct serve *serve) {
     if (time(NULL) < serve->sweep_at)
         return;
     blob_stale_remove(serve->service.blobs);
-    if (!queue_sweep(serve->service.queue, blob_gone, serve->service.blobs, &more, &why))
-        log_event(LOG_WARNING, "serve.sweep", "%s", why.detail);
+    bool good = queue_sweep(serve->service.queue, blob_gone, serve->service.blobs, &more, &why);
+    tick_tell(serve, "serve.sweep", good, &why);
     serve->sweep_at = more ? 0 : time(NULL) + SWEEP_SECONDS;
+    if (time(NULL) < serve->copies_at)
+        return;
+    serve->copies_at = time(NULL) + COPIES_SECONDS;
+    why = (struct problem){0};
+    if (!store_carry_tidy(serve->service.store, serve->service.blobs, &why))
+        log_event(LOG_WARNING, "serve.sweep", "%s", why.detail);
 }
 
 /* What is due; returns nanoseconds until more may be. */
 static uint64_t serve_tick(struct serve *serve) {
     struct problem why = {0};
     uint64_t ns = supervise_tick(&serve->supervise);
-    if (!queue_time_out(serve->service.queue, &why))
-        log_event(LOG_WARNING, "serve.timeouts", "%s", why.detail);
+    bool good = queue_time_out(serve->service.queue, &why);
+    tick_tell(serve, "serve.timeouts", good, &why);
     data_sweep(serve);
     return units_min(ns, TICK_NS);
 }
@@ -361,6 +382,7 @@ static void kernels_choose(char *const args[]) {
 static int work_main(const struct config *config) {
     struct worker_options options = {
         .data_dir = config->data_dir,
+        .store = config->store,
         .slot = (unsigned)config->slot,
         .threads = (unsigned)config->threads,
         .memory_limit_bytes = config_memory_find(config->memory_limit_bytes, 1, config->threads, "").jobs_bytes,
@@ -377,7 +399,8 @@ static const struct {
     int (*run_words)(int n_args, char *const args[]); /* in its place: it reads no settings */
 } commands[] = {
     {"serve", "the daemon: HTTP front and its workers", CONFIG_SERVE, serve_main, NULL},
-    {"work", "one worker, on a data directory that a daemon serves", CONFIG_WORK, work_main, NULL},
+    {"work", "one worker, on a data directory that a daemon serves, or with --store on any machine", CONFIG_WORK,
+     work_main, NULL},
     {"token", "a new token, and its line for the file of serve --tokens", 0, NULL, token_command},
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
@@ -390,11 +413,12 @@ static void strays_tell(void) {
                   (int)strcspn(entry, "="), entry);
 }
 
-/* Workers inherit it. */
-static void log_start(const struct config *config) {
+/* Workers inherit it, and the store: a URL may have a password, which is not for the list of processes. */
+static void inheritance_make(const struct config *config) {
     static const char *const names[] = {[LOG_INFO] = "info", [LOG_WARNING] = "warning", [LOG_ERROR] = "error"};
     log_least((enum log_level)config->log_level);
     setenv("REMATD_LOG_LEVEL", names[config->log_level], 1);
+    setenv("REMATD_STORE", config->store, 1);
 }
 
 /* What a command does once its settings are read. */
@@ -408,7 +432,7 @@ static int command_run(size_t index, const struct config *config) {
         config_print(config, stdout, command);
     if (config->print_config || config->check_config)
         return 0;
-    log_start(config);
+    inheritance_make(config);
     if (command == CONFIG_SERVE)
         strays_tell();
     return commands[index].run(config);

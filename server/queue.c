@@ -6,14 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "server/route.h"
 
 struct queue {
     struct store *store;
     uint64_t memory_limit_bytes, queued_max;
-    int64_t (*now_ms)(void), retention_ms;
+    int64_t (*clock)(void), retention_ms; /* clock NULL: the store's */
+    char host[20];                        /* "": the one machine there is */
     bool (*room)(void *context, struct problem *why);
     void *room_context;
     struct arena arena; /* the texts below */
@@ -55,7 +55,6 @@ struct queue *queue_new(struct store *store, uint64_t memory_limit_bytes, struct
     q->store = store;
     q->memory_limit_bytes = memory_limit_bytes;
     q->queued_max = QUEUE_QUEUED_MAX;
-    q->now_ms = queue_now_ms;
     arena_init(&q->arena, 0);
     if (texts_make(q))
         return q;
@@ -90,13 +89,19 @@ void queue_retain(struct queue *q, int64_t retention_ms) {
 }
 
 void queue_clock(struct queue *q, int64_t (*now_ms)(void)) {
-    q->now_ms = now_ms;
+    q->clock = now_ms;
 }
 
-int64_t queue_now_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+static int64_t now_of(struct queue *q) {
+    return q->clock ? q->clock() : store_now_ms(q->store);
+}
+
+void queue_host(struct queue *q, uint64_t number) {
+    snprintf(q->host, sizeof q->host, "%016llx", (unsigned long long)number);
+}
+
+static const char *host_of(const struct queue *q) {
+    return *q->host ? q->host : NULL;
 }
 
 /* UUIDv7 (RFC 9562): 48 bits of milliseconds, version 7, 12 bits that count within the millisecond, variant 2, 62
@@ -106,7 +111,7 @@ bool queue_id(struct queue *q, char out[STORE_ID_BYTES], struct problem *why) {
     if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
         return problem_set(why, PROBLEM_IO, "", "the system has no random numbers");
     pthread_mutex_lock(&q->lock);
-    int64_t now = q->now_ms();
+    int64_t now = now_of(q);
     if (now > q->id_ms) {
         q->id_ms = now;
         q->id_count = 0;
@@ -122,33 +127,36 @@ bool queue_id(struct queue *q, char out[STORE_ID_BYTES], struct problem *why) {
     return true;
 }
 
-void queue_owner(char out[STORE_OWNER_BYTES], unsigned slot, pid_t pid) {
-    snprintf(out, STORE_OWNER_BYTES, "slot%u-pid%ld", slot, (long)pid);
+void queue_owner(const struct queue *q, char out[STORE_OWNER_BYTES], unsigned slot, pid_t pid) {
+    snprintf(out, STORE_OWNER_BYTES, "%s%sslot%u-pid%ld", q->host, *q->host ? "-" : "", slot, (long)pid);
 }
 
-static bool release(struct queue *q, const char *owner, bool expired_only, bool keep_attempt, struct problem *why) {
+static bool release(struct queue *q, const char *owner, const char *host, bool expired_only, bool keep_attempt,
+                    struct problem *why) {
     unsigned n;
     return store_release(q->store,
                          &(struct store_release){.owner = owner,
+                                                 .host = host,
                                                  .expired_only = expired_only,
                                                  .keep_attempt = keep_attempt,
-                                                 .now_ms = q->now_ms(),
+                                                 .now_ms = now_of(q),
                                                  .attempts_max = QUEUE_ATTEMPTS_MAX,
                                                  .problem = q->crashed},
                          &n, why);
 }
 
 bool queue_recover(struct queue *q, struct problem *why) {
-    return store_verify(q->store, why) && release(q, NULL, false, false, why) &&
-           store_refuse(q->store, q->memory_limit_bytes, q->now_ms(), q->too_large, why) && queue_time_out(q, why);
+    return store_verify(q->store, why) && release(q, NULL, host_of(q), false, false, why) &&
+           (store_shared(q->store) || store_refuse(q->store, q->memory_limit_bytes, now_of(q), q->too_large, why)) &&
+           queue_time_out(q, why);
 }
 
 bool queue_worker_died(struct queue *q, const char *owner, struct problem *why) {
-    return release(q, owner, false, false, why);
+    return release(q, owner, NULL, false, false, why);
 }
 
 bool queue_worker_drained(struct queue *q, const char *owner, struct problem *why) {
-    return release(q, owner, false, true, why);
+    return release(q, owner, NULL, false, true, why);
 }
 
 bool queue_submit(struct queue *q, struct store_job *job, const char *key, const char *const *blobs, size_t n_blobs,
@@ -159,7 +167,7 @@ bool queue_submit(struct queue *q, struct store_job *job, const char *key, const
     if (key && (!*key || strlen(key) > QUEUE_KEY_BYTES))
         return problem_set(why, PROBLEM_MALFORMED, "", "an Idempotency-Key has from 1 to %d characters",
                            QUEUE_KEY_BYTES);
-    job->created_ms = q->now_ms();
+    job->created_ms = now_of(q);
     job->state = JOB_QUEUED;
     if (key && job->submitter && *job->submitter && !(key = arena_printf(a, why, "%s\n%s", job->submitter, key)))
         return false;
@@ -188,7 +196,8 @@ bool queue_submit(struct queue *q, struct store_job *job, const char *key, const
 bool queue_claim(struct queue *q, const char *owner, struct arena *a, struct store_job *job, struct store_lease *lease,
                  bool *claimed, struct problem *why) {
     struct store_claim claim = {.owner = owner,
-                                .now_ms = q->now_ms(),
+                                .host = host_of(q),
+                                .now_ms = now_of(q),
                                 .lease_ms = QUEUE_LEASE_MS,
                                 .memory_limit_bytes = q->memory_limit_bytes,
                                 .passed_max = QUEUE_PASSED_MAX};
@@ -205,18 +214,18 @@ bool queue_claim(struct queue *q, const char *owner, struct arena *a, struct sto
 bool queue_worker_check(struct queue *q, const char *owner, bool *cancel, bool *late, struct problem *why) {
     int64_t lease_until_ms = INT64_MAX;
     bool ok = store_held(q->store, owner, cancel, &lease_until_ms, why);
-    *late = ok && lease_until_ms < q->now_ms();
+    *late = ok && lease_until_ms < now_of(q);
     return ok;
 }
 
 bool queue_time_out(struct queue *q, struct problem *why) {
-    return store_time_out(q->store, q->now_ms(), q->waited, q->ran, why);
+    return store_time_out(q->store, now_of(q), q->waited, q->ran, why);
 }
 
 bool queue_sweep(struct queue *q, void (*gone)(void *context, const char *digest), void *context, bool *more,
                  struct problem *why) {
     unsigned jobs = 0, uploads = 0;
-    int64_t before_ms = q->now_ms() - q->retention_ms;
+    int64_t before_ms = now_of(q) - q->retention_ms;
     *more = false;
     if (!q->retention_ms)
         return true;
@@ -227,19 +236,19 @@ bool queue_sweep(struct queue *q, void (*gone)(void *context, const char *digest
 }
 
 bool queue_expire(struct queue *q, struct problem *why) {
-    return release(q, NULL, true, false, why);
+    return release(q, NULL, NULL, true, false, why);
 }
 
 bool queue_beat(struct queue *q, const struct store_lease *lease, const struct store_progress *progress, bool *cancel,
                 struct problem *why) {
-    return store_beat(q->store, lease, q->now_ms() + QUEUE_LEASE_MS, progress, cancel, why);
+    return store_beat(q->store, lease, now_of(q) + QUEUE_LEASE_MS, progress, cancel, why);
 }
 
 bool queue_finish(struct queue *q, const struct store_lease *lease, enum job_state state,
                   const struct store_progress *progress, const char *result, const char *problem, struct problem *why) {
-    return store_finish(q->store, lease, state, q->now_ms(), progress, result, problem, why);
+    return store_finish(q->store, lease, state, now_of(q), progress, result, problem, why);
 }
 
 bool queue_cancel(struct queue *q, const char *id, enum job_state *state, struct problem *why) {
-    return store_cancel(q->store, id, q->now_ms(), state, why);
+    return store_cancel(q->store, id, now_of(q), state, why);
 }

@@ -4,7 +4,7 @@
  *      ^                 |
  *      +---- worker died or lease ran out (the second time: failed, worker-crashed) ----+
  *
- * A queue may be used from any thread. */
+ * A queue may be used from any thread. Times are the store's clock. */
 #ifndef REMATD_SERVER_QUEUE_H
 #define REMATD_SERVER_QUEUE_H
 
@@ -33,14 +33,18 @@ void queue_room(struct queue *q, bool (*room)(void *context, struct problem *why
 void queue_retain(struct queue *q, int64_t retention_ms);
 /* How many jobs may wait; 0: any number. */
 void queue_bound(struct queue *q, uint64_t queued_max);
-/* Another clock than queue_now_ms, for tests. */
+/* Another clock than the store's, for tests. */
 void queue_clock(struct queue *q, int64_t (*now_ms)(void));
 
 /* For the front, once, before workers start: checks the store; jobs of workers that no longer are go back to the queue;
- * queued jobs that a smaller memory limit has made impossible, or that have waited too long meanwhile, fail. */
+ * queued jobs that have waited too long meanwhile fail, as do those that a smaller memory limit has made impossible,
+ * unless the store is shared: another machine may have the memory. */
 PROBLEM_MUST_CHECK bool queue_recover(struct queue *q, struct problem *why);
+/* Of a shared store: the number of this machine's data directory (blob_host). The memory limit is that of the jobs
+ * which run here, and what is recovered is this machine's. */
+void queue_host(struct queue *q, uint64_t number);
 /* The name a worker process goes by; the supervisor makes the same one from slot and pid. */
-void queue_owner(char out[STORE_OWNER_BYTES], unsigned slot, pid_t pid);
+void queue_owner(const struct queue *q, char out[STORE_OWNER_BYTES], unsigned slot, pid_t pid);
 /* The process behind owner is gone: its job goes back, or fails if this was its second worker. */
 PROBLEM_MUST_CHECK bool queue_worker_died(struct queue *q, const char *owner, struct problem *why);
 /* The process behind owner was stopped by us (a drain): its job goes back and the attempt is not counted. */
@@ -79,8 +83,6 @@ PROBLEM_MUST_CHECK bool queue_finish(struct queue *q, const struct store_lease *
                                      struct problem *why);
 PROBLEM_MUST_CHECK bool queue_cancel(struct queue *q, const char *id, enum job_state *state, struct problem *why);
 
-/* Milliseconds since 1970. */
-int64_t queue_now_ms(void);
 /* A new UUIDv7 (RFC 9562): ids sort by the time they were made, also within a millisecond of one queue. */
 PROBLEM_MUST_CHECK bool queue_id(struct queue *q, char out[STORE_ID_BYTES], struct problem *why);
 

@@ -1,8 +1,10 @@
 /* store.h - what survives a kill: jobs, the blobs they use, idempotency keys. The front and the workers meet here only.
  *
- * Plain calls; SQLite is behind them (store_sqlite*.c, its only users). Every call is one transaction that is on disk
- * when it returns true. A struct store may be used from any thread (calls are serialised); each process opens its own.
- * Times are milliseconds since 1970; the caller passes them, so tests move the clock. */
+ * Plain calls; behind them is SQLite (store_sqlite.c) for the processes of one machine, or PostgreSQL
+ * (store_postgres*.c) for those of many. Every call is one transaction that is on disk when it returns true. A struct
+ * store may be used from any thread (calls are serialised); each process opens its own. Times are milliseconds since
+ * 1970; the caller passes them, so tests move the clock: store_now_ms is the one that all who share a store agree on.
+ */
 #ifndef REMATD_SERVER_STORE_H
 #define REMATD_SERVER_STORE_H
 
@@ -78,16 +80,27 @@ enum store_added { STORE_ADDED, STORE_REPLAYED, STORE_KEY_CONFLICT, STORE_QUEUE_
 
 struct store;
 
-/* DATA/rematd.db, made if absent; an older layout is brought up to date, a damaged or newer one is a problem
- * (PROBLEM_IO). */
-PROBLEM_MUST_CHECK struct store *store_open(const char *data_dir, struct problem *why);
+/* where: a data directory, whose rematd.db is made if absent, or the URL of a PostgreSQL database (store_url_check). An
+ * older layout is brought up to date, a damaged or newer one is a problem (PROBLEM_IO). */
+PROBLEM_MUST_CHECK struct store *store_open(const char *where, struct problem *why);
+/* What --store and --data mean: the store of that URL, or where it is empty, the directory's. A directory that has a
+ * store of its own does not become a place for another's copies. */
+PROBLEM_MUST_CHECK struct store *store_choose(const char *url, const char *data_dir, struct problem *why);
+/* PROBLEM_MALFORMED where it is no URL of a store. */
+PROBLEM_MUST_CHECK bool store_url_check(const char *url, struct problem *why);
 void store_close(struct store *s); /* NULL is fine */
 /* True if a question can be answered now. */
 PROBLEM_MUST_CHECK bool store_check(struct store *s, struct problem *why);
-/* A number that changes when another connection has written: cheap, for polling. */
+/* Whether processes of other machines may be on it. Tensors are then in the store, and files here are copies
+ * (store_carry.h); a machine's jobs are told apart by the host of store_claim. */
+bool store_shared(const struct store *s);
+/* The clock of the store: this machine's, or the database's. */
+int64_t store_now_ms(struct store *s);
+/* A number that changes when another connection has changed the state of a job or asked one to stop, maybe at other
+ * times too; maybe a moment later. Cheap, for polling. */
 PROBLEM_MUST_CHECK bool store_version(struct store *s, uint64_t *version, struct problem *why);
 
-/* The same, of this connection's own writes too. */
+/* The same, of progress and of this connection's own writes too. */
 PROBLEM_MUST_CHECK bool store_changes(struct store *s, uint64_t *changes, struct problem *why);
 
 /* Reads every page; for the front, once. PROBLEM_IO where the file is damaged. */
@@ -145,7 +158,8 @@ PROBLEM_MUST_CHECK bool store_feed_over(struct store *s, const char *jobs, bool 
 struct store_claim {
     const char *owner;
     int64_t now_ms, lease_ms;
-    uint64_t memory_limit_bytes; /* running jobs and this one together never pass it */
+    const char *host;            /* where it would run; NULL: the one machine there is */
+    uint64_t memory_limit_bytes; /* that host's running jobs and this one together never pass it */
     unsigned passed_max;         /* after being passed over this often, the oldest job is the next */
 };
 /* Takes a queued job whose planned_peak_bytes fits beside the running ones: of the submitter whose running jobs take
@@ -195,11 +209,11 @@ PROBLEM_MUST_CHECK bool store_cancel(struct store *s, const char *id, int64_t no
 PROBLEM_MUST_CHECK bool store_time_out(struct store *s, int64_t now_ms, const char *waited, const char *ran,
                                        struct problem *why);
 
-/* Ends leases: those of owner (NULL: of anybody), or with owner NULL and expired_only, those that ran out before
+/* Ends leases: those of owner (NULL: of anybody) on host (NULL: on any), with expired_only those that ran out before
  * now_ms. A job goes back to the queue; one asked to stop is cancelled; one that had attempts_max attempts fails with
  * problem (JSON). keep_attempt false: the attempt is not counted (a drain). *n: how many leases ended. */
 struct store_release {
-    const char *owner;
+    const char *owner, *host;
     bool expired_only, keep_attempt;
     int64_t now_ms;
     unsigned attempts_max;
@@ -228,6 +242,7 @@ PROBLEM_MUST_CHECK bool store_expire_uploads(struct store *s, int64_t before_ms,
 /* Uploads are users of blobs too: a blob somebody uploaded does not go with a job that made the same one. */
 /* Before the file gets its name; again: it was used now. */
 PROBLEM_MUST_CHECK bool store_upload_add(struct store *s, const char *digest, int64_t now_ms, struct problem *why);
+/* A store that has the bytes forgets them too. */
 PROBLEM_MUST_CHECK bool store_upload_remove(struct store *s, const char *digest, struct problem *why);
 /* Whether a job or an upload has to do with the blob. */
 PROBLEM_MUST_CHECK bool store_blob_known(struct store *s, const char *digest, bool *known, struct problem *why);

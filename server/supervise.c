@@ -91,7 +91,7 @@ static bool worker_start(struct supervise *s, unsigned index, struct problem *wh
     worker->started_ns = now_ns();
     worker->put_back = false;
     worker->cancel_ns = 0;
-    queue_owner(worker->owner, index, pid);
+    queue_owner(s->queue, worker->owner, index, pid);
     metrics_add(METRICS_WORKERS_ALIVE, 1);
     metrics_add(METRICS_WORKER_STARTS, 1);
     log_event(LOG_INFO, "worker.started", "slot %u, pid %d", index, (int)pid);

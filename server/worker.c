@@ -23,6 +23,7 @@
 #include "server/plan_device.h"
 #include "server/queue.h"
 #include "server/route.h"
+#include "server/store_carry.h"
 #include "server/witness.h"
 #include "server/worker_reports.h"
 
@@ -34,6 +35,9 @@
 #define REPORT_MS   250                 /* between two beats of a job that reports */
 #define STACK_BYTES ((uint64_t)8 << 20) /* that a thread of a job maps, and hardly touches */
 #define CANCEL_MS   1500                /* after this long a job does not stop by itself */
+#define AWAY_MS     500                 /* between two questions to a database that is away */
+#define COPIES_MS   600000              /* copies of tensors that nobody knows any more are looked for this often */
+#define CARRY_BYTES ((uint64_t)4 << 20) /* for tensors on their way through a shared store */
 
 struct worker {
     const struct worker_options *options;
@@ -95,6 +99,17 @@ static void progress_stored(struct worker *w) {
         free((void *)w->sending[--w->n_sending]);
 }
 
+/* ---- a database that is away ---- */
+
+/* Whether to ask once more, after a while: of a shared store, until then. Clears the problem. */
+static bool again(struct worker *w, int64_t until_ms, struct problem *why) {
+    if (!store_shared(w->store) || why->kind != PROBLEM_IO || clock_ms() >= until_ms || terminated)
+        return false;
+    *why = (struct problem){0};
+    sleep_ms(AWAY_MS);
+    return true;
+}
+
 /* ---- the keeper ---- */
 
 /* A kernel that runs longer than a cancel may take can only be stopped with its process. */
@@ -120,6 +135,8 @@ static void keep(struct worker *w, bool changed) {
         ok = queue_beat(w->queue, &w->lease, &progress, &cancel, &why);
         if (ok)
             progress_stored(w);
+        else
+            w->beat_ms = now - QUEUE_BEAT_MS + PROGRESS_MS; /* again soon: the lease does not wait */
     } else if (changed) {
         ok = store_cancelled(w->store, &w->lease, &cancel, &why);
     }
@@ -179,7 +196,12 @@ static bool on_cancelled(void *user) {
 
 static bool on_making(void *user, const char *const *digests, size_t n, struct problem *why) {
     struct worker *w = user;
-    return store_make(w->store, &w->lease, digests, n, why);
+    const int64_t until_ms = clock_ms() + QUEUE_LEASE_MS;
+    bool made;
+    do
+        made = store_make(w->store, &w->lease, digests, n, why);
+    while (!made && again(w, until_ms, why));
+    return made;
 }
 
 static void begin(struct worker *w, const struct store_lease *lease) {
@@ -223,7 +245,8 @@ static bool run(struct worker *w, const struct store_job *stored, struct arena *
     struct job job;
     const uint64_t held = jail_memory_bytes();
     const uint64_t stacks = w->options->threads * STACK_BYTES;
-    jail_memory_limit(held ? held + stored->planned_peak_bytes + stacks : UINT64_MAX);
+    const uint64_t carried = store_shared(w->store) ? CARRY_BYTES : 0;
+    jail_memory_limit(held ? held + stored->planned_peak_bytes + stacks + carried : UINT64_MAX);
     const bool ok = job_make(&job, stored->request, strlen(stored->request), &context, why) &&
                     job.kind->run(&job, &context, &r, why);
     jail_memory_limit(UINT64_MAX);
@@ -240,7 +263,8 @@ static bool finish(struct worker *w, struct arena *a, const char *result, const 
                                                           : JOB_FAILED;
     const char *problem = state == JOB_FAILED ? route_problem_body(p, 0, a, &bytes) : NULL;
     struct store_progress progress = progress_take(w);
-    for (unsigned attempt = 0; attempt < 3; attempt++) {
+    const int64_t until_ms = clock_ms() + QUEUE_LEASE_MS;
+    for (unsigned attempt = 0; attempt < 3 || again(w, until_ms, why); attempt++) {
         *why = (struct problem){0};
         if (queue_finish(w->queue, &w->lease, state, &progress, result, problem, why))
             return true;
@@ -285,25 +309,39 @@ static bool work(struct worker *w, struct problem *why) {
     return true;
 }
 
-static bool loop(struct worker *w, struct problem *why) {
-    uint64_t version = 0, seen = 0;
-    int64_t claimed_ms = 0, expired_ms = clock_ms();
-    for (; !terminated; sleep_ms(POLL_MS)) {
-        int64_t now = clock_ms();
-        if (now - expired_ms >= EXPIRE_MS) {
-            expired_ms = now;
-            if (!queue_expire(w->queue, why))
-                return false;
-        }
-        if (!store_version(w->store, &version, why))
-            return false;
-        if (version == seen && now - claimed_ms < CLAIM_MS)
-            continue;
-        seen = version;
-        claimed_ms = now;
-        if (!work(w, why))
+struct rounds {
+    uint64_t seen; /* version of the store */
+    int64_t claimed_ms, expired_ms, copies_ms;
+};
+
+/* What is due now. */
+static bool look(struct worker *w, struct rounds *r, struct problem *why) {
+    int64_t now = clock_ms();
+    uint64_t version;
+    if (now - r->expired_ms >= EXPIRE_MS) {
+        r->expired_ms = now;
+        if (!queue_expire(w->queue, why))
             return false;
     }
+    if (now - r->copies_ms >= COPIES_MS) {
+        r->copies_ms = now;
+        if (!store_carry_tidy(w->store, w->blobs, why))
+            return false;
+    }
+    if (!store_version(w->store, &version, why))
+        return false;
+    if (version == r->seen && now - r->claimed_ms < CLAIM_MS)
+        return true;
+    r->seen = version;
+    r->claimed_ms = now;
+    return work(w, why);
+}
+
+static bool loop(struct worker *w, struct problem *why) {
+    struct rounds r = {.expired_ms = clock_ms() - EXPIRE_MS, .copies_ms = clock_ms()};
+    for (; !terminated; sleep_ms(POLL_MS))
+        if (!look(w, &r, why) && !again(w, INT64_MAX, why))
+            return terminated && store_shared(w->store) && why->kind == PROBLEM_IO;
     return true;
 }
 
@@ -343,17 +381,20 @@ static bool worker_open(struct worker *w, struct problem *why) {
     const struct worker_options *o = w->options;
     mallopt(M_MMAP_THRESHOLD, 256 << 10); /* large pieces go back to the system when they are freed */
     mallopt(M_ARENA_MAX, 2);
-    queue_owner(w->owner, o->slot, getpid());
     temporary_files_beneath(o->data_dir);
-    if (!(w->blobs = blob_open(o->data_dir, why)) || !jail_files(o->sandbox, o->data_dir, why) ||
-        !(w->store = store_open(o->data_dir, why)) || !(w->queue = queue_new(w->store, o->memory_limit_bytes, why)) ||
-        !(w->pool = pool_new(o->threads, why)) || !(w->slab = slab_new(why)) || !(w->persistent = slab_new(why)) ||
-        !warm(w, why))
+    if (!(w->blobs = blob_open(o->data_dir, why)) || !(w->store = store_choose(o->store, o->data_dir, why)) ||
+        !jail_files(o->sandbox, o->data_dir, store_shared(w->store), why) ||
+        !(w->queue = queue_new(w->store, o->memory_limit_bytes, why)) || !(w->pool = pool_new(o->threads, why)) ||
+        !(w->slab = slab_new(why)) || !(w->persistent = slab_new(why)) || !warm(w, why))
         return false;
+    if (store_shared(w->store))
+        queue_host(w->queue, blob_host(w->blobs));
+    queue_owner(w->queue, w->owner, o->slot, getpid());
+    store_carry(w->store, w->blobs, QUEUE_LEASE_MS);
     w->has_keeper = pthread_create(&w->keeper, NULL, keeper_main, w) == 0;
     if (!w->has_keeper)
         return problem_set(why, PROBLEM_MEMORY, "", "no thread for the keeper");
-    return jail_calls(o->sandbox, why);
+    return jail_calls(o->sandbox, store_shared(w->store), why);
 }
 
 static void worker_close(struct worker *w) {

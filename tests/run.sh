@@ -4,7 +4,13 @@
 set -eu
 binary=$1 variant=$2 suite=${3:-} verbose=${4:-}
 reports=$(mktemp -d)
-trap 'rm -rf "$reports"' EXIT
+# A PostgreSQL server for the tests that want one: the first of them starts it.
+export REMATD_TESTS_POSTGRES="$reports.postgres"
+end() {
+  [ ! -d "$REMATD_TESTS_POSTGRES" ] || "$(dirname "$0")/postgres.sh" stop "$REMATD_TESTS_POSTGRES"
+  rm -rf "$reports" "$REMATD_TESTS_POSTGRES"*
+}
+trap end EXIT
 # Criterion 2.4 counts a test that leaks as passed: reports go to files, and a file is a failure.
 export ASAN_OPTIONS="log_path=$reports/asan:detect_leaks=1" UBSAN_OPTIONS="log_path=$reports/ubsan:print_stacktrace=1"
 export LSAN_OPTIONS="suppressions=$(dirname "$0")/lsan.supp:print_suppressions=0"

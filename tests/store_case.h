@@ -1,5 +1,5 @@
-/* store_case.h - one store in a directory of its own, and the short forms of what is done with it. For the tests of the
- * store.
+/* store_case.h - one store in a directory of its own, or in a database of its own, and the short forms of what is done
+ * with it. For the tests of the store: STORES(name) is a test of each kind.
  *
  * OK and REFUSED hold a call to its answer; the rest files, claims and ends jobs at times that are the same in all
  * cases: filed at 1000 ms, claimed at 2000 until 62000, finished at 3000. */
@@ -12,8 +12,9 @@
 #include <string.h>
 
 #include "server/store.h"
+#include "tests/support_postgres.h"
 
-static char directory[40];
+static char directory[40], where[POSTGRES_URL_BYTES]; /* where: what the store is opened by */
 static struct store *store;
 static struct arena arena;
 static struct problem why;
@@ -23,7 +24,8 @@ static inline void start(void) {
     cr_assert(mkdtemp(directory));
     arena_init(&arena, 0);
     why = (struct problem){0};
-    store = store_open(directory, &why);
+    strcpy(where, directory);
+    store = store_open(where, &why);
     cr_assert(store, "%s", why.detail);
 }
 
@@ -34,6 +36,35 @@ static inline void stop(void) {
     snprintf(command, sizeof command, "rm -r %s", directory);
     cr_assert(system(command) == 0);
 }
+
+static inline bool start_postgres(void) {
+    if (!postgres_new(where))
+        return false;
+    arena_init(&arena, 0);
+    why = (struct problem){0};
+    store = store_open(where, &why);
+    cr_assert(store, "%s", why.detail);
+    return true;
+}
+
+static inline void stop_postgres(void) {
+    store_close(store);
+    arena_free(&arena);
+}
+
+/* The same test of each store. */
+#define STORES(NAME)                                                                                                   \
+    static void NAME(void);                                                                                            \
+    Test(Store, NAME, .init = start, .fini = stop) {                                                                   \
+        NAME();                                                                                                        \
+    }                                                                                                                  \
+    Test(StorePostgres, NAME) {                                                                                        \
+        if (!start_postgres())                                                                                         \
+            cr_skip_test("no PostgreSQL server here");                                                                 \
+        NAME();                                                                                                        \
+        stop_postgres();                                                                                               \
+    }                                                                                                                  \
+    static void NAME(void)
 
 #define OK(call) cr_assert((why = (struct problem){0}, (call)), "%s", why.detail)
 #define REFUSED(call, what)                                                                                            \

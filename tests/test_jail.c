@@ -46,7 +46,7 @@ static void stop(void) {
 static bool jail_here(void) {
     pid_t pid = fork();
     if (pid == 0)
-        _exit(jail_files(JAIL_ON, data_dir, &why) && jail_calls(JAIL_ON, &why) ? 0 : 1);
+        _exit(jail_files(JAIL_ON, data_dir, false, &why) && jail_calls(JAIL_ON, false, &why) ? 0 : 1);
     int status;
     waitpid(pid, &status, 0);
     bool here = WIFEXITED(status) && WEXITSTATUS(status) == 0;
@@ -59,12 +59,12 @@ enum { SUCCEEDED = 0, REFUSED = 1, KILLED = 2, OTHER = 3 };
 static const char *const names[] = {"succeeds", "is refused", "is deadly", "ends in an unexpected way"};
 
 /* What becomes of it in a process in the jail. attempt: true if it could be done. */
-static int outcome(bool (*attempt)(void)) {
+static int outcome_of(bool network, bool (*attempt)(void)) {
     struct rlimit no_core = {0, 0};
     pid_t pid = fork();
     if (pid == 0) {
         setrlimit(RLIMIT_CORE, &no_core);
-        if (!jail_files(JAIL_ON, data_dir, &why) || !jail_calls(JAIL_ON, &why))
+        if (!jail_files(JAIL_ON, data_dir, network, &why) || !jail_calls(JAIL_ON, network, &why))
             _exit(OTHER);
         _exit(attempt() ? SUCCEEDED : REFUSED);
     }
@@ -73,6 +73,10 @@ static int outcome(bool (*attempt)(void)) {
     if (WIFSIGNALED(status))
         return WTERMSIG(status) == SIGSYS ? KILLED : OTHER;
     return WEXITSTATUS(status);
+}
+
+static int outcome(bool (*attempt)(void)) {
+    return outcome_of(false, attempt);
 }
 
 /* ---- what is gone ---- */
@@ -324,8 +328,8 @@ Test(jail, holds_for_every_thread, .init = start, .fini = stop) {
     if (pid == 0) {
         pthread_t thread;
         pthread_barrier_init(&both, NULL, 2);
-        if (!jail_files(JAIL_ON, data_dir, &why) || pthread_create(&thread, NULL, late, NULL) != 0 ||
-            !jail_calls(JAIL_ON, &why))
+        if (!jail_files(JAIL_ON, data_dir, false, &why) || pthread_create(&thread, NULL, late, NULL) != 0 ||
+            !jail_calls(JAIL_ON, false, &why))
             _exit(OTHER);
         pthread_barrier_wait(&both);
         pause();
@@ -334,11 +338,26 @@ Test(jail, holds_for_every_thread, .init = start, .fini = stop) {
     cr_expect(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS, "status %#x", status);
 }
 
+/* A worker whose store is on another machine. */
+Test(jail, a_network_is_sockets_and_names_and_nothing_else, .init = start, .fini = stop) {
+    if (!jail_here())
+        return;
+    cr_expect_eq(outcome_of(true, do_socket), SUCCEEDED);
+    cr_expect_eq(outcome_of(true, do_unix_socket), SUCCEEDED);
+    cr_expect_eq(outcome_of(true, do_passwd), SUCCEEDED);
+    cr_expect_eq(outcome_of(true, do_exec), KILLED);
+    cr_expect_eq(outcome_of(true, do_ptrace), KILLED);
+    cr_expect_eq(outcome_of(true, do_read_outside), REFUSED);
+}
+
 Test(jail, off_is_off, .init = start, .fini = stop) {
     int status;
     pid_t pid = fork();
     if (pid == 0)
-        _exit(jail_files(JAIL_OFF, data_dir, &why) && jail_calls(JAIL_OFF, &why) && do_socket() && do_passwd() ? 0 : 1);
+        _exit(jail_files(JAIL_OFF, data_dir, false, &why) && jail_calls(JAIL_OFF, false, &why) && do_socket() &&
+                      do_passwd()
+                  ? 0
+                  : 1);
     waitpid(pid, &status, 0);
     cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %#x", status);
 }

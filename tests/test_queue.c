@@ -57,7 +57,7 @@ static struct store_job stored(const char *id) {
 
 Test(Queue, ids_are_uuids_that_sort_by_time, .init = start, .fini = stop) {
     char last[STORE_ID_BYTES] = "", id[STORE_ID_BYTES];
-    int64_t before = queue_now_ms();
+    int64_t before = store_now_ms(store);
     for (int i = 0; i < 20000; i++) { /* more than a millisecond's 4096 */
         OK(queue_id(queue, id, &why));
         cr_assert_eq(strlen(id), 36);
@@ -118,7 +118,7 @@ Test(Queue, recovery_takes_everything_back, .init = start, .fini = stop) {
 Test(Queue, recovery_fails_who_waited_too_long, .init = start, .fini = stop) {
     struct store_job job = {.kind = "attention", .request = "{}", .planned = "{}", .queue_timeout_ms = 1000};
     bool replayed, conflict;
-    moment = queue_now_ms();
+    moment = store_now_ms(store);
     queue_clock(queue, moved_clock);
     OK(queue_submit(queue, &job, NULL, NULL, 0, &arena, &replayed, &conflict, &why));
     moment += 1000;
@@ -193,7 +193,7 @@ Test(Queue, finished_jobs_are_kept_for_a_time, .init = start, .fini = stop) {
     enum job_state state;
     unsigned n_gone = 0;
     bool more;
-    moment = queue_now_ms();
+    moment = store_now_ms(store);
     queue_clock(queue, moved_clock);
     queue_retain(queue, 1000);
     for (int i = 0; i < QUEUE_SWEEP_MAX + 1; i++) {
@@ -240,7 +240,7 @@ Test(Queue, time_that_is_over_has_a_name, .init = start, .fini = stop) {
     struct store_job waits = {.kind = "attention", .request = "{}", .planned = "{}", .queue_timeout_ms = 1000};
     struct store_lease lease;
     bool replayed, conflict, cancel;
-    moment = queue_now_ms();
+    moment = store_now_ms(store);
     queue_clock(queue, moved_clock);
     OK(queue_submit(queue, &runs, NULL, NULL, 0, &arena, &replayed, &conflict, &why));
     OK(queue_submit(queue, &waits, NULL, NULL, 0, &arena, &replayed, &conflict, &why));
@@ -269,7 +269,7 @@ Test(Queue, beats_keep_a_lease_and_silence_loses_it, .init = start, .fini = stop
     OK(queue_beat(queue, &lease, &(struct store_progress){.done = 1, .total = 2}, &cancel, &why));
     OK(queue_expire(queue, &why));
     cr_expect_eq(stored(first.id).state, JOB_RUNNING);
-    OK(store_beat(store, &lease, queue_now_ms() - 1, &(struct store_progress){.done = 1, .total = 2}, &cancel,
+    OK(store_beat(store, &lease, store_now_ms(store) - 1, &(struct store_progress){.done = 1, .total = 2}, &cancel,
                   &why)); /* as if the last beat were long ago */
     OK(queue_expire(queue, &why));
     cr_expect_eq(stored(first.id).state, JOB_QUEUED);

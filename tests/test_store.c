@@ -7,7 +7,7 @@
 
 #include "tests/store_case.h"
 
-Test(Store, keeps_what_was_filed, .init = start, .fini = stop) {
+STORES(keeps_what_was_filed) {
     struct store_job got;
     add("a", 7);
     OK(store_get(store, "a", &arena, &got, &why));
@@ -23,7 +23,7 @@ Test(Store, keeps_what_was_filed, .init = start, .fini = stop) {
     REFUSED(store_cancel(store, "b", 1, &state, &why), PROBLEM_NOT_FOUND);
 }
 
-Test(Store, a_job_runs_through_its_states, .init = start, .fini = stop) {
+STORES(a_job_runs_through_its_states) {
     struct store_lease lease;
     struct store_job got;
     bool cancel;
@@ -42,7 +42,7 @@ Test(Store, a_job_runs_through_its_states, .init = start, .fini = stop) {
     cr_expect_str_eq(claim("w", 10, &lease), "");
 }
 
-Test(Store, oldest_first_newest_listed_first, .init = start, .fini = stop) {
+STORES(oldest_first_newest_listed_first) {
     struct store_lease lease;
     struct store_job *jobs;
     size_t n;
@@ -64,7 +64,7 @@ Test(Store, oldest_first_newest_listed_first, .init = start, .fini = stop) {
             PROBLEM_MALFORMED);
 }
 
-Test(Store, a_lost_lease_can_write_nothing, .init = start, .fini = stop) {
+STORES(a_lost_lease_can_write_nothing) {
     struct store_lease first, second;
     bool cancel;
     add("a", 1);
@@ -91,7 +91,7 @@ Test(Store, a_lost_lease_can_write_nothing, .init = start, .fini = stop) {
         PROBLEM_STATE);
 }
 
-Test(Store, cancel_is_for_queued_and_running_and_can_be_repeated, .init = start, .fini = stop) {
+STORES(cancel_is_for_queued_and_running_and_can_be_repeated) {
     struct store_lease lease;
     enum job_state state;
     bool cancel;
@@ -113,7 +113,7 @@ Test(Store, cancel_is_for_queued_and_running_and_can_be_repeated, .init = start,
     cr_expect_eq(state, JOB_SUCCEEDED);
 }
 
-Test(Store, released_jobs_wait_fail_or_are_cancelled, .init = start, .fini = stop) {
+STORES(released_jobs_wait_fail_or_are_cancelled) {
     struct store_lease lease;
     struct store_job got;
     enum job_state state;
@@ -150,7 +150,7 @@ static const char *labelled(const char *labels, const char *before, unsigned lim
     return text;
 }
 
-Test(Store, labels_find_jobs, .init = start, .fini = stop) {
+STORES(labels_find_jobs) {
     enum job_state state;
     add_of("a", "", 1, "{\"team\":\"x\",\"run\":\"1\"}");
     add_of("b", "", 1, "{\"team\":\"x\"}");
@@ -167,7 +167,7 @@ Test(Store, labels_find_jobs, .init = start, .fini = stop) {
     cr_expect_str_eq(labelled("[\"team:x\"]", NULL, 10), "b ");
 }
 
-Test(Store, keys_make_retries_safe, .init = start, .fini = stop) {
+STORES(keys_make_retries_safe) {
     struct store_job a = job_of("a", 1), b = job_of("b", 1), c = job_of("c", 1), d = job_of("d", 1);
     char first[STORE_ID_BYTES] = "";
     enum store_added how;
@@ -189,7 +189,7 @@ Test(Store, keys_make_retries_safe, .init = start, .fini = stop) {
 }
 
 /* The child is killed right after the store said yes. */
-Test(Store, a_kill_loses_nothing_that_was_answered, .init = start, .fini = stop) {
+STORES(a_kill_loses_nothing_that_was_answered) {
     store_close(store);
     for (int round = 0; round < 5; round++) {
         pid_t pid = fork();
@@ -199,7 +199,7 @@ Test(Store, a_kill_loses_nothing_that_was_answered, .init = start, .fini = stop)
             char first[STORE_ID_BYTES];
             enum store_added how;
             snprintf(job.id, sizeof job.id, "a%d", round);
-            struct store *s = store_open(directory, &w);
+            struct store *s = store_open(where, &w);
             if (s && store_add(s, &job, &(struct store_filing){0}, first, &how, &w))
                 raise(SIGKILL);
             _exit(1);
@@ -208,7 +208,7 @@ Test(Store, a_kill_loses_nothing_that_was_answered, .init = start, .fini = stop)
         cr_assert(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
     }
     why = (struct problem){0};
-    store = store_open(directory, &why);
+    store = store_open(where, &why);
     cr_assert(store, "%s", why.detail);
     struct store_job *jobs;
     size_t n;
@@ -249,7 +249,7 @@ static void *files_many(void *arg) {
     return NULL;
 }
 
-Test(Store, jobs_filed_together_fail_alone, .init = start, .fini = stop) {
+STORES(jobs_filed_together_fail_alone) {
     struct filed filed[8], all = {0};
     pthread_t threads[8];
     struct store_job *jobs;
@@ -295,7 +295,7 @@ static void expect_ended(const char *id, enum job_state state, const char *probl
     cr_expect_str_eq(got.problem ? got.problem : "", problem, "%s", id);
 }
 
-Test(Store, who_waits_too_long_fails, .init = start, .fini = stop) {
+STORES(who_waits_too_long_fails) {
     struct store_lease lease;
     add_timed("a", 0, 1500); /* filed at 1000 */
     add_timed("b", 0, 1500);
@@ -313,7 +313,7 @@ Test(Store, who_waits_too_long_fails, .init = start, .fini = stop) {
     cr_expect_str_eq(events_after(store, "b", 1, true), "2 state {\"state\":\"failed\",\"attempt\":0}\n");
 }
 
-Test(Store, who_runs_too_long_is_stopped_and_fails, .init = start, .fini = stop) {
+STORES(who_runs_too_long_is_stopped_and_fails) {
     struct store_lease a, b, c, d;
     bool cancel;
     add_timed("a", 500, 0), add_timed("b", 500, 0), add_timed("c", 500, 0), add_timed("d", 0, 0);
@@ -336,7 +336,7 @@ Test(Store, who_runs_too_long_is_stopped_and_fails, .init = start, .fini = stop)
     cr_expect_str_eq(events_after(store, "a", 2, true), "3 state {\"state\":\"failed\",\"attempt\":1}\n");
 }
 
-Test(Store, an_attempt_has_its_time_anew_and_a_cancel_comes_first, .init = start, .fini = stop) {
+STORES(an_attempt_has_its_time_anew_and_a_cancel_comes_first) {
     struct store_lease lease;
     enum job_state state;
     bool cancel;

@@ -9,7 +9,7 @@ static void make(struct store_lease *lease, const char *digest) {
     OK(store_make(store, lease, (const char *const[]){digest, digest}, 2, &why)); /* twice is fine */
 }
 
-Test(Store, blobs_go_with_the_last_job_that_uses_them, .init = start, .fini = stop) {
+STORES(blobs_go_with_the_last_job_that_uses_them) {
     static const char *const named[] = {"d2"};
     struct store_lease a, c;
     struct store_job b = job_of("b", 1);
@@ -43,7 +43,7 @@ Test(Store, blobs_go_with_the_last_job_that_uses_them, .init = start, .fini = st
     OK(store_upload_remove(store, "d4", &why));
 }
 
-Test(Store, blobs_that_a_job_named_go_with_it_too, .init = start, .fini = stop) {
+STORES(blobs_that_a_job_named_go_with_it_too) {
     static const char *const named[] = {"d1"}, *const lost[] = {"d9"};
     struct store_lease a;
     struct store_job b = job_of("b", 1), c = job_of("c", 1);
@@ -70,7 +70,7 @@ Test(Store, blobs_that_a_job_named_go_with_it_too, .init = start, .fini = stop) 
     cr_expect_not(known);
 }
 
-Test(Store, what_is_old_expires_and_what_is_used_does_not, .init = start, .fini = stop) {
+STORES(what_is_old_expires_and_what_is_used_does_not) {
     static const char *const named[] = {"d2"};
     struct store_lease lease;
     struct store_job b = job_of("c", 1), got;

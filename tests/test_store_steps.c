@@ -5,6 +5,7 @@
 /* However many wait, what every job, every look at the clock and every page asks takes a few hundred of SQLite's steps.
  */
 Test(Store, what_is_asked_often_does_not_read_the_queue, .init = start, .fini = stop) {
+    struct sqlite *file = (struct sqlite *)store;
     struct store_lease lease;
     struct store_figures figures;
     struct store_job *jobs, job = job_of("x", 1);
@@ -16,7 +17,7 @@ Test(Store, what_is_asked_often_does_not_read_the_queue, .init = start, .fini = 
         " state, created_ms, planned_peak_bytes, request, planned, submitter)"
         " SELECT printf('%05d', i), 'attention', 0, 1000, 1, '{}', '{}', CASE i % 2 WHEN 0 THEN 'a' ELSE 'b' END "
         "FROM n";
-    cr_assert_eq(sqlite3_exec(store->db, queued, NULL, NULL, NULL), SQLITE_OK);
+    cr_assert_eq(sqlite3_exec(file->db, queued, NULL, NULL, NULL), SQLITE_OK);
     cr_assert_str_eq(claim("w", 10, &lease), "00001");
     cr_assert_str_eq(claim("v", 10, &lease), "00002");
     finish(&lease, JOB_SUCCEEDED);
@@ -31,7 +32,7 @@ Test(Store, what_is_asked_often_does_not_read_the_queue, .init = start, .fini = 
     OK(store_list(store, &(struct store_query){.limit = 10, .state = "queued", .kind = "attention"}, &arena, &jobs, &n,
                   &why));
     for (int i = 0; i < SQL_COUNT; i++) {
-        const int steps = sqlite3_stmt_status(store->statements[i], SQLITE_STMTSTATUS_VM_STEP, 0);
-        cr_expect_lt(steps, 1000, "%d of %s", steps, sqlite3_sql(store->statements[i]));
+        const int steps = sqlite3_stmt_status(file->statements[i], SQLITE_STMTSTATUS_VM_STEP, 0);
+        cr_expect_lt(steps, 1000, "%d of %s", steps, sqlite3_sql(file->statements[i]));
     }
 }

@@ -3,7 +3,7 @@
 
 #include "tests/store_case.h"
 
-Test(Store, running_jobs_share_the_memory_limit, .init = start, .fini = stop) {
+STORES(running_jobs_share_the_memory_limit) {
     struct store_lease first, second, third;
     add("a", 60);
     add("b", 60);
@@ -15,7 +15,31 @@ Test(Store, running_jobs_share_the_memory_limit, .init = start, .fini = stop) {
     cr_expect_str_eq(claim("y", 100, &third), "b");
 }
 
-Test(Store, the_oldest_is_not_passed_over_for_ever, .init = start, .fini = stop) {
+static const char *claim_on(const char *host, const char *owner, uint64_t limit) {
+    static struct store_job job;
+    struct store_claim c = {
+        .owner = owner, .host = host, .now_ms = 2000, .lease_ms = 60000, .memory_limit_bytes = limit, .passed_max = 3};
+    bool claimed;
+    OK(store_claim(store, &c, &arena, &job, &claimed, &why));
+    return claimed ? job.id : "";
+}
+
+STORES(each_host_has_its_memory_and_takes_back_its_own) {
+    unsigned n;
+    add("a", 60), add("b", 60), add("c", 60), add("d", 200);
+    cr_expect_str_eq(claim_on("h", "h-1", 100), "a");
+    cr_expect_str_eq(claim_on("h", "h-2", 100), "");
+    cr_expect_str_eq(claim_on("i", "i-1", 130), "b");
+    cr_expect_str_eq(claim_on("i", "i-2", 130), "c");
+    cr_expect_str_eq(claim_on("j", "j-1", 200), "d");
+    OK(store_release(store, &(struct store_release){.host = "i", .now_ms = 2500, .attempts_max = 2, .problem = "{}"},
+                     &n, &why));
+    cr_expect_eq(n, 2);
+    cr_expect(state_of("a") == JOB_RUNNING && state_of("b") == JOB_QUEUED && state_of("c") == JOB_QUEUED);
+    cr_expect_str_eq(claim_on("h", "h-2", 120), "b", "on another host than before");
+}
+
+STORES(the_oldest_is_not_passed_over_for_ever) {
     struct store_lease running, lease;
     char id[16];
     add("a", 60);
@@ -34,7 +58,7 @@ Test(Store, the_oldest_is_not_passed_over_for_ever, .init = start, .fini = stop)
     cr_expect_str_eq(claim("x", 100, &lease), "b");
 }
 
-Test(Store, nobodys_many_jobs_hold_up_anothers_one, .init = start, .fini = stop) {
+STORES(nobodys_many_jobs_hold_up_anothers_one) {
     struct store_lease lease;
     char id[16];
     for (int i = 0; i < 1000; i++) {
@@ -57,7 +81,7 @@ Test(Store, nobodys_many_jobs_hold_up_anothers_one, .init = start, .fini = stop)
     cr_expect_str_eq(claim("w", 100, &lease), "a0002");
 }
 
-Test(Store, running_bytes_are_shared_and_then_jobs, .init = start, .fini = stop) {
+STORES(running_bytes_are_shared_and_then_jobs) {
     struct store_lease lease;
     add_of("a1", "ann", 50, NULL), add_of("a2", "ann", 10, NULL), add_of("a3", "ann", 10, NULL);
     add_of("b1", "bob", 10, NULL), add_of("b2", "bob", 40, NULL), add_of("b3", "bob", 0, NULL);
@@ -68,7 +92,7 @@ Test(Store, running_bytes_are_shared_and_then_jobs, .init = start, .fini = stop)
     cr_expect_str_eq(claim("z", 200, &lease), "b3");
 }
 
-Test(Store, the_oldest_of_all_has_its_turn_whoever_runs_least, .init = start, .fini = stop) {
+STORES(the_oldest_of_all_has_its_turn_whoever_runs_least) {
     struct store_lease long_one, lease;
     char id[16];
     add_of("a1", "ann", 50, NULL);
@@ -87,7 +111,7 @@ Test(Store, the_oldest_of_all_has_its_turn_whoever_runs_least, .init = start, .f
     cr_expect_str_eq(claim("x", 100, &lease), "b3");
 }
 
-Test(Store, a_job_no_limit_admits_blocks_nobody, .init = start, .fini = stop) {
+STORES(a_job_no_limit_admits_blocks_nobody) {
     struct store_lease lease;
     add("a", 500);
     add("b", 50);
@@ -99,7 +123,7 @@ Test(Store, a_job_no_limit_admits_blocks_nobody, .init = start, .fini = stop) {
 
 static void *claims_many(void *arg) {
     struct problem w = {0};
-    struct store *s = store_open(directory, &w);
+    struct store *s = store_open(where, &w);
     struct arena a;
     unsigned long n = 0;
     bool claimed = s != NULL;
@@ -116,14 +140,15 @@ static void *claims_many(void *arg) {
     return (void *)(w.kind == PROBLEM_NONE ? n : 1000ul);
 }
 
-Test(Store, no_job_is_claimed_twice, .init = start, .fini = stop) {
+/* How many jobs of that size three workers claim together, of 60. */
+static unsigned long claimed_together(uint64_t peak) {
     pthread_t threads[3];
     static char owners[3][2] = {"x", "y", "z"};
     char id[16];
     unsigned long total = 0;
     for (int i = 0; i < 60; i++) {
         snprintf(id, sizeof id, "j%02d", i);
-        add(id, 1);
+        add(id, peak);
     }
     for (int i = 0; i < 3; i++)
         cr_assert(pthread_create(&threads[i], NULL, claims_many, owners[i]) == 0);
@@ -132,5 +157,13 @@ Test(Store, no_job_is_claimed_twice, .init = start, .fini = stop) {
         pthread_join(threads[i], &n);
         total += (unsigned long)n;
     }
-    cr_expect_eq(total, 60);
+    return total;
+}
+
+STORES(no_job_is_claimed_twice) {
+    cr_expect_eq(claimed_together(1), 60);
+}
+
+STORES(the_limit_holds_whoever_claims_at_once) {
+    cr_expect_eq(claimed_together(150), 6, "of 1000 bytes");
 }

@@ -9,7 +9,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/e2e/lib.sh
 . "$here/lib.sh"
 
-parts='readme operate page requests numbers curl command library events posted search memory training optimal calibrate jobs crash jail restart drain limits listeners tokens answers wire'
+parts='readme operate page requests numbers curl command library events posted search memory training optimal calibrate jobs crash postgres jail restart drain limits listeners tokens answers wire'
 for part in ${*:-$parts}; do
   rm -rf "$dir/data"
   # shellcheck source=/dev/null

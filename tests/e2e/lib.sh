@@ -68,7 +68,8 @@ stop() {
 cleanup() {
   stop KILL
   unrecord
-  rm -rf "$dir"
+  [ ! -d "$dir.postgres" ] || "$root/tests/postgres.sh" stop "$dir.postgres"
+  rm -rf "$dir" "$dir.postgres"*
 }
 trap cleanup EXIT
 trap 'exit 130' INT TERM

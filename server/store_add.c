@@ -1,9 +1,9 @@
-/* store_sqlite_add.c - jobs filed, several threads' with one sync; see store.h.
+/* store_add.c - jobs filed, several threads' with one sync; see store.h.
  *
  * A sync of the disk costs as much for one job as for many. Who comes while another thread's transaction is under way
  * waits in a line; the next to find nobody at work files the whole line in one transaction, each job behind a savepoint
  * of its own, and tells the others when all of it is on disk. */
-#include "server/store_sqlite.h"
+#include "server/store_private.h"
 
 #include <string.h>
 
@@ -12,13 +12,13 @@ static bool key_use(struct store *s, const struct store_job *job, const struct s
                     enum store_added *how, struct problem *why) {
     if (!store_run(s, store_bind(s, SQL_KEY_FORGET, "i", filing->keys_after_ms), NULL, why))
         return false;
-    sqlite3_stmt *statement = store_bind(s, SQL_KEY_FIND, "ttt", filing->key, job->request, job->retry_of);
+    struct store_statement *statement = store_bind(s, SQL_KEY_FIND, "ttt", filing->key, job->request, job->retry_of);
     int step = store_step(s, statement, why);
     bool ok = step >= 0;
     if (step == 1) {
-        ok = store_id(statement, 0, first_id, why);
-        *how = sqlite3_column_int(statement, 1) ? STORE_REPLAYED : STORE_KEY_CONFLICT;
-        sqlite3_reset(statement);
+        ok = store_id(s, statement, 0, first_id, why);
+        *how = store_integer(s, statement, 1) ? STORE_REPLAYED : STORE_KEY_CONFLICT;
+        store_reset(s, statement);
     }
     return ok;
 }
@@ -28,19 +28,19 @@ static bool room_check(struct store *s, const struct store_filing *filing, enum 
         *how = STORE_QUEUE_CLOSED;
     if (filing->closed || filing->queued_max == 0)
         return true;
-    sqlite3_stmt *statement = store_bind(s, SQL_QUEUED, "");
+    struct store_statement *statement = store_bind(s, SQL_QUEUED, "");
     bool ok = store_step(s, statement, why) == 1;
-    if (ok && (uint64_t)sqlite3_column_int64(statement, 0) >= filing->queued_max)
+    if (ok && (uint64_t)store_integer(s, statement, 0) >= filing->queued_max)
         *how = STORE_QUEUE_FULL;
-    sqlite3_reset(statement);
+    store_reset(s, statement);
     return ok;
 }
 
 /* A blob may have expired since the request was read. */
 static bool blob_name(struct store *s, const char *id, const char *digest, struct problem *why) {
-    sqlite3_stmt *statement = store_bind(s, SQL_BLOB_KNOWN, "t", digest);
-    bool ok = store_step(s, statement, why) == 1, known = ok && sqlite3_column_int(statement, 0);
-    sqlite3_reset(statement);
+    struct store_statement *statement = store_bind(s, SQL_BLOB_KNOWN, "t", digest);
+    bool ok = store_step(s, statement, why) == 1, known = ok && store_integer(s, statement, 0);
+    store_reset(s, statement);
     if (ok && !known)
         ok = problem_set(why, PROBLEM_NOT_FOUND, "", "there is no tensor %.80s here any more; upload it again", digest);
     return ok && store_run(s, store_bind(s, SQL_BLOB_ADD, "tti", id, digest, (int64_t)0), NULL, why);
@@ -48,9 +48,9 @@ static bool blob_name(struct store *s, const char *id, const char *digest, struc
 
 static bool job_insert(struct store *s, const struct store_job *job, const struct store_filing *filing,
                        struct problem *why) {
-    sqlite3_stmt *add = store_bind(s, SQL_ADD, "ttiittiittt", job->id, job->kind, job->created_ms,
-                                   (int64_t)job->planned_peak_bytes, job->request, job->planned, job->timeout_ms,
-                                   job->queue_timeout_ms, job->submitter, job->labels, job->retry_of);
+    struct store_statement *add = store_bind(
+        s, SQL_ADD, "ttiittiittt", job->id, job->kind, job->created_ms, (int64_t)job->planned_peak_bytes, job->request,
+        job->planned, job->timeout_ms, job->queue_timeout_ms, job->submitter, job->labels, job->retry_of);
     if (!store_run(s, add, NULL, why) ||
         (job->labels && !store_run(s, store_bind(s, SQL_LABELS_ADD, "tt", job->id, job->labels), NULL, why)))
         return false;
@@ -72,9 +72,9 @@ static bool file_one(struct store *s, struct store_adding *one) {
 static bool file_among(struct store *s, struct store_adding *one) {
     struct problem why = {0};
     if (!store_run(s, store_bind(s, SQL_SAVEPOINT, ""), NULL, one->why))
-        return sqlite3_get_autocommit(s->db) == 0;
+        return s->kind->open_transaction(s);
     one->ok = file_one(s, one);
-    if (sqlite3_get_autocommit(s->db)) /* some errors roll all back */
+    if (!s->kind->open_transaction(s)) /* some errors roll all back */
         return false;
     return (one->ok || store_run(s, store_bind(s, SQL_ROLLBACK_TO, ""), NULL, &why)) &&
            store_run(s, store_bind(s, SQL_RELEASE, ""), NULL, &why);

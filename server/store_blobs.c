@@ -1,5 +1,5 @@
-/* store_sqlite_blobs.c - what goes: jobs removed or expired, and the blobs they and uploads used; see store.h. */
-#include "server/store_sqlite.h"
+/* store_blobs.c - what goes: jobs removed or expired, and the blobs they and uploads used; see store.h. */
+#include "server/store_private.h"
 
 #include <string.h>
 
@@ -25,31 +25,37 @@ static bool leaver_add(struct leavers *leavers, const char *digest, struct probl
     return true;
 }
 
+/* Of a store that has the blob's bytes itself. */
+static bool drop(struct store *s, const char *digest, struct problem *why) {
+    return !s->kind->blob_drop || s->kind->blob_drop(s, digest, why);
+}
+
 /* With the write lock held nobody begins to use one that is told to go. */
 static void leavers_tell(struct store *s, struct leavers *leavers, store_gone *gone, void *context) {
     struct problem ignored = {0};
     if (leavers->first && store_enter(s, true, &ignored)) {
         for (struct leaver *leaver = leavers->first; leaver; leaver = leaver->next) {
-            sqlite3_stmt *statement = store_bind(s, SQL_BLOB_KNOWN, "t", leaver->digest);
-            if (store_step(s, statement, &ignored) == 1 && !sqlite3_column_int(statement, 0))
+            struct store_statement *statement = store_bind(s, SQL_BLOB_KNOWN, "t", leaver->digest);
+            bool goes = store_step(s, statement, &ignored) == 1 && !store_integer(s, statement, 0);
+            store_reset(s, statement);
+            if (goes && drop(s, leaver->digest, &ignored))
                 gone(context, leaver->digest);
-            sqlite3_reset(statement);
         }
-        if (!store_leave(s, true, true, &ignored))
-            ignored = (struct problem){0}; /* it has written nothing */
+        if (!store_leave(s, true, ignored.kind == PROBLEM_NONE, &ignored))
+            ignored = (struct problem){0}; /* bytes that nobody knows: a later tensor of that name finds them */
     }
     arena_free(&leavers->arena);
 }
 
 static bool job_remove(struct store *s, const char *id, struct leavers *leavers, struct problem *why) {
-    sqlite3_stmt *statement = store_bind(s, SQL_BLOB_UNUSED, "t", id);
+    struct store_statement *statement = store_bind(s, SQL_BLOB_UNUSED, "t", id);
     int step;
     bool ok = true;
     while (ok && (step = store_step(s, statement, why)) != 0) {
-        const char *digest = step == 1 ? (const char *)sqlite3_column_text(statement, 0) : NULL;
-        ok = digest ? leaver_add(leavers, digest, why) : step == 1 && store_fail(s, "read a name", why);
+        char digest[STORE_DIGEST_BYTES];
+        ok = step == 1 && store_digest(s, statement, 0, digest, why) && leaver_add(leavers, digest, why);
     }
-    sqlite3_reset(statement);
+    store_reset(s, statement);
     return ok && store_run(s, store_bind(s, SQL_REMOVE, "t", id), NULL, why);
 }
 
@@ -58,12 +64,12 @@ bool store_remove(struct store *s, const char *id, store_gone *gone, void *conte
     if (!store_enter(s, true, why))
         return false;
     arena_init(&leavers.arena, 0);
-    sqlite3_stmt *statement = store_bind(s, SQL_STATE, "t", id);
+    struct store_statement *statement = store_bind(s, SQL_STATE, "t", id);
     int step = store_step(s, statement, why);
     bool ok = step == 1 || (step == 0 && store_missing(id, why));
-    if (ok && !store_state_finished((enum job_state)sqlite3_column_int(statement, 0)))
+    if (ok && !store_state_finished((enum job_state)store_integer(s, statement, 0)))
         ok = problem_set(why, PROBLEM_STATE, "", "the job has not finished; cancel it first");
-    sqlite3_reset(statement);
+    store_reset(s, statement);
     ok = ok && job_remove(s, id, &leavers, why);
     ok = store_leave(s, true, ok, why);
     if (!ok)
@@ -73,15 +79,12 @@ bool store_remove(struct store *s, const char *id, store_gone *gone, void *conte
 }
 
 /* The first row of a statement that is bound, copied; *found whether there is one. */
-static bool first(struct store *s, sqlite3_stmt *statement, char text[STORE_DIGEST_BYTES], bool *found,
+static bool first(struct store *s, struct store_statement *statement, char text[STORE_DIGEST_BYTES], bool *found,
                   struct problem *why) {
     int step = store_step(s, statement, why);
-    const char *name = step == 1 ? (const char *)sqlite3_column_text(statement, 0) : NULL;
-    bool ok = name || step == 0 || (step == 1 && store_fail(s, "read a name", why));
-    *found = name != NULL;
-    if (name)
-        sqlite3_snprintf(STORE_DIGEST_BYTES, text, "%s", name);
-    sqlite3_reset(statement);
+    bool ok = step == 0 || (step == 1 && store_digest(s, statement, 0, text, why));
+    *found = ok && step == 1;
+    store_reset(s, statement);
     return ok;
 }
 
@@ -141,7 +144,8 @@ bool store_upload_add(struct store *s, const char *digest, int64_t now_ms, struc
 bool store_upload_remove(struct store *s, const char *digest, struct problem *why) {
     if (!store_enter(s, true, why))
         return false;
-    return store_leave(s, true, store_run(s, store_bind(s, SQL_UPLOAD_REMOVE, "t", digest), NULL, why), why);
+    bool ok = store_run(s, store_bind(s, SQL_UPLOAD_REMOVE, "t", digest), NULL, why) && drop(s, digest, why);
+    return store_leave(s, true, ok, why);
 }
 
 bool store_blob_waited(struct store *s, const char *digest, bool *waited, struct problem *why) {

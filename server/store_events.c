@@ -1,14 +1,6 @@
-/* store_sqlite_events.c - what happened to a job, line by line; see store.h. States are written by triggers (the layout
- * in store_sqlite.c): no statement can change one and forget to say so. */
-#include "server/store_sqlite.h"
-
-bool store_changes(struct store *s, uint64_t *changes, struct problem *why) {
-    uint64_t theirs, ours;
-    if (!store_number(s, SQL_VERSION, NULL, &theirs, why) || !store_number(s, SQL_CHANGES, NULL, &ours, why))
-        return false;
-    *changes = theirs << 32 ^ ours;
-    return true;
-}
+/* store_events.c - what happened to a job, line by line; see store.h. States are written by triggers (of each
+ * kind's layout): no statement can change one and forget to say so. */
+#include "server/store_private.h"
 
 bool store_events_add(struct store *s, const char *id, const struct store_progress *progress, struct problem *why) {
     for (size_t i = 0; i < progress->n_events; i++)
@@ -18,26 +10,26 @@ bool store_events_add(struct store *s, const char *id, const struct store_progre
            store_run(s, store_bind(s, SQL_EVENT_FORGET, "ti", id, (int64_t)STORE_PROGRESS_MAX), NULL, why);
 }
 
-static bool read_all(struct store *s, sqlite3_stmt *statement, struct arena *a, struct store_event *events, size_t *n,
-                     struct problem *why) {
+static bool read_all(struct store *s, struct store_statement *statement, struct arena *a, struct store_event *events,
+                     size_t *n, struct problem *why) {
     int step;
     bool ok = true;
     while (ok && (step = store_step(s, statement, why)) != 0) {
-        ok = step == 1 && store_text(statement, 1, a, &events[*n].name, why) &&
-             store_text(statement, 2, a, &events[*n].data, why);
+        ok = step == 1 && store_text(s, statement, 1, a, &events[*n].name, why) &&
+             store_text(s, statement, 2, a, &events[*n].data, why);
         if (ok)
-            events[(*n)++].number = (uint64_t)sqlite3_column_int64(statement, 0);
+            events[(*n)++].number = (uint64_t)store_integer(s, statement, 0);
     }
-    sqlite3_reset(statement);
+    store_reset(s, statement);
     return ok;
 }
 
 /* Whether a job has an end behind it. Asked before its events are read, so that none comes in between. */
 static bool finished(struct store *s, const char *id, bool *out, struct problem *why) {
-    sqlite3_stmt *statement = store_bind(s, SQL_STATE, "t", id);
+    struct store_statement *statement = store_bind(s, SQL_STATE, "t", id);
     int step = store_step(s, statement, why);
-    *out = step == 0 || (step == 1 && store_state_finished((enum job_state)sqlite3_column_int(statement, 0)));
-    sqlite3_reset(statement);
+    *out = step == 0 || (step == 1 && store_state_finished((enum job_state)store_integer(s, statement, 0)));
+    store_reset(s, statement);
     return step >= 0;
 }
 
@@ -60,22 +52,22 @@ bool store_events(struct store *s, const char *id, uint64_t after, unsigned limi
 }
 
 /* Rows that are looked at are counted: who asks for few jobs among many is not to hold the store for long. */
-static bool feed_read(struct store *s, sqlite3_stmt *statement, unsigned limit, uint64_t *after, struct arena *a,
-                      struct store_event *events, size_t *n, bool *more, struct problem *why) {
+static bool feed_read(struct store *s, struct store_statement *statement, unsigned limit, uint64_t *after,
+                      struct arena *a, struct store_event *events, size_t *n, bool *more, struct problem *why) {
     int step = 0;
     bool ok = true;
     unsigned rows = 0;
     while (ok && *n < limit && (step = store_step(s, statement, why)) == 1) {
         struct store_event *e = &events[*n];
-        *after = e->number = (uint64_t)sqlite3_column_int64(statement, 0);
+        *after = e->number = (uint64_t)store_integer(s, statement, 0);
         rows++;
-        if (!sqlite3_column_int(statement, 4))
+        if (!store_integer(s, statement, 4))
             continue;
-        ok = store_text(statement, 1, a, &e->name, why) && store_text(statement, 2, a, &e->data, why) &&
-             store_text(statement, 3, a, &e->job, why);
+        ok = store_text(s, statement, 1, a, &e->name, why) && store_text(s, statement, 2, a, &e->data, why) &&
+             store_text(s, statement, 3, a, &e->job, why);
         *n += ok;
     }
-    sqlite3_reset(statement);
+    store_reset(s, statement);
     *more = *n == limit || rows == STORE_FEED_SCAN;
     return ok && step >= 0;
 }
@@ -86,7 +78,7 @@ bool store_feed(struct store *s, const struct store_feed *feed, uint64_t *after,
     *events = arena_new(a, struct store_event, limit, why);
     if (!*events || !store_enter(s, false, why))
         return false;
-    sqlite3_stmt *statement =
+    struct store_statement *statement =
         store_bind(s, SQL_FEED, "itti", number_of(*after), feed->jobs, feed->labels, (int64_t)STORE_FEED_SCAN);
     return store_leave(s, false, feed_read(s, statement, limit, after, a, *events, n, more, why), why);
 }
@@ -109,9 +101,9 @@ bool store_feed_over(struct store *s, const char *jobs, bool *over, struct probl
 bool store_events_any(struct store *s, const char *id, uint64_t after, bool *any, struct problem *why) {
     if (!store_enter(s, false, why))
         return false;
-    sqlite3_stmt *statement = store_bind(s, SQL_EVENTS_ANY, "ti", id, number_of(after));
+    struct store_statement *statement = store_bind(s, SQL_EVENTS_ANY, "ti", id, number_of(after));
     bool ok = store_step(s, statement, why) == 1;
-    *any = ok && sqlite3_column_int(statement, 0);
-    sqlite3_reset(statement);
+    *any = ok && store_integer(s, statement, 0);
+    store_reset(s, statement);
     return store_leave(s, false, ok, why);
 }

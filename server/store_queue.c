@@ -1,5 +1,5 @@
-/* store_sqlite_queue.c - jobs claimed, kept alive, finished, cancelled and taken back; see store.h. */
-#include "server/store_sqlite.h"
+/* store_queue.c - jobs claimed, kept alive, finished, cancelled and taken back; see store.h. */
+#include "server/store_private.h"
 
 #include <string.h>
 
@@ -9,12 +9,12 @@ static int64_t signed_bytes(uint64_t bytes) {
 
 /* The id of the job to run now, or "" where the oldest has to wait and nobody may overtake it. */
 static bool choose(struct store *s, const struct store_claim *claim, char id[STORE_ID_BYTES], struct problem *why) {
-    sqlite3_stmt *statement = store_bind(s, SQL_RUNNING_BYTES, "");
+    struct store_statement *statement = store_bind(s, SQL_RUNNING_BYTES, "t", claim->host ? claim->host : "");
     if (store_step(s, statement, why) != 1)
         return false;
-    uint64_t running = (uint64_t)sqlite3_column_int64(statement, 0), limit = claim->memory_limit_bytes;
+    uint64_t running = (uint64_t)store_integer(s, statement, 0), limit = claim->memory_limit_bytes;
     int64_t fits = signed_bytes(running < limit ? limit - running : 0);
-    sqlite3_reset(statement);
+    store_reset(s, statement);
 
     char oldest[STORE_ID_BYTES];
     id[0] = '\0';
@@ -22,10 +22,10 @@ static bool choose(struct store *s, const struct store_claim *claim, char id[STO
     int step = store_step(s, statement, why);
     if (step != 1)
         return step == 0;
-    bool read = store_id(statement, 0, oldest, why);
-    bool now = sqlite3_column_int64(statement, 1) <= fits;
-    bool due = sqlite3_column_int64(statement, 2) >= claim->passed_max;
-    sqlite3_reset(statement);
+    bool read = store_id(s, statement, 0, oldest, why);
+    bool now = store_integer(s, statement, 1) <= fits;
+    bool due = store_integer(s, statement, 2) >= claim->passed_max;
+    store_reset(s, statement);
     if (read && due)
         memcpy(id, oldest, now ? sizeof oldest : 0);
     if (!read || due)
@@ -34,20 +34,20 @@ static bool choose(struct store *s, const struct store_claim *claim, char id[STO
     statement = store_bind(s, SQL_NEXT, "i", fits);
     if ((step = store_step(s, statement, why)) != 1)
         return step == 0;
-    read = store_id(statement, 0, id, why);
-    sqlite3_reset(statement);
+    read = store_id(s, statement, 0, id, why);
+    store_reset(s, statement);
     return read && (strcmp(id, oldest) == 0 || store_run(s, store_bind(s, SQL_PASS, "t", oldest), NULL, why));
 }
 
 static bool take(struct store *s, const struct store_claim *claim, const char *id, struct arena *a,
                  struct store_job *out, struct problem *why) {
-    sqlite3_stmt *statement =
-        store_bind(s, SQL_CLAIM, "ttii", id, claim->owner, claim->now_ms, claim->now_ms + claim->lease_ms);
+    struct store_statement *statement = store_bind(s, SQL_CLAIM, "ttiit", id, claim->owner, claim->now_ms,
+                                                   claim->now_ms + claim->lease_ms, claim->host ? claim->host : "");
     if (!store_run(s, statement, NULL, why) || !store_run(s, store_bind(s, SQL_SERVED, "t", id), NULL, why))
         return false;
     statement = store_bind(s, SQL_GET, "t", id);
-    bool ok = store_step(s, statement, why) == 1 && store_row(statement, a, out, why);
-    sqlite3_reset(statement);
+    bool ok = store_step(s, statement, why) == 1 && store_row(s, statement, a, out, why);
+    store_reset(s, statement);
     return ok;
 }
 
@@ -55,11 +55,11 @@ static bool take(struct store *s, const struct store_claim *claim, const char *i
 static bool anything(struct store *s, uint64_t limit, bool *any, struct problem *why) {
     if (!store_enter(s, false, why))
         return false;
-    sqlite3_stmt *statement = store_bind(s, SQL_OLDEST, "i", signed_bytes(limit));
-    int step = store_step(s, statement, why);
-    *any = step == 1;
-    sqlite3_reset(statement);
-    return store_leave(s, false, step >= 0, why);
+    struct store_statement *statement = store_bind(s, SQL_WAITING, "i", signed_bytes(limit));
+    bool ok = store_step(s, statement, why) == 1;
+    *any = ok && store_integer(s, statement, 0);
+    store_reset(s, statement);
+    return store_leave(s, false, ok, why);
 }
 
 bool store_claim(struct store *s, const struct store_claim *claim, struct arena *a, struct store_job *out,
@@ -88,22 +88,24 @@ bool store_beat(struct store *s, const struct store_lease *lease, int64_t until_
                 const struct store_progress *progress, bool *cancel, struct problem *why) {
     if (!store_enter(s, true, why))
         return false;
-    sqlite3_stmt *statement = store_bind(s, SQL_BEAT, "iiitti", until_ms, (int64_t)progress->done,
-                                         (int64_t)progress->total, lease->id, lease->owner, (int64_t)lease->attempt);
+    struct store_statement *statement =
+        store_bind(s, SQL_BEAT, "iiitti", until_ms, (int64_t)progress->done, (int64_t)progress->total, lease->id,
+                   lease->owner, (int64_t)lease->attempt);
     int step = store_step(s, statement, why);
     bool ok = step == 1 || (step == 0 && lost(lease, why));
     if (ok) {
-        *cancel = sqlite3_column_int(statement, 0) != 0;
+        *cancel = store_integer(s, statement, 0) != 0;
         ok = store_run(s, statement, NULL, why) && store_events_add(s, lease->id, progress, why);
     }
     return store_leave(s, true, ok, why);
 }
 
 static bool fenced(struct store *s, const struct store_lease *lease, bool *cancel, struct problem *why) {
-    sqlite3_stmt *statement = store_bind(s, SQL_CANCELLED, "tti", lease->id, lease->owner, (int64_t)lease->attempt);
+    struct store_statement *statement =
+        store_bind(s, SQL_CANCELLED, "tti", lease->id, lease->owner, (int64_t)lease->attempt);
     int step = store_step(s, statement, why);
-    *cancel = step == 1 && sqlite3_column_int(statement, 0);
-    sqlite3_reset(statement);
+    *cancel = step == 1 && store_integer(s, statement, 0);
+    store_reset(s, statement);
     return step == 1 || (step == 0 && lost(lease, why));
 }
 
@@ -116,11 +118,11 @@ bool store_cancelled(struct store *s, const struct store_lease *lease, bool *can
 bool store_held(struct store *s, const char *owner, bool *cancel, int64_t *lease_until_ms, struct problem *why) {
     if (!store_enter(s, false, why))
         return false;
-    sqlite3_stmt *statement = store_bind(s, SQL_HELD, "t", owner);
+    struct store_statement *statement = store_bind(s, SQL_HELD, "t", owner);
     int step = store_step(s, statement, why);
-    *cancel = step == 1 && sqlite3_column_int(statement, 0);
-    *lease_until_ms = step == 1 ? sqlite3_column_int64(statement, 1) : INT64_MAX;
-    sqlite3_reset(statement);
+    *cancel = step == 1 && store_integer(s, statement, 0);
+    *lease_until_ms = step == 1 ? store_integer(s, statement, 1) : INT64_MAX;
+    store_reset(s, statement);
     return store_leave(s, false, step >= 0, why);
 }
 
@@ -142,7 +144,7 @@ bool store_finish(struct store *s, const struct store_lease *lease, enum job_sta
     if (!store_enter(s, true, why))
         return false;
     bool ok = fenced(s, lease, &cancel, why) && store_events_add(s, lease->id, progress, why);
-    sqlite3_stmt *statement =
+    struct store_statement *statement =
         store_bind(s, SQL_FINISH, "iittiitti", (int64_t)state, now_ms, result, problem, (int64_t)progress->done,
                    (int64_t)progress->total, lease->id, lease->owner, (int64_t)lease->attempt);
     ok = ok && store_run(s, statement, &changed, why) && (changed == 1 || lost(lease, why)) &&
@@ -154,11 +156,11 @@ bool store_cancel(struct store *s, const char *id, int64_t now_ms, enum job_stat
     if (!store_enter(s, true, why))
         return false;
     bool ok = store_run(s, store_bind(s, SQL_CANCEL, "ti", id, now_ms), NULL, why);
-    sqlite3_stmt *statement = store_bind(s, SQL_STATE, "t", id);
+    struct store_statement *statement = store_bind(s, SQL_STATE, "t", id);
     int step = ok ? store_step(s, statement, why) : -1;
     if (step == 1)
-        *state = (enum job_state)sqlite3_column_int(statement, 0);
-    sqlite3_reset(statement);
+        *state = (enum job_state)store_integer(s, statement, 0);
+    store_reset(s, statement);
     ok = step == 1 || (step == 0 && problem_set(why, PROBLEM_NOT_FOUND, "", "there is no job %.60s", id));
     return store_leave(s, true, ok, why);
 }
@@ -170,11 +172,13 @@ bool store_release(struct store *s, const struct store_release *r, unsigned *n, 
     if (!store_enter(s, true, why))
         return false;
     bool ok =
-        store_run(s, store_bind(s, SQL_RELEASE_CANCELLED, "tii", r->owner, before, r->now_ms), &changed[0], why) &&
-        store_run(s, store_bind(s, SQL_RELEASE_FAILED, "tiiti", r->owner, before, r->now_ms, r->problem, most),
+        store_run(s, store_bind(s, SQL_RELEASE_CANCELLED, "titi", r->owner, before, r->host, r->now_ms), &changed[0],
+                  why) &&
+        store_run(s,
+                  store_bind(s, SQL_RELEASE_FAILED, "tititi", r->owner, before, r->host, r->now_ms, r->problem, most),
                   &changed[1], why) &&
-        store_run(s, store_bind(s, SQL_RELEASE_QUEUED, "tii", r->owner, before, (int64_t)r->keep_attempt), &changed[2],
-                  why);
+        store_run(s, store_bind(s, SQL_RELEASE_QUEUED, "titi", r->owner, before, r->host, (int64_t)r->keep_attempt),
+                  &changed[2], why);
     *n = changed[0] + changed[1] + changed[2];
     return store_leave(s, true, ok, why);
 }
@@ -182,9 +186,9 @@ bool store_release(struct store *s, const struct store_release *r, unsigned *n, 
 bool store_time_out(struct store *s, int64_t now_ms, const char *waited, const char *ran, struct problem *why) {
     if (!store_enter(s, false, why))
         return false;
-    sqlite3_stmt *statement = store_bind(s, SQL_LATE_ANY, "i", now_ms);
-    bool ok = store_step(s, statement, why) == 1, any = ok && sqlite3_column_int(statement, 0);
-    sqlite3_reset(statement);
+    struct store_statement *statement = store_bind(s, SQL_LATE_ANY, "i", now_ms);
+    bool ok = store_step(s, statement, why) == 1, any = ok && store_integer(s, statement, 0);
+    store_reset(s, statement);
     if (!store_leave(s, false, ok, why) || !any)
         return ok;
     if (!store_enter(s, true, why))

@@ -1,0 +1,234 @@
+/* test_store_postgres.c - what only machines that share a database have: connections that are lost, rows that an
+ * operator holds, one clock, tensors that travel. What all stores have in common: test_store.c. */
+#include <criterion/criterion.h>
+#include <libpq-fe.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server/log.h"
+#include "server/store_carry.h"
+#include "tests/support_postgres.h"
+
+static char url[POSTGRES_URL_BYTES];
+static struct store *store;
+static struct arena arena;
+static struct problem why;
+
+#define OK(call) cr_assert((why = (struct problem){0}, (call)), "%s", why.detail)
+
+static bool start(void) {
+    if (!postgres_new(url))
+        return false;
+    log_least(LOG_ERROR); /* that connections are lost is what is tested */
+    arena_init(&arena, 0);
+    OK((store = store_open(url, &why)) != NULL);
+    return true;
+}
+
+static void stop(void) {
+    store_close(store);
+    arena_free(&arena);
+}
+
+#define POSTGRES(NAME)                                                                                                 \
+    static void NAME(void);                                                                                            \
+    Test(StorePostgres, NAME) {                                                                                        \
+        if (!start())                                                                                                  \
+            cr_skip_test("no PostgreSQL server here");                                                                 \
+        NAME();                                                                                                        \
+        stop();                                                                                                        \
+    }                                                                                                                  \
+    static void NAME(void)
+
+static void add(const char *id, uint64_t peak) {
+    struct store_job job = {
+        .kind = "attention", .created_ms = 1000, .planned_peak_bytes = peak, .request = "{}", .planned = "{}"};
+    char first[STORE_ID_BYTES];
+    enum store_added how;
+    snprintf(job.id, sizeof job.id, "%s", id);
+    OK(store_add(store, &job, &(struct store_filing){0}, first, &how, &why));
+    cr_assert_eq(how, STORE_ADDED);
+}
+
+static const char *claim(void) {
+    static struct store_job job;
+    struct store_claim c = {.owner = "w", .now_ms = 1, .lease_ms = 1, .memory_limit_bytes = 100, .passed_max = 3};
+    bool claimed;
+    OK(store_claim(store, &c, &arena, &job, &claimed, &why));
+    return claimed ? job.id : "";
+}
+
+POSTGRES(a_lost_connection_is_made_anew) {
+    uint64_t before, after;
+    add("a", 1);
+    OK(store_version(store, &before, &why));
+    for (int i = 0; i < 3; i++) {
+        postgres_do(url, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                         " WHERE datname = current_database() AND pid <> pg_backend_pid()");
+        usleep(20000);
+        OK(store_check(store, &why)); /* a reader */
+        postgres_do(url, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                         " WHERE datname = current_database() AND pid <> pg_backend_pid()");
+        usleep(20000);
+        char id[16];
+        snprintf(id, sizeof id, "b%d", i);
+        add(id, 1); /* a writer */
+    }
+    OK(store_version(store, &after, &why));
+    cr_expect_neq(before, after, "who was not told looks again");
+    cr_expect_str_eq(postgres_do(url, "SELECT count(*) FROM jobs"), "4");
+}
+
+POSTGRES(a_row_that_an_operator_holds_is_passed_over) {
+    add("a", 1);
+    add("b", 1);
+    PGconn *operator= PQconnectdb(url);
+    PQclear(PQexec(operator, "BEGIN; SELECT 1 FROM jobs WHERE id = 'a' FOR UPDATE"));
+    cr_expect_str_eq(claim(), "b");
+    cr_expect_str_eq(claim(), "");
+    PQfinish(operator);
+    usleep(20000);
+    cr_expect_str_eq(claim(), "a");
+}
+
+POSTGRES(times_are_the_databases) {
+    int64_t there = atoll(postgres_do(url, "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"));
+    int64_t here = store_now_ms(store);
+    cr_expect(here - there < 2000 && there - here < 2000, "%lld", (long long)(here - there));
+}
+
+static bool told(bool version(struct store *, uint64_t *, struct problem *), struct store *s, uint64_t *seen) {
+    uint64_t now = *seen;
+    for (int i = 0; i < 50 && now == *seen; i++) { /* half a second: before anybody would ask again */
+        usleep(10000);
+        OK(version(s, &now, &why));
+    }
+    bool moved = now != *seen;
+    *seen = now;
+    return moved;
+}
+
+POSTGRES(who_listens_is_woken_by_what_matters) {
+    static const char *const progress[] = {"{}"};
+    struct store *worker = store_open(url, &why), *front = store_open(url, &why);
+    struct store_lease lease = {.id = "a", .owner = "w", .attempt = 1};
+    uint64_t of_worker, of_front;
+    enum job_state state;
+    bool cancel;
+    OK(store_version(worker, &of_worker, &why));
+    OK(store_changes(front, &of_front, &why));
+    add("a", 1);
+    cr_expect(told(store_version, worker, &of_worker) && told(store_changes, front, &of_front));
+    cr_expect_str_eq(claim(), "a");
+    cr_expect(told(store_version, worker, &of_worker) && told(store_changes, front, &of_front));
+    OK(store_beat(store, &lease, 9, &(struct store_progress){.events = progress, .n_events = 1}, &cancel, &why));
+    cr_expect(told(store_changes, front, &of_front), "progress is for those who show it");
+    OK(store_version(worker, &of_worker, &why));
+    OK(store_cancel(store, "a", 1, &state, &why));
+    cr_expect(told(store_version, worker, &of_worker), "a running job was asked to stop");
+    store_close(worker);
+    store_close(front);
+}
+
+/* ---- tensors ---- */
+
+struct machine {
+    char directory[40];
+    struct blob_store *blobs;
+};
+
+static void machine_open(struct machine *m) {
+    strcpy(m->directory, "/tmp/rematd-machine-XXXXXX");
+    cr_assert(mkdtemp(m->directory));
+    OK((m->blobs = blob_open(m->directory, &why)) != NULL);
+    store_carry(store, m->blobs, 0);
+}
+
+static void machine_close(struct machine *m) {
+    char command[64];
+    blob_close(m->blobs);
+    snprintf(command, sizeof command, "rm -r %s", m->directory);
+    cr_assert_eq(system(command), 0);
+}
+
+static void make(struct machine *m, size_t bytes, unsigned char seed, char digest[BLOB_DIGEST_SIZE]) {
+    unsigned char *content = malloc(bytes + 1);
+    struct blob_upload *upload;
+    for (size_t i = 0; i < bytes; i++)
+        content[i] = (unsigned char)(seed + i * 7 + (i >> 12));
+    OK((upload = blob_upload_new(m->blobs, &why)) != NULL);
+    OK(blob_upload_write(upload, content, bytes, &why));
+    OK(blob_upload_digest(upload, digest, &why));
+    OK(store_upload_add(store, digest, 1, &why));
+    OK(blob_upload_commit(upload, digest, &why));
+    free(content);
+}
+
+/* How many bytes it has; its content is checked by the digest when it is fetched. */
+static uint64_t length_at(struct machine *m, const char *digest) {
+    uint64_t bytes = 0;
+    int fd;
+    OK((fd = blob_read_open(m->blobs, digest, &bytes, &why)) >= 0);
+    close(fd);
+    return bytes;
+}
+
+static bool unknown_to_all(void *context, const char *digest, struct problem *w) {
+    (void)context, (void)digest, (void)w;
+    return false;
+}
+
+POSTGRES(tensors_travel) {
+    static const size_t sizes[] = {0, 1, (256 << 10) - 1, 256 << 10, (256 << 10) + 1, 3000000};
+    struct machine here, there;
+    char digest[BLOB_DIGEST_SIZE];
+    machine_open(&here);
+    machine_open(&there);
+    cr_expect_neq(blob_host(here.blobs), blob_host(there.blobs));
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        make(&here, sizes[i], (unsigned char)i, digest);
+        cr_expect_eq(length_at(&there, digest), sizes[i]);
+    }
+    make(&there, 3000000, 5, digest); /* the same again, from the other side */
+    OK(blob_sweep(here.blobs, unknown_to_all, NULL, &why));
+    cr_expect_eq(length_at(&here, digest), 3000000, "a copy that is gone is fetched anew");
+    OK(store_carry_tidy(store, here.blobs, &why));
+    cr_expect_eq(blob_bytes(here.blobs) >= 3000000, 1, "what is known stays");
+    OK(store_upload_remove(store, digest, &why));
+    OK(store_carry_tidy(store, here.blobs, &why));
+    cr_expect(blob_bytes(here.blobs) < 3000000);
+    uint64_t bytes;
+    why = (struct problem){0};
+    cr_expect_lt(blob_read_open(here.blobs, digest, &bytes, &why), 0);
+    cr_expect_eq(why.kind, PROBLEM_NOT_FOUND, "%s", why.detail);
+    machine_close(&here);
+    machine_close(&there);
+}
+
+POSTGRES(half_a_tensor_is_none) {
+    struct machine here, there;
+    char digest[BLOB_DIGEST_SIZE], sql[160];
+    uint64_t bytes;
+    machine_open(&here);
+    machine_open(&there);
+    make(&here, 600000, 1, digest);
+    snprintf(sql, sizeof sql, "DELETE FROM blob_chunks WHERE digest = '%s' AND n = 1", digest);
+    postgres_do(url, sql);
+    why = (struct problem){0};
+    cr_expect_lt(blob_read_open(there.blobs, digest, &bytes, &why), 0);
+    cr_expect_eq(why.kind, PROBLEM_IO, "%s", why.detail);
+    snprintf(sql, sizeof sql, "DELETE FROM blobs WHERE digest = '%s'", digest); /* who put it was killed on the way */
+    postgres_do(url, sql);
+    why = (struct problem){0};
+    cr_expect_lt(blob_read_open(there.blobs, digest, &bytes, &why), 0);
+    cr_expect_eq(why.kind, PROBLEM_NOT_FOUND, "%s", why.detail);
+    make(&here, 600000, 1, digest);
+    cr_expect_eq(length_at(&there, digest), 600000);
+    postgres_do(url, "DELETE FROM uploads");
+    OK(store_verify(store, &why));
+    cr_expect_str_eq(postgres_do(url, "SELECT (SELECT count(*) FROM blobs) + count(*) FROM blob_chunks"), "0");
+    machine_close(&here);
+    machine_close(&there);
+}
