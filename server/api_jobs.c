@@ -143,6 +143,7 @@ static bool job_file(struct request *request, const char *text, size_t bytes, co
         stored.queue_timeout_ms = (int64_t)job.options.queue_timeout_seconds * 1000;
         stored.labels = job.options.labels;
         stored.submitter = request->client;
+        stored.request_id = request->id;
         ok = queue_submit(request->service->queue, &stored, request_header(request, "Idempotency-Key"), job.blobs,
                           job.n_blobs, request->arena, &w->replayed, conflict, why);
         memcpy(w->id, stored.id, sizeof w->id);

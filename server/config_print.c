@@ -1,6 +1,7 @@
 /* config_print.c - the table of settings for people: --help and --print-config. */
 #include "server/config_private.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #define LINE_BYTES (CONFIG_TEXT_BYTES + 64)
@@ -40,6 +41,21 @@ static void listen_print(const struct config *config, char *line, size_t room) {
         snprintf(line + used, room - (size_t)used, "unix:%s", config->unix_path);
 }
 
+/* A URL without its passwords, USER:PASSWORD@ and password=..., which are not for everybody who may read how the daemon
+ * is set. */
+static void url_print(const char *url, char *line, size_t room) {
+    const char *authority = strstr(url, "://") + 3, *end = authority + strcspn(authority, "/?#");
+    const char *host = memrchr(authority, '@', (size_t)(end - authority));
+    const char *colon = host ? memchr(authority, ':', (size_t)(host - authority)) : NULL;
+    int used = colon ? snprintf(line, room, "%.*s:***", (int)(colon - url), url) : 0;
+    for (const char *at = colon ? host : url, *next; *at && (size_t)used < room; at = next) {
+        const char *secret = strstr(at, "password=");
+        const char *value = secret ? secret + strlen("password=") : at + strlen(at);
+        next = value + (secret ? strcspn(value, "&") : 0);
+        used += snprintf(line + used, room - (size_t)used, "%.*s%s", (int)(value - at), at, secret ? "***" : "");
+    }
+}
+
 static void value_print(const struct row *row, const struct config *config, char line[LINE_BYTES]) {
     const char *field = (const char *)config + row->offset, *choice = row->value;
     int used = snprintf(line, LINE_BYTES, "%s = ", row->flag + 2), length;
@@ -57,7 +73,10 @@ static void value_print(const struct row *row, const struct config *config, char
         snprintf(line, room, "%llu", (unsigned long long)number);
         break;
     case ROW_TEXT:
-        snprintf(line, room, "%s", field);
+        if (strstr(field, "://") && row->offset == offsetof(struct config, store))
+            url_print(field, line, room);
+        else
+            snprintf(line, room, "%s", field);
         break;
     case ROW_CHOICE:
         length = choice_length(&choice, number);

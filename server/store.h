@@ -39,6 +39,7 @@ struct store_job {
     const char *submitter;       /* whose it is, "" where nobody has a name */
     const char *labels;          /* JSON object of strings */
     const char *retry_of;        /* the job this one is again, or NULL */
+    const char *request_id;      /* X-Request-Id of the request that filed it, or NULL */
     const char *request;         /* canonical JSON */
     const char *planned;         /* JSON object */
     const char *result;          /* JSON object, or NULL */

@@ -48,9 +48,10 @@ static bool blob_name(struct store *s, const char *id, const char *digest, struc
 
 static bool job_insert(struct store *s, const struct store_job *job, const struct store_filing *filing,
                        struct problem *why) {
-    struct store_statement *add = store_bind(
-        s, SQL_ADD, "ttiittiittt", job->id, job->kind, job->created_ms, (int64_t)job->planned_peak_bytes, job->request,
-        job->planned, job->timeout_ms, job->queue_timeout_ms, job->submitter, job->labels, job->retry_of);
+    struct store_statement *add =
+        store_bind(s, SQL_ADD, "ttiittiitttt", job->id, job->kind, job->created_ms, (int64_t)job->planned_peak_bytes,
+                   job->request, job->planned, job->timeout_ms, job->queue_timeout_ms, job->submitter, job->labels,
+                   job->retry_of, job->request_id);
     if (!store_run(s, add, NULL, why) ||
         (job->labels && !store_run(s, store_bind(s, SQL_LABELS_ADD, "tt", job->id, job->labels), NULL, why)))
         return false;

@@ -78,7 +78,8 @@ bool store_row(struct store *s, struct store_statement *statement, struct arena 
            store_text(s, statement, 11, a, &out->planned, why) && store_text(s, statement, 12, a, &out->result, why) &&
            store_text(s, statement, 16, a, &out->submitter, why) &&
            store_text(s, statement, 17, a, &out->labels, why) && store_text(s, statement, 18, a, &out->retry_of, why) &&
-           store_text(s, statement, 19, a, &out->request, why) &&
+           store_text(s, statement, 19, a, &out->request_id, why) &&
+           store_text(s, statement, 20, a, &out->request, why) &&
            (!store_state_finished(out->state) || store_text(s, statement, 13, a, &out->problem, why));
 }
 

@@ -14,7 +14,8 @@ const char *const store_postgres_layouts[] = {
     " owner" TEXT ", host" TEXT " NOT NULL DEFAULT '', lease_until_ms BIGINT NOT NULL DEFAULT 0,"
     " timeout_ms BIGINT NOT NULL DEFAULT 0, run_until_ms BIGINT NOT NULL DEFAULT 0,"
     " queue_timeout_ms BIGINT NOT NULL DEFAULT 0, queue_until_ms BIGINT NOT NULL DEFAULT 0,"
-    " submitter" TEXT " NOT NULL DEFAULT '', labels" TEXT " NOT NULL DEFAULT '{}', retry_of" TEXT ","
+    " submitter" TEXT " NOT NULL DEFAULT '', labels" TEXT " NOT NULL DEFAULT '{}', retry_of" TEXT ", request_id" TEXT
+    ","
     " request TEXT NOT NULL, planned TEXT NOT NULL, result TEXT, problem TEXT);"
     "CREATE INDEX jobs_by_state ON jobs (state, id);"
     "CREATE INDEX jobs_by_kind ON jobs (kind, id);"

@@ -80,7 +80,7 @@ extern const char *const store_statements[SQL_COUNT];
 /* The columns that store_row reads, but for the request, which follows them. */
 #define STORE_COLUMNS                                                                                                  \
     "id, kind, state, created_ms, started_ms, finished_ms, attempts, done, total, planned_peak_bytes, cancel, "        \
-    "planned, result, problem, timeout_ms, queue_timeout_ms, submitter, labels, retry_of"
+    "planned, result, problem, timeout_ms, queue_timeout_ms, submitter, labels, retry_of, request_id"
 /* '~' is behind every id. */
 #define STORE_NEWEST " id < coalesce(?3, '~') ORDER BY id DESC LIMIT ?4"
 /* Whose time is over, and what becomes of them. */

@@ -107,6 +107,8 @@ static const char *const layouts[] = {
     " BEGIN UPDATE jobs_queued SET n = n + (NEW.state = 0) - (OLD.state = 0); END;",
     /* Whose memory a running job takes: one machine's here. */
     "ALTER TABLE jobs ADD COLUMN host TEXT NOT NULL DEFAULT '';",
+    /* Ties a worker's lines in the log to the request's. */
+    "ALTER TABLE jobs ADD COLUMN request_id TEXT;",
 };
 #define LAYOUTS ((int)(sizeof layouts / sizeof layouts[0]))
 

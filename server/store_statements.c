@@ -13,8 +13,9 @@ const char *const store_statements[SQL_COUNT] = {
     [SQL_PING] = "SELECT count(*) FROM uploads",
     [SQL_QUEUED] = "SELECT n FROM jobs_queued",
     [SQL_ADD] = "INSERT INTO jobs (id, kind, state, created_ms, planned_peak_bytes, request, planned, timeout_ms,"
-                " queue_timeout_ms, queue_until_ms, submitter, labels, retry_of) VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7,"
-                " ?8, CASE ?8 WHEN 0 THEN 0 ELSE ?3 + ?8 END, coalesce(?9, ''), coalesce(?10, '{}'), ?11)",
+                " queue_timeout_ms, queue_until_ms, submitter, labels, retry_of, request_id) VALUES (?1, ?2, 0, ?3, "
+                "?4, ?5, ?6, ?7,"
+                " ?8, CASE ?8 WHEN 0 THEN 0 ELSE ?3 + ?8 END, coalesce(?9, ''), coalesce(?10, '{}'), ?11, ?12)",
     [SQL_GET] = "SELECT " STORE_COLUMNS ", request FROM jobs WHERE id = ?",
     [SQL_STATE] = "SELECT state FROM jobs WHERE id = ?",
     [SQL_KEY_FORGET] = "DELETE FROM keys WHERE created_ms < ?",

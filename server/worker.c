@@ -54,6 +54,7 @@ struct worker {
     pthread_mutex_t lock; /* of what follows */
     bool busy, ending;
     struct store_lease lease;
+    const char *request_id;                  /* of the request that filed it; NULL: none */
     int64_t beat_ms, cancel_ms;              /* last beat; when the cancel was seen, 0: not */
     uint64_t told;                           /* progress at the last beat */
     const char *sending[2 * WORKER_REPORTS]; /* taken from reports, not stored yet; malloc */
@@ -116,6 +117,7 @@ static bool again(struct worker *w, int64_t until_ms, struct problem *why) {
 static void give_up(struct worker *w) {
     struct problem why = {0};
     struct store_progress progress = progress_take(w);
+    log_context(w->request_id, NULL);
     if (!queue_finish(w->queue, &w->lease, JOB_CANCELLED, &progress, NULL, NULL, &why))
         log_event(LOG_WARNING, "worker.cancel", "job %s: %s", w->lease.id, why.detail);
     _exit(WORKER_EXIT_CANCELLED);
@@ -204,9 +206,10 @@ static bool on_making(void *user, const char *const *digests, size_t n, struct p
     return made;
 }
 
-static void begin(struct worker *w, const struct store_lease *lease) {
+static void begin(struct worker *w, const struct store_lease *lease, const char *request_id) {
     pthread_mutex_lock(&w->lock);
     w->lease = *lease;
+    w->request_id = request_id;
     w->beat_ms = clock_ms();
     w->cancel_ms = 0;
     w->told = 0;
@@ -281,7 +284,7 @@ static bool job_do(struct worker *w, const struct store_job *stored, const struc
     struct problem p = {0};
     const char *result = NULL;
     log_event(LOG_INFO, "job.started", "job %s, %s, attempt %u", stored->id, stored->kind, stored->attempts);
-    begin(w, lease);
+    begin(w, lease, stored->request_id);
     bool ok = run(w, stored, a, &result, &p);
     end(w);
     rest(w);
@@ -300,8 +303,12 @@ static bool work(struct worker *w, struct problem *why) {
         struct store_job job;
         struct store_lease lease;
         arena_init(&arena, 0);
-        bool ok = queue_claim(w->queue, w->owner, &arena, &job, &lease, &claimed, why) &&
-                  (!claimed || job_do(w, &job, &lease, &arena, why));
+        bool ok = queue_claim(w->queue, w->owner, &arena, &job, &lease, &claimed, why);
+        if (ok && claimed) {
+            log_context(job.request_id, NULL); /* its lines are those of the request that filed it */
+            ok = job_do(w, &job, &lease, &arena, why);
+            log_context(NULL, NULL);
+        }
         arena_free(&arena);
         if (!ok)
             return false;

@@ -150,6 +150,26 @@ Test(config, prints_where_it_listens) {
     }
 }
 
+Test(config, prints_no_password) {
+    static const struct {
+        const char *store, *line;
+    } rows[] = {{"postgres://a:secret@db/x", "store = postgres://a:***@db/x "},
+                {"postgres://a@db:5432/x", "store = postgres://a@db:5432/x "},
+                {"postgres://h:5432/db?user=a&password=secret@secret&sslpassword=secret",
+                 "store = postgres://h:5432/db?user=a&password=***&sslpassword=*** "},
+                {"postgresql://db/x?user=a&password=secret&sslmode=require",
+                 "store = postgresql://db/x?user=a&password=***&sslmode=require "}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char flags[120];
+        snprintf(flags, sizeof flags, "--store %s", rows[i].store);
+        cr_assert(reads(CONFIG_SERVE, flags, (char *const[]){NULL}), "%s", why.detail);
+        char *text = printed(CONFIG_SERVE);
+        cr_expect(strstr(text, rows[i].line), "%s in\n%s", rows[i].line, text);
+        cr_expect_null(strstr(text, "secret"));
+        free(text);
+    }
+}
+
 Test(config, names_stray_variables) {
     char *const environment[] = {"HOME=/",
                                  "REMATD_WORKERS=1",

@@ -12,6 +12,15 @@ STORES(keeps_what_was_filed) {
     add("a", 7);
     OK(store_get(store, "a", &arena, &got, &why));
     cr_expect_str_eq(got.id, "a");
+    cr_expect_null(got.request_id);
+    struct store_job named = job_of("c", 1);
+    char first[STORE_ID_BYTES];
+    enum store_added how;
+    named.request_id = "id/of-mine";
+    OK(store_add(store, &named, &(struct store_filing){0}, first, &how, &why));
+    OK(store_get(store, "c", &arena, &got, &why));
+    cr_expect_str_eq(got.request_id, "id/of-mine");
+    OK(store_get(store, "a", &arena, &got, &why));
     cr_expect_str_eq(got.kind, "attention");
     cr_expect_str_eq(got.request, "{\"r\":1}");
     cr_expect_str_eq(got.planned, "{\"p\":1}");

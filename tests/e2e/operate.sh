@@ -113,7 +113,10 @@ assert [l.get("trace_id") for l in find("http.request", "id/of-mine")] == [trace
 assert [l.get("trace_id") for l in find("job.queued", "job-1")] == [trace]
 assert ["trace_id" in l for l in find("http.request", "bad-trace") + find("http.request", "two-traces")] == [False, False]
 assert all("request_id" in l for l in lines if l["event"] == "http.request")
-assert not any("request_id" in l for l in lines if l["event"] in ("serve.started", "worker.started", "job.started"))
+assert all("request_id" in l for l in lines if l["event"].startswith("job.")), "a worker's too"
+assert {l["request_id"] for l in lines if l["event"] == "job.started"} <= {l["request_id"] for l in lines if l["event"] == "job.queued"}
+assert any(l["event"] == "job.started" for l in lines)
+assert not any("request_id" in l for l in lines if l["event"] in ("serve.started", "worker.started"))
 print("%d lines" % len(lines))
 PY
 if grep -q ' lines$' "$dir/out"; then pass "every line of the log is JSON, and belongs to its request"; else fail "the log"; fi
