@@ -25,6 +25,14 @@ static bool leaver_add(struct leavers *leavers, const char *digest, struct probl
     return true;
 }
 
+bool store_blob_ask(struct store *s, enum store_sql sql, const char *digest, bool *yes, struct problem *why) {
+    struct store_statement *statement = store_bind(s, sql, "t", digest);
+    bool ok = store_step(s, statement, why) == 1;
+    *yes = ok && store_integer(s, statement, 0);
+    store_reset(s, statement);
+    return ok;
+}
+
 /* Of a store that has the blob's bytes itself. */
 static bool drop(struct store *s, const char *digest, struct problem *why) {
     return !s->kind->blob_drop || s->kind->blob_drop(s, digest, why);
@@ -35,10 +43,9 @@ static void leavers_tell(struct store *s, struct leavers *leavers, store_gone *g
     struct problem ignored = {0};
     if (leavers->first && store_enter(s, true, &ignored)) {
         for (struct leaver *leaver = leavers->first; leaver; leaver = leaver->next) {
-            struct store_statement *statement = store_bind(s, SQL_BLOB_KNOWN, "t", leaver->digest);
-            bool goes = store_step(s, statement, &ignored) == 1 && !store_integer(s, statement, 0);
-            store_reset(s, statement);
-            if (goes && drop(s, leaver->digest, &ignored))
+            bool known = true;
+            if (store_blob_ask(s, SQL_BLOB_KNOWN, leaver->digest, &known, &ignored) && !known &&
+                drop(s, leaver->digest, &ignored))
                 gone(context, leaver->digest);
         }
         if (!store_leave(s, true, ignored.kind == PROBLEM_NONE, &ignored))

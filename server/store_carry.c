@@ -10,6 +10,7 @@
 #include "server/store_private.h"
 
 #define AGAIN_MS 200
+#define PUTS     3 /* of one tensor, until all of it is there */
 
 /* A blob on its way, piece by piece: others may use the connection in between. */
 struct carrying {
@@ -45,11 +46,18 @@ static bool sealed(struct carrying *c, uint64_t *bytes, bool *is, struct problem
     return ok;
 }
 
-static bool seal(struct carrying *c, uint64_t bytes, struct problem *why) {
+/* Within a transaction that writes: nobody begins to drop it in between. */
+static bool seal_known(struct carrying *c, uint64_t bytes, bool *whole, struct problem *why) {
+    bool known = false;
+    return store_blob_ask(c->store, SQL_BLOB_KNOWN, c->digest, &known, why) &&
+           (known || problem_set(why, PROBLEM_NOT_FOUND, "", "tensor %s was deleted while it was sent", c->digest)) &&
+           c->store->kind->blob_seal(c->store, c->digest, bytes, whole, why);
+}
+
+static bool seal(struct carrying *c, uint64_t bytes, bool *whole, struct problem *why) {
     bool ok;
     do
-        ok = store_enter(c->store, false, why) &&
-             store_leave(c->store, false, c->store->kind->blob_seal(c->store, c->digest, bytes, why), why);
+        ok = store_enter(c->store, true, why) && store_leave(c->store, true, seal_known(c, bytes, whole, why), why);
     while (again(c, ok, why));
     return ok;
 }
@@ -79,7 +87,7 @@ static bool begin(struct carrying *c, struct store *s, int64_t patience_ms, cons
     return c->chunk || problem_set(why, PROBLEM_MEMORY, "", "no memory to carry a tensor");
 }
 
-static bool all_put(struct carrying *c, int fd, uint64_t bytes, struct problem *why) {
+static bool chunks_put(struct carrying *c, int fd, uint64_t bytes, struct problem *why) {
     for (uint64_t n = 0, at = 0; at < bytes; n++) {
         size_t want = bytes - at < STORE_CHUNK_BYTES ? (size_t)(bytes - at) : STORE_CHUNK_BYTES, have = 0;
         while (have < want) {
@@ -94,7 +102,16 @@ static bool all_put(struct carrying *c, int fd, uint64_t bytes, struct problem *
             return false;
         at += want;
     }
-    return seal(c, bytes, why);
+    return true;
+}
+
+/* What was put and is not there any more went with a server that crashed, or with a deletion: it is put again. */
+static bool all_put(struct carrying *c, int fd, uint64_t bytes, struct problem *why) {
+    bool whole = false;
+    for (unsigned i = 0; i < PUTS && !whole; i++)
+        if (!chunks_put(c, fd, bytes, why) || !seal(c, bytes, &whole, why))
+            return false;
+    return whole || problem_set(why, PROBLEM_IO, "", "the store does not keep all of tensor %s", c->digest);
 }
 
 static bool put(void *store, int64_t patience_ms, const char *digest, int fd, uint64_t bytes, struct problem *why) {

@@ -52,7 +52,7 @@ bool store_postgres_put(struct store *s, const char *digest, uint64_t n, const v
                         struct problem *why);
 bool store_postgres_get(struct store *s, const char *digest, uint64_t n, void *bytes, size_t *n_bytes,
                         struct problem *why);
-bool store_postgres_seal(struct store *s, const char *digest, uint64_t bytes, struct problem *why);
+bool store_postgres_seal(struct store *s, const char *digest, uint64_t bytes, bool *whole, struct problem *why);
 bool store_postgres_sealed(struct store *s, const char *digest, uint64_t *bytes, bool *sealed, struct problem *why);
 bool store_postgres_drop(struct store *s, const char *digest, struct problem *why);
 

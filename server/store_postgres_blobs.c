@@ -1,6 +1,7 @@
 /* store_postgres_blobs.c - tensors' bytes in the database, in chunks; see store_private.h. Each statement is its own
  * transaction: a large blob does not keep the connection from others, nor a lease from its beat. A chunk need not be on
- * disk at once: the row that seals the blob is written to disk after all that was written before it. */
+ * disk at once: the row that seals the blob, written with the lock of all writers held, is not there where one lacks,
+ * and reaches the disk after all that was written before it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,13 +40,16 @@ bool store_postgres_put(struct store *s, const char *digest, uint64_t n, const v
     return done(p, ask(p, sql, digest, written(n, number), bytes, n_bytes), why);
 }
 
-bool store_postgres_seal(struct store *s, const char *digest, uint64_t bytes, struct problem *why) {
+bool store_postgres_seal(struct store *s, const char *digest, uint64_t bytes, bool *whole, struct problem *why) {
+    static const char sql[] =
+        "WITH have AS (SELECT coalesce(sum(octet_length(bytes)), 0) = $2 AS whole FROM blob_chunks"
+        " WHERE digest = $1), new AS (INSERT INTO blobs (digest, bytes) SELECT $1, $2 FROM have"
+        " WHERE whole ON CONFLICT DO NOTHING) SELECT whole::text FROM have";
     struct postgres *p = (struct postgres *)s;
     char number[24];
-    return done(p,
-                ask(p, "INSERT INTO blobs (digest, bytes) VALUES ($1, $2) ON CONFLICT DO NOTHING", digest,
-                    written(bytes, number), NULL, 0),
-                why);
+    PGresult *result = ask(p, sql, digest, written(bytes, number), NULL, 0);
+    *whole = PQresultStatus(result) == PGRES_TUPLES_OK && PQgetvalue(result, 0, 0)[0] == 't';
+    return done(p, result, why);
 }
 
 bool store_postgres_get(struct store *s, const char *digest, uint64_t n, void *bytes, size_t *n_bytes,

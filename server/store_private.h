@@ -124,12 +124,13 @@ struct store_kind {
     bool (*verify)(struct store *s, struct problem *why);
     bool (*version)(struct store *s, bool own, uint64_t *version, struct problem *why);
     int64_t (*now_ms)(struct store *s); /* called without the lock */
-    /* NULL where blobs are files beside the store. Outside a transaction, but for blob_drop. */
+    /* NULL where blobs are files beside the store. Within a transaction that writes blob_seal (*whole: all of it is
+     * there; else nothing was done) and blob_drop; outside one put and get. */
     bool (*blob_put)(struct store *s, const char *digest, uint64_t n, const void *bytes, size_t n_bytes,
                      struct problem *why);
     bool (*blob_get)(struct store *s, const char *digest, uint64_t n, void *bytes, size_t *n_bytes,
                      struct problem *why);
-    bool (*blob_seal)(struct store *s, const char *digest, uint64_t bytes, struct problem *why);
+    bool (*blob_seal)(struct store *s, const char *digest, uint64_t bytes, bool *whole, struct problem *why);
     bool (*blob_sealed)(struct store *s, const char *digest, uint64_t *bytes, bool *sealed, struct problem *why);
     bool (*blob_drop)(struct store *s, const char *digest, struct problem *why);
 };
@@ -183,6 +184,9 @@ double store_real(struct store *s, struct store_statement *statement, int column
 /* The one number that a statement answers. text: its parameter, or NULL where it has none. */
 PROBLEM_MUST_CHECK bool store_number(struct store *s, enum store_sql sql, const char *text, uint64_t *out,
                                      struct problem *why);
+/* Of SQL_BLOB_...: whether. With the lock held. */
+PROBLEM_MUST_CHECK bool store_blob_ask(struct store *s, enum store_sql sql, const char *digest, bool *yes,
+                                       struct problem *why);
 /* Adds progress events, and forgets the oldest beyond the bound. Within a transaction. */
 PROBLEM_MUST_CHECK bool store_events_add(struct store *s, const char *id, const struct store_progress *progress,
                                          struct problem *why);

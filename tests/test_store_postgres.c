@@ -207,6 +207,38 @@ POSTGRES(tensors_travel) {
     machine_close(&there);
 }
 
+/* As a server that crashes between two of its writes to disk would. */
+POSTGRES(what_was_lost_before_the_end_is_put_again) {
+    struct machine here, there;
+    char digest[BLOB_DIGEST_SIZE];
+    machine_open(&here);
+    machine_open(&there);
+    postgres_do(url, "CREATE TABLE lost (n INT); CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                     " IF NOT EXISTS (SELECT 1 FROM lost) THEN INSERT INTO lost VALUES (1);"
+                     " DELETE FROM blob_chunks WHERE n = 0; END IF; RETURN NULL; END $$;"
+                     "CREATE TRIGGER lose AFTER INSERT ON blob_chunks FOR EACH ROW WHEN (NEW.n = 2)"
+                     " EXECUTE FUNCTION lose()");
+    make(&here, 600000, 1, digest);
+    cr_expect_str_eq(postgres_do(url, "SELECT count(*) FROM lost"), "1");
+    cr_expect_eq(length_at(&there, digest), 600000);
+    machine_close(&here);
+    machine_close(&there);
+}
+
+POSTGRES(what_is_deleted_while_it_is_sent_is_not_kept) {
+    struct machine here;
+    char digest[BLOB_DIGEST_SIZE];
+    struct blob_upload *upload;
+    machine_open(&here);
+    OK((upload = blob_upload_new(here.blobs, &why)) != NULL);
+    OK(blob_upload_write(upload, "abc", 3, &why));
+    why = (struct problem){0};
+    cr_expect_not(blob_upload_commit(upload, digest, &why)); /* nobody said that it is used */
+    cr_expect_eq(why.kind, PROBLEM_NOT_FOUND, "%s", why.detail);
+    cr_expect_str_eq(postgres_do(url, "SELECT count(*) FROM blobs"), "0");
+    machine_close(&here);
+}
+
 POSTGRES(half_a_tensor_is_none) {
     struct machine here, there;
     char digest[BLOB_DIGEST_SIZE], sql[160];
