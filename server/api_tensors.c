@@ -64,11 +64,13 @@ static bool upload(struct request *request, struct response *response, struct pr
     return upload_keep(request, response, NULL, why);
 }
 
+static bool digest_check(const char *digest, struct problem *why) {
+    return blob_digest_valid(digest) ||
+           problem_set(why, PROBLEM_MALFORMED, "", "a tensor is named sha256: and 64 lower-case hexadecimal digits");
+}
+
 static bool upload_checked(struct request *request, struct response *response, struct problem *why) {
-    if (!blob_digest_valid(request->args[0]))
-        return problem_set(why, PROBLEM_MALFORMED, "",
-                           "a tensor is named sha256: and 64 lower-case hexadecimal digits");
-    return upload_keep(request, response, request->args[0], why);
+    return digest_check(request->args[0], why) && upload_keep(request, response, request->args[0], why);
 }
 
 /* True where a client's If-None-Match names the digest. */
@@ -97,21 +99,16 @@ static bool fetch(struct request *request, struct response *response, struct pro
     return response_header(response, "Cache-Control", "private, max-age=31536000, immutable");
 }
 
+/* A store that has the bytes itself is asked, not the copy here: there may be none, and none may be had. */
 static bool discard(struct request *request, struct response *response, struct problem *why) {
     const char *digest = request->args[0];
-    struct store *store = request->service->store;
-    uint64_t bytes;
-    bool waited;
-    int fd = blob_read_open(request->service->blobs, digest, &bytes, why); /* malformed or not there: said here */
-    if (fd < 0)
+    struct problem here = {0};
+    bool had = false;
+    if (!digest_check(digest, why) || !store_upload_remove(request->service->store, digest, &had, why))
         return false;
-    response->fd = fd;
-    if (!store_blob_waited(store, digest, &waited, why))
-        return false;
-    if (waited)
-        return problem_set(why, PROBLEM_STATE, "", "a job that is not finished reads this tensor: cancel it or wait");
     response->status = 204;
-    return store_upload_remove(store, digest, why) && blob_remove(request->service->blobs, digest, why);
+    return blob_remove(request->service->blobs, digest, &here) || (had && here.kind == PROBLEM_NOT_FOUND) ||
+           problem_set(why, here.kind, "", "%s", here.detail);
 }
 
 const struct route api_tensor_routes[] = {

@@ -243,12 +243,11 @@ PROBLEM_MUST_CHECK bool store_expire_uploads(struct store *s, int64_t before_ms,
 /* Uploads are users of blobs too: a blob somebody uploaded does not go with a job that made the same one. */
 /* Before the file gets its name; again: it was used now. */
 PROBLEM_MUST_CHECK bool store_upload_add(struct store *s, const char *digest, int64_t now_ms, struct problem *why);
-/* A store that has the bytes forgets them too. */
-PROBLEM_MUST_CHECK bool store_upload_remove(struct store *s, const char *digest, struct problem *why);
+/* PROBLEM_STATE where an unfinished job names it. A store that has the bytes forgets them too: *had says whether it had
+ * any. */
+PROBLEM_MUST_CHECK bool store_upload_remove(struct store *s, const char *digest, bool *had, struct problem *why);
 /* Whether a job or an upload has to do with the blob. */
 PROBLEM_MUST_CHECK bool store_blob_known(struct store *s, const char *digest, bool *known, struct problem *why);
-/* Whether an unfinished job names the blob. */
-PROBLEM_MUST_CHECK bool store_blob_waited(struct store *s, const char *digest, bool *waited, struct problem *why);
 
 /* What can be counted; strings live in a. */
 struct store_tally {

@@ -148,18 +148,22 @@ bool store_upload_add(struct store *s, const char *digest, int64_t now_ms, struc
     return store_leave(s, true, store_run(s, store_bind(s, SQL_UPLOAD_ADD, "ti", digest, now_ms), NULL, why), why);
 }
 
-bool store_upload_remove(struct store *s, const char *digest, struct problem *why) {
-    if (!store_enter(s, true, why))
-        return false;
-    bool ok = store_run(s, store_bind(s, SQL_UPLOAD_REMOVE, "t", digest), NULL, why) && drop(s, digest, why);
-    return store_leave(s, true, ok, why);
+static bool unwaited(struct store *s, const char *digest, struct problem *why) {
+    bool waited = false;
+    return store_blob_ask(s, SQL_BLOB_WAITED, digest, &waited, why) &&
+           (!waited ||
+            problem_set(why, PROBLEM_STATE, "", "a job that is not finished reads this tensor: cancel it or wait"));
 }
 
-bool store_blob_waited(struct store *s, const char *digest, bool *waited, struct problem *why) {
-    uint64_t yes = 0;
-    bool ok = store_number(s, SQL_BLOB_WAITED, digest, &yes, why);
-    *waited = yes != 0;
-    return ok;
+bool store_upload_remove(struct store *s, const char *digest, bool *had, struct problem *why) {
+    uint64_t bytes;
+    *had = false;
+    if (!store_enter(s, true, why))
+        return false;
+    bool ok = unwaited(s, digest, why) &&
+              (!s->kind->blob_sealed || s->kind->blob_sealed(s, digest, &bytes, had, why)) &&
+              store_run(s, store_bind(s, SQL_UPLOAD_REMOVE, "t", digest), NULL, why) && drop(s, digest, why);
+    return store_leave(s, true, ok, why);
 }
 
 bool store_blob_known(struct store *s, const char *digest, bool *known, struct problem *why) {

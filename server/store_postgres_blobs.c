@@ -33,8 +33,10 @@ static bool done(struct postgres *p, PGresult *result, struct problem *why) {
 
 bool store_postgres_put(struct store *s, const char *digest, uint64_t n, const void *bytes, size_t n_bytes,
                         struct problem *why) {
-    static const char sql[] = "INSERT INTO blob_chunks (digest, n, bytes) SELECT $1, $2, $3 FROM"
-                              " (SELECT set_config('synchronous_commit', 'off', true)) AS quick ON CONFLICT DO NOTHING";
+    static const char sql[] =
+        "INSERT INTO blob_chunks (digest, n, bytes) SELECT $1, $2, $3 FROM"
+        " (SELECT set_config('synchronous_commit', 'off', true)) AS quick ON CONFLICT (digest, n) DO UPDATE SET bytes ="
+        " excluded.bytes";
     struct postgres *p = (struct postgres *)s;
     char number[24];
     return done(p, ask(p, sql, digest, written(n, number), bytes, n_bytes), why);

@@ -16,7 +16,7 @@ STORES(blobs_go_with_the_last_job_that_uses_them) {
     char first[STORE_ID_BYTES];
     enum store_added how;
     enum job_state state;
-    bool waited;
+    bool had;
     gone_list[0] = '\0';
     add("a", 1);
     claim("w", 10, &a);
@@ -24,10 +24,8 @@ STORES(blobs_go_with_the_last_job_that_uses_them) {
     REFUSED(store_remove(store, "a", gone, NULL, &why), PROBLEM_STATE);
     finish(&a, JOB_SUCCEEDED);
     OK(store_add(store, &b, &(struct store_filing){.blobs = named, .n_blobs = 1}, first, &how, &why));
-    OK(store_blob_waited(store, "d2", &waited, &why));
-    cr_expect(waited);
-    OK(store_blob_waited(store, "d1", &waited, &why));
-    cr_expect_not(waited);
+    REFUSED(store_upload_remove(store, "d2", &had, &why), PROBLEM_STATE);
+    OK(store_upload_remove(store, "d1", &had, &why));
     add("c", 1);
     OK(store_cancel(store, "b", 1, &state, &why));
     cr_assert_str_eq(claim("w", 10, &c), "c");
@@ -40,7 +38,7 @@ STORES(blobs_go_with_the_last_job_that_uses_them) {
     gone_list[0] = '\0';
     OK(store_remove(store, "c", gone, NULL, &why));
     cr_expect_str_eq(gone_list, "d3 ");
-    OK(store_upload_remove(store, "d4", &why));
+    OK(store_upload_remove(store, "d4", &had, &why));
 }
 
 STORES(blobs_that_a_job_named_go_with_it_too) {

@@ -196,7 +196,9 @@ POSTGRES(tensors_travel) {
     cr_expect_eq(length_at(&here, digest), 3000000, "a copy that is gone is fetched anew");
     OK(store_carry_tidy(store, here.blobs, &why));
     cr_expect_eq(blob_bytes(here.blobs) >= 3000000, 1, "what is known stays");
-    OK(store_upload_remove(store, digest, &why));
+    bool had;
+    OK(store_upload_remove(store, digest, &had, &why));
+    cr_expect(had);
     OK(store_carry_tidy(store, here.blobs, &why));
     cr_expect(blob_bytes(here.blobs) < 3000000);
     uint64_t bytes;

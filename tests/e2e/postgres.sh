@@ -48,6 +48,10 @@ same "a second front knows the job" succeeded "$(REMATD_URL=$second job_field "$
 same "and its tensors" "$output" "sha256:$(bytes_of "$second/v1/tensors/$output")"
 as_admin "UPDATE blob_chunks SET bytes = overlay(bytes PLACING '\\x00'::bytea FROM 200) WHERE digest = '$digest'"
 same "a tensor that was damaged on its way is not taken for one" 503 "$(status "$second/v1/tensors/$digest")"
+same "it can be deleted all the same" 204 "$(status -X DELETE "$second/v1/tensors/$digest")"
+same "once" 404 "$(status -X DELETE "$second/v1/tensors/$digest")"
+same "and sent anew" 201 "$(status -X PUT -H "$file_type" --data-binary "@$file" "$first/v1/tensors/$digest")"
+same "for everybody" "$digest" "sha256:$(bytes_of "$second/v1/tensors/$digest")"
 check "a job that is gone" "$rematctl" delete "$id"
 same "takes its tensors with it, out of the database" 0 "$(as_admin "SELECT count(*) FROM blob_chunks WHERE digest = '$output'")"
 
