@@ -134,8 +134,11 @@ static bool has_room(void *context, struct problem *why) {
 static bool data_prepare(struct serve *serve, struct problem *why) {
     const struct config *config = &serve->config;
     struct service *service = &serve->service;
+    struct problem strays = {0};
     if (!blob_tidy(service->blobs, blob_wanted, service->store, why))
         return false;
+    if (!store_strays_drop(service->store, &strays)) /* they take room, and the next start finds them */
+        log_event(LOG_WARNING, "serve.strays", "%s", strays.detail);
     blob_limit(service->blobs, config->data_limit_bytes, FLOOR_BYTES);
     queue_bound(service->queue, config->queue_limit);
     queue_retain(service->queue, (int64_t)config->retention_seconds * 1000);

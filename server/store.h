@@ -104,7 +104,7 @@ PROBLEM_MUST_CHECK bool store_version(struct store *s, uint64_t *version, struct
 /* The same, of progress and of this connection's own writes too. */
 PROBLEM_MUST_CHECK bool store_changes(struct store *s, uint64_t *changes, struct problem *why);
 
-/* Reads every page; for the front, once. PROBLEM_IO where the file is damaged. */
+/* Reads every page of a file; for the front, once. PROBLEM_IO where it is damaged. */
 PROBLEM_MUST_CHECK bool store_verify(struct store *s, struct problem *why);
 
 /* How a job is filed. */
@@ -246,6 +246,9 @@ PROBLEM_MUST_CHECK bool store_upload_add(struct store *s, const char *digest, in
 /* PROBLEM_STATE where an unfinished job names it. A store that has the bytes forgets them too: *had says whether it had
  * any. */
 PROBLEM_MUST_CHECK bool store_upload_remove(struct store *s, const char *digest, bool *had, struct problem *why);
+/* For the front, once: a store that has the bytes of tensors drops those that no job and no upload has to do with.
+ * Somebody was killed on the way. Others may use the store meanwhile. */
+PROBLEM_MUST_CHECK bool store_strays_drop(struct store *s, struct problem *why);
 /* Whether a job or an upload has to do with the blob. */
 PROBLEM_MUST_CHECK bool store_blob_known(struct store *s, const char *digest, bool *known, struct problem *why);
 

@@ -38,20 +38,36 @@ static bool drop(struct store *s, const char *digest, struct problem *why) {
     return !s->kind->blob_drop || s->kind->blob_drop(s, digest, why);
 }
 
-/* With the write lock held nobody begins to use one that is told to go. */
+/* With the write lock held nobody begins to use one that is told to go. A transaction each: where the store has the
+ * bytes one takes its time, and others wait. */
+static bool leaver_go(struct store *s, const char *digest, store_gone *gone, void *context, struct problem *why) {
+    bool known = true;
+    if (!store_enter(s, true, why))
+        return false;
+    bool ok = store_blob_ask(s, SQL_BLOB_KNOWN, digest, &known, why) && (known || drop(s, digest, why));
+    if (ok && !known && gone)
+        gone(context, digest);
+    return store_leave(s, true, ok, why);
+}
+
+/* What cannot go now is found at a start: a file by the front, bytes by store_strays_drop. */
 static void leavers_tell(struct store *s, struct leavers *leavers, store_gone *gone, void *context) {
-    struct problem ignored = {0};
-    if (leavers->first && store_enter(s, true, &ignored)) {
-        for (struct leaver *leaver = leavers->first; leaver; leaver = leaver->next) {
-            bool known = true;
-            if (store_blob_ask(s, SQL_BLOB_KNOWN, leaver->digest, &known, &ignored) && !known &&
-                drop(s, leaver->digest, &ignored))
-                gone(context, leaver->digest);
-        }
-        if (!store_leave(s, true, ignored.kind == PROBLEM_NONE, &ignored))
-            ignored = (struct problem){0}; /* bytes that nobody knows: a later tensor of that name finds them */
-    }
+    struct problem why = {0};
+    for (struct leaver *leaver = leavers->first; leaver; leaver = leaver->next)
+        if (!leaver_go(s, leaver->digest, gone, context, &why))
+            break;
     arena_free(&leavers->arena);
+}
+
+bool store_strays_drop(struct store *s, struct problem *why) {
+    char digest[STORE_DIGEST_BYTES] = "";
+    for (bool found = s->kind->blob_stray != NULL; found;) {
+        if (!store_enter(s, false, why) ||
+            !store_leave(s, false, s->kind->blob_stray(s, digest, digest, &found, why), why) ||
+            (found && !leaver_go(s, digest, NULL, NULL, why)))
+            return false;
+    }
+    return true;
 }
 
 static bool job_remove(struct store *s, const char *id, struct leavers *leavers, struct problem *why) {

@@ -412,23 +412,7 @@ static const char *text(struct store_statement *statement, int column, size_t *b
     return *null ? NULL : PQgetvalue(statement->result, statement->row, column);
 }
 
-/* A database is its administrator's to verify (pg_amcheck). What goes are bytes that nobody knows: somebody was killed
- * on the way, or a tensor was deleted while it was sent again. */
-static bool verify(struct store *s, struct problem *why) {
-    static const char sql[] = "DELETE FROM blobs WHERE NOT EXISTS (SELECT 1 FROM uploads WHERE uploads.digest ="
-                              " blobs.digest) AND NOT EXISTS (SELECT 1 FROM job_blobs WHERE job_blobs.digest ="
-                              " blobs.digest); DELETE FROM blob_chunks WHERE digest IN (SELECT DISTINCT digest FROM"
-                              " blob_chunks AS chunk WHERE NOT EXISTS (SELECT 1 FROM uploads WHERE uploads.digest ="
-                              " chunk.digest) AND NOT EXISTS (SELECT 1 FROM job_blobs WHERE job_blobs.digest ="
-                              " chunk.digest))";
-    if (!begin(s, why))
-        return false;
-    bool ok = execute(of(s), sql, "forget tensors", NULL, why) && commit(s, why);
-    if (!ok)
-        rollback(s, why);
-    return ok;
-}
-
+/* Without .verify: a database is its administrator's to verify (pg_amcheck). */
 const struct store_kind store_postgres = {
     .shared = true,
     .open = open_url,
@@ -445,7 +429,6 @@ const struct store_kind store_postgres = {
     .integer = integer,
     .real = real,
     .text = text,
-    .verify = verify,
     .version = version,
     .now_ms = now_ms,
     .blob_put = store_postgres_put,
@@ -453,4 +436,5 @@ const struct store_kind store_postgres = {
     .blob_seal = store_postgres_seal,
     .blob_sealed = store_postgres_sealed,
     .blob_drop = store_postgres_drop,
+    .blob_stray = store_postgres_stray,
 };

@@ -55,5 +55,7 @@ bool store_postgres_get(struct store *s, const char *digest, uint64_t n, void *b
 bool store_postgres_seal(struct store *s, const char *digest, uint64_t bytes, bool *whole, struct problem *why);
 bool store_postgres_sealed(struct store *s, const char *digest, uint64_t *bytes, bool *sealed, struct problem *why);
 bool store_postgres_drop(struct store *s, const char *digest, struct problem *why);
+bool store_postgres_stray(struct store *s, const char *after, char digest[STORE_DIGEST_BYTES], bool *found,
+                          struct problem *why);
 
 #endif

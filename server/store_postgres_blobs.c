@@ -83,3 +83,23 @@ bool store_postgres_drop(struct store *s, const char *digest, struct problem *wh
     return done(p, ask(p, "DELETE FROM blobs WHERE digest = $1", digest, NULL, NULL, 0), why) &&
            done(p, ask(p, "DELETE FROM blob_chunks WHERE digest = $1", digest, NULL, NULL, 0), why);
 }
+
+/* From one digest to the next, however many chunks each has. */
+#define NEXT(PLACE)                                                                                                    \
+    "(SELECT least((SELECT min(digest) FROM blobs WHERE digest > " PLACE                                               \
+    "), (SELECT min(digest) FROM blob_chunks WHERE digest > " PLACE ")))"
+
+bool store_postgres_stray(struct store *s, const char *after, char digest[STORE_DIGEST_BYTES], bool *found,
+                          struct problem *why) {
+    static const char sql[] = "WITH RECURSIVE hop (digest) AS (SELECT " NEXT("$1") " UNION ALL SELECT " NEXT(
+        "hop.digest") " FROM hop"
+                      " WHERE digest IS NOT NULL) SELECT digest FROM hop WHERE digest IS NOT NULL"
+                      " AND NOT EXISTS (SELECT 1 FROM uploads WHERE uploads.digest = hop.digest)"
+                      " AND NOT EXISTS (SELECT 1 FROM job_blobs WHERE job_blobs.digest = hop.digest) LIMIT 1";
+    struct postgres *p = (struct postgres *)s;
+    PGresult *result = ask(p, sql, after, NULL, NULL, 0);
+    *found = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1;
+    if (*found) /* as binary, text is itself */
+        snprintf(digest, STORE_DIGEST_BYTES, "%s", PQgetvalue(result, 0, 0));
+    return done(p, result, why);
+}

@@ -121,7 +121,7 @@ struct store_kind {
     double (*real)(struct store_statement *statement, int column);
     /* *null, or NULL where there was no memory. */
     const char *(*text)(struct store_statement *statement, int column, size_t *bytes, bool *null);
-    bool (*verify)(struct store *s, struct problem *why);
+    bool (*verify)(struct store *s, struct problem *why); /* NULL: somebody else does */
     bool (*version)(struct store *s, bool own, uint64_t *version, struct problem *why);
     int64_t (*now_ms)(struct store *s); /* called without the lock */
     /* NULL where blobs are files beside the store. Within a transaction that writes blob_seal (*whole: all of it is
@@ -133,6 +133,9 @@ struct store_kind {
     bool (*blob_seal)(struct store *s, const char *digest, uint64_t bytes, bool *whole, struct problem *why);
     bool (*blob_sealed)(struct store *s, const char *digest, uint64_t *bytes, bool *sealed, struct problem *why);
     bool (*blob_drop)(struct store *s, const char *digest, struct problem *why);
+    /* The first behind `after`, of those with bytes, that nobody has to do with. May be the same memory. */
+    bool (*blob_stray)(struct store *s, const char *after, char digest[STORE_DIGEST_BYTES], bool *found,
+                       struct problem *why);
 };
 
 extern const struct store_kind store_sqlite, store_postgres;
