@@ -48,7 +48,8 @@ bool store_postgres_fail(struct postgres *p, const PGresult *result, const char 
     }
     const char *state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
     const char *said = result ? PQresultErrorMessage(result) : PQerrorMessage(p->connection);
-    enum problem_kind kind = !state                        ? PROBLEM_IO
+    enum problem_kind kind = !result                       ? PROBLEM_MEMORY
+                             : !state                      ? PROBLEM_IO
                              : strcmp(state, "53100") == 0 ? PROBLEM_FULL
                              : strcmp(state, "53200") == 0 ? PROBLEM_MEMORY
                                                            : PROBLEM_IO;
@@ -227,11 +228,20 @@ static bool connect_again(struct postgres *p, struct problem *why) {
     return false;
 }
 
+/* A connection that is lost, or that somebody left in the middle of a transaction, is no one's any more. */
+static void settle(struct postgres *p) {
+    if (p->connection && PQtransactionStatus(p->connection) != PQTRANS_IDLE) {
+        PQfinish(p->connection);
+        p->connection = NULL;
+    }
+}
+
 static bool ready(struct store *s, struct problem *why) {
     struct postgres *p = of(s);
     if (p->connection && PQstatus(p->connection) == CONNECTION_OK)
         notices_take(p);
-    return (p->connection && PQstatus(p->connection) == CONNECTION_OK) || connect_again(p, why);
+    settle(p);
+    return p->connection || connect_again(p, why);
 }
 
 /* Where the connection turned out to be lost before anything was done on it: a new one, and the problem is gone. */
@@ -278,16 +288,25 @@ static struct store *open_url(const char *url, struct problem *why) {
 
 /* ---- transactions ---- */
 
+static bool open_transaction(struct store *s) {
+    PGTransactionStatusType status = PQtransactionStatus(of(s)->connection);
+    return status == PQTRANS_INTRANS || status == PQTRANS_INERROR;
+}
+
+static void rollback(struct store *s, const struct problem *why) {
+    struct problem ignored = {0};
+    (void)why;
+    if (open_transaction(s))
+        execute(of(s), "ROLLBACK", "roll back", NULL, &ignored);
+    settle(of(s));
+}
+
 static bool begin(struct store *s, struct problem *why) {
     static const char sql[] = "BEGIN; SELECT pg_advisory_xact_lock('jobs'::regclass::oid::bigint)";
     struct postgres *p = of(s);
     if (execute(p, sql, "begin to write", NULL, why) || (found_again(p, why) && execute(p, sql, "begin", NULL, why)))
         return true;
-    if (PQtransactionStatus(p->connection) == PQTRANS_INERROR) {
-        struct problem ignored = {0};
-        if (!execute(p, "ROLLBACK", "roll back", NULL, &ignored))
-            PQfinish(p->connection), p->connection = NULL;
-    }
+    rollback(s, why);
     return false;
 }
 
@@ -299,18 +318,6 @@ static bool commit(struct store *s, struct problem *why) {
     bool done = strcmp(PQcmdStatus(result), "COMMIT") == 0; /* a statement that failed makes it ROLLBACK */
     PQclear(result);
     return done || problem_set(why, PROBLEM_IO, "", "the store could not write: the transaction had failed");
-}
-
-static bool open_transaction(struct store *s) {
-    PGTransactionStatusType status = PQtransactionStatus(of(s)->connection);
-    return status == PQTRANS_INTRANS || status == PQTRANS_INERROR;
-}
-
-static void rollback(struct store *s, const struct problem *why) {
-    struct problem ignored = {0};
-    (void)why;
-    if (open_transaction(s) && !execute(of(s), "ROLLBACK", "roll back", NULL, &ignored))
-        ignored = (struct problem){0}; /* the connection is lost, and the transaction with it */
 }
 
 /* ---- statements ---- */
