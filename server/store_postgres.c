@@ -140,8 +140,9 @@ static void quiet(void *context, const char *message) {
 }
 
 /* Who is cut off in the middle of a transaction is not to keep the others waiting: the server ends it soon. A commit is
- * on disk when it returns, whatever the server's default. */
+ * on disk when it returns, and each statement sees what others have committed, whatever the server's default. */
 static const char session[] =
+    "SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off;"
     "SET lock_timeout = '10s'; SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '20s';"
     "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;"
     "SET tcp_user_timeout = 10000;"

@@ -81,6 +81,24 @@ POSTGRES(a_lost_connection_is_made_anew) {
     cr_expect_str_eq(postgres_do(url, "SELECT count(*) FROM jobs"), "4");
 }
 
+POSTGRES(the_databases_defaults_are_not_ours) {
+    add("a", 1);
+    postgres_do(url, "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on',"
+                     " current_database()); EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation ="
+                     " serializable', current_database()); END $$");
+    store_close(store);
+    OK((store = store_open(url, &why)) != NULL);
+    add("b", 1);
+    struct store *other = store_open(url, &why);
+    cr_assert(other, "%s", why.detail);
+    cr_expect_str_eq(claim(), "a");
+    enum job_state state;
+    OK(store_cancel(other, "b", 1, &state, &why));
+    cr_expect_eq(state, JOB_CANCELLED);
+    cr_expect_str_eq(claim(), "", "what another connection wrote is seen");
+    store_close(other);
+}
+
 POSTGRES(a_row_that_an_operator_holds_is_passed_over) {
     add("a", 1);
     add("b", 1);
