@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 
 #include "server/route.h"
 
@@ -127,8 +128,12 @@ bool queue_id(struct queue *q, char out[STORE_ID_BYTES], struct problem *why) {
     return true;
 }
 
+/* Two containers over one data directory have the same pids: the number of the namespace these are of tells them apart.
+ */
 void queue_owner(const struct queue *q, char out[STORE_OWNER_BYTES], unsigned slot, pid_t pid) {
-    snprintf(out, STORE_OWNER_BYTES, "%s%sslot%u-pid%ld", q->host, *q->host ? "-" : "", slot, (long)pid);
+    struct stat pids;
+    unsigned long long space = stat("/proc/self/ns/pid", &pids) == 0 ? (unsigned long long)pids.st_ino : 0;
+    snprintf(out, STORE_OWNER_BYTES, "%s%s%llu-slot%u-pid%ld", q->host, *q->host ? "-" : "", space, slot, (long)pid);
 }
 
 static bool release(struct queue *q, const char *owner, const char *host, bool expired_only, bool keep_attempt,

@@ -51,7 +51,8 @@ const char *const store_statements[SQL_COUNT] = {
         " run_until_ms = CASE timeout_ms WHEN 0 THEN 0 ELSE ?3 + timeout_ms END WHERE id = ?1",
     [SQL_BEAT] = "UPDATE jobs SET lease_until_ms = ?, done = ?, total = ?" LEASED " RETURNING cancel",
     [SQL_CANCELLED] = "SELECT cancel FROM jobs" LEASED,
-    [SQL_HELD] = "SELECT cancel, lease_until_ms FROM jobs WHERE state = 1 AND owner = ?",
+    [SQL_HELD] = "SELECT cancel, lease_until_ms FROM jobs WHERE state = 1 AND owner = ?"
+                 " ORDER BY lease_until_ms DESC LIMIT 1",
     [SQL_FINISH] = "UPDATE jobs SET state = CASE WHEN cancel = 2 AND ?1 = 4 THEN 3 ELSE ?1 END, finished_ms = ?2,"
                    " result = ?3, problem = CASE WHEN cancel = 2 AND ?1 = 4 THEN problem ELSE ?4 END, owner = NULL,"
                    " lease_until_ms = 0, run_until_ms = 0, done = ?5, total = ?6"

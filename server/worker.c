@@ -48,6 +48,7 @@ struct worker {
     struct slab *slab, *persistent;
     uint64_t idle_rss_bytes;
     char owner[STORE_OWNER_BYTES];
+    bool unsure; /* whether we hold a job that we know nothing of */
 
     pthread_t keeper;
     bool has_keeper;
@@ -296,6 +297,12 @@ static bool job_do(struct worker *w, const struct store_job *stored, const struc
 
 /* ---- the loop ---- */
 
+/* A commit that was not answered may have been done all the same: then the job that it claimed, or did not end, is ours
+ * and nobody runs it. It goes back before another is claimed. */
+static bool settle(struct worker *w, struct problem *why) {
+    return !w->unsure || queue_worker_drained(w->queue, w->owner, why);
+}
+
 /* Claims and runs until the queue has nothing for us. */
 static bool work(struct worker *w, struct problem *why) {
     for (bool claimed = true; claimed && !terminated;) {
@@ -303,13 +310,14 @@ static bool work(struct worker *w, struct problem *why) {
         struct store_job job;
         struct store_lease lease;
         arena_init(&arena, 0);
-        bool ok = queue_claim(w->queue, w->owner, &arena, &job, &lease, &claimed, why);
+        bool ok = settle(w, why) && queue_claim(w->queue, w->owner, &arena, &job, &lease, &claimed, why);
         if (ok && claimed) {
             log_context(job.request_id, NULL); /* its lines are those of the request that filed it */
             ok = job_do(w, &job, &lease, &arena, why);
             log_context(NULL, NULL);
         }
         arena_free(&arena);
+        w->unsure = !ok && why->kind == PROBLEM_IO;
         if (!ok)
             return false;
     }

@@ -7,6 +7,20 @@
 
 #include "tests/store_case.h"
 
+STORES(of_two_leases_the_later_counts) {
+    struct store_lease a, b;
+    int64_t until_ms;
+    bool cancel;
+    add("a", 1), add("b", 1);
+    claim("w", 10, &a), claim("w", 10, &b); /* that the first was claimed nobody knows: the answer was lost */
+    OK(store_beat(store, &b, 90000, &(struct store_progress){0}, &cancel, &why));
+    OK(store_held(store, "w", &cancel, &until_ms, &why));
+    cr_expect_eq(until_ms, 90000);
+    release("w", false, true, 5000, 2);
+    OK(store_held(store, "w", &cancel, &until_ms, &why));
+    cr_expect_eq(until_ms, INT64_MAX);
+}
+
 STORES(keeps_what_was_filed) {
     struct store_job got;
     add("a", 7);
