@@ -279,6 +279,16 @@ static bool finish(struct worker *w, struct arena *a, const char *result, const 
     return false;
 }
 
+/* To the queue, for another attempt. */
+static bool give_back(struct worker *w, struct problem *why) {
+    const int64_t until_ms = clock_ms() + QUEUE_LEASE_MS;
+    bool given;
+    do
+        given = queue_worker_died(w->queue, w->owner, why);
+    while (!given && again(w, until_ms, why));
+    return given;
+}
+
 /* False if the store is gone: the process ends, its job goes back to the queue. */
 static bool job_do(struct worker *w, const struct store_job *stored, const struct store_lease *lease, struct arena *a,
                    struct problem *why) {
@@ -289,9 +299,15 @@ static bool job_do(struct worker *w, const struct store_job *stored, const struc
     bool ok = run(w, stored, a, &result, &p);
     end(w);
     rest(w);
-    if (!w->lost && !finish(w, a, result, &p, why))
+    /* The store was away, or a tensor did not come whole: that is not the job's doing, and may be over at its last
+     * attempt, or elsewhere. */
+    bool back = store_shared(w->store) && p.kind == PROBLEM_IO && stored->attempts < QUEUE_ATTEMPTS_MAX;
+    if (!w->lost && !(back ? give_back(w, why) : finish(w, a, result, &p, why)))
         return false;
-    log_event(ok ? LOG_INFO : LOG_WARNING, "job.ended", "job %s, %s", stored->id, ok ? "succeeded" : p.detail);
+    if (back)
+        log_event(LOG_WARNING, "job.back", "job %s goes back to the queue: %s", stored->id, p.detail);
+    else
+        log_event(ok ? LOG_INFO : LOG_WARNING, "job.ended", "job %s, %s", stored->id, ok ? "succeeded" : p.detail);
     return true;
 }
 

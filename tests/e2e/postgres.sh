@@ -48,6 +48,10 @@ same "a second front knows the job" succeeded "$(REMATD_URL=$second job_field "$
 same "and its tensors" "$output" "sha256:$(bytes_of "$second/v1/tensors/$output")"
 as_admin "UPDATE blob_chunks SET bytes = overlay(bytes PLACING '\\x00'::bytea FROM 200) WHERE digest = '$digest'"
 same "a tensor that was damaged on its way is not taken for one" 503 "$(status "$second/v1/tensors/$digest")"
+rm "$dir/other/blobs/"*/"${digest#sha256:}"
+back=$(submit "$body")
+code "a job that needs it on the other machine fails" 1 "$rematctl" wait --timeout 20 "$back"
+same "after another attempt, and says why" "2 the store's copy of tensor $digest is damaged" "$(job_field "$back" /attempts) $(job_field "$back" /problem/detail)"
 same "it can be deleted all the same" 204 "$(status -X DELETE "$second/v1/tensors/$digest")"
 same "once" 404 "$(status -X DELETE "$second/v1/tensors/$digest")"
 same "and sent anew" 201 "$(status -X PUT -H "$file_type" --data-binary "@$file" "$first/v1/tensors/$digest")"
