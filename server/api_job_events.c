@@ -216,8 +216,8 @@ static bool of_one(struct request *request, struct response *response, struct pr
     enum job_state state;
     if (!s)
         return false;
-    s->id = request->args[0];
-    return parameters_check(request, false, why) && after_read(request, false, &s->after, why) &&
+    s->id = api_jobs_id(request->args[0], why);
+    return s->id && parameters_check(request, false, why) && after_read(request, false, &s->after, why) &&
            store_state(request->service->store, s->id, &state, why) && stream_begin(request, response, s, why);
 }
 
@@ -233,7 +233,7 @@ static bool jobs_read(const struct request *request, const char **out, struct pr
         request_query_at(request, i, &name, &value);
         if (strcmp(name, "job") != 0)
             continue;
-        if (!store_state(request->service->store, value, &state, why))
+        if (!api_jobs_id(value, why) || !store_state(request->service->store, value, &state, why))
             return false;
         wire_put_string(&o, NULL, value);
         n++;

@@ -64,9 +64,10 @@ static bool outputs_walk(struct outputs *out, const struct wire_value *v, const 
 
 /* The outputs of a finished job. */
 static bool outputs_read(struct request *request, struct outputs *out, struct problem *why) {
+    const char *id = api_jobs_id(request->args[0], why);
     struct store_job job;
     struct wire_value outputs;
-    if (!store_get(request->service->store, request->args[0], request->arena, &job, why))
+    if (!id || !store_get(request->service->store, id, request->arena, &job, why))
         return false;
     if (!store_state_finished(job.state))
         return problem_set(why, PROBLEM_STATE, "", "the job has not finished");

@@ -58,6 +58,18 @@ static bool job_answer(const struct request *request, struct response *response,
     return response->body != NULL;
 }
 
+#define UUID_LENGTH 36
+static bool is_id(const char *text) {
+    return strlen(text) == UUID_LENGTH && strspn(text, "0123456789abcdef-") == UUID_LENGTH;
+}
+
+const char *api_jobs_id(const char *text, struct problem *why) {
+    if (is_id(text))
+        return text;
+    problem_set(why, PROBLEM_NOT_FOUND, "", "there is no job %.60s", text);
+    return NULL;
+}
+
 /* ---- submitting ---- */
 
 static bool job_read(const struct service *service, const char *text, size_t bytes, struct arena *a, struct job *job,
@@ -180,8 +192,9 @@ static bool submit(struct request *request, struct response *response, struct pr
 
 /* What was asked for then is read and planned anew: limits may be others now. */
 static bool retry(struct request *request, struct response *response, struct problem *why) {
+    const char *id = api_jobs_id(request->args[0], why);
     struct store_job job;
-    if (!store_get(request->service->store, request->args[0], request->arena, &job, why))
+    if (!id || !store_get(request->service->store, id, request->arena, &job, why))
         return false;
     if (job.state != JOB_FAILED && job.state != JOB_CANCELLED)
         return problem_set(why, PROBLEM_STATE, "",
@@ -193,8 +206,9 @@ static bool retry(struct request *request, struct response *response, struct pro
 /* ---- looking ---- */
 
 static bool get(struct request *request, struct response *response, struct problem *why) {
+    const char *id = api_jobs_id(request->args[0], why);
     struct store_job job;
-    return store_get(request->service->store, request->args[0], request->arena, &job, why) &&
+    return id && store_get(request->service->store, id, request->arena, &job, why) &&
            job_answer(request, response, 200, &job, why);
 }
 
@@ -255,7 +269,7 @@ static bool query_read(const struct request *request, struct store_query *q, str
         return problem_set(why, PROBLEM_LIMIT, "/state", "must be queued, running, succeeded, failed or cancelled");
     if (q->kind && !job_kind_find(q->kind))
         return problem_set(why, PROBLEM_LIMIT, "/kind", "is not a kind of job");
-    if (q->before_id && (strlen(q->before_id) != 36 || strspn(q->before_id, "0123456789abcdef-") != 36))
+    if (q->before_id && !is_id(q->before_id))
         return problem_set(why, PROBLEM_MALFORMED, "/page_token", "is not one this daemon gave");
     return !size || page_size_read(size, &q->limit, why);
 }
@@ -302,10 +316,11 @@ static bool list(struct request *request, struct response *response, struct prob
 /* ---- ending ---- */
 
 static bool cancel(struct request *request, struct response *response, struct problem *why) {
+    const char *id = api_jobs_id(request->args[0], why);
     enum job_state state;
     struct store_job job;
-    return queue_cancel(request->service->queue, request->args[0], &state, why) &&
-           store_get(request->service->store, request->args[0], request->arena, &job, why) &&
+    return id && queue_cancel(request->service->queue, id, &state, why) &&
+           store_get(request->service->store, id, request->arena, &job, why) &&
            job_answer(request, response, store_state_finished(job.state) ? 200 : 202, &job, why);
 }
 
@@ -316,8 +331,9 @@ static void gone(void *context, const char *digest) {
 }
 
 static bool discard(struct request *request, struct response *response, struct problem *why) {
+    const char *id = api_jobs_id(request->args[0], why);
     response->status = 204;
-    return store_remove(request->service->store, request->args[0], gone, request->service->blobs, why);
+    return id && store_remove(request->service->store, id, gone, request->service->blobs, why);
 }
 
 const struct route api_job_routes[] = {

@@ -9,6 +9,10 @@
 /* A job as the protocol shows it. */
 void api_jobs_put(struct wire_out *o, const char *key, const struct store_job *job);
 
+/* The text, where it may be the id of a job; else NULL: there is none. Bytes that a store does not take for text are
+ * none. */
+const char *api_jobs_id(const char *text, struct problem *why);
+
 /* Reads and plans the body in an arena of its own (arena_free it, whatever comes). */
 PROBLEM_MUST_CHECK bool api_jobs_make(const struct request *request, struct arena *a, struct job *job,
                                       struct problem *why);

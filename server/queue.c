@@ -172,6 +172,8 @@ bool queue_submit(struct queue *q, struct store_job *job, const char *key, const
     if (key && (!*key || strlen(key) > QUEUE_KEY_BYTES))
         return problem_set(why, PROBLEM_MALFORMED, "", "an Idempotency-Key has from 1 to %d characters",
                            QUEUE_KEY_BYTES);
+    if (key && !route_text_is_utf8(key))
+        return problem_set(why, PROBLEM_MALFORMED, "", "an Idempotency-Key is UTF-8 text");
     job->created_ms = now_of(q);
     job->state = JOB_QUEUED;
     if (key && job->submitter && *job->submitter && !(key = arena_printf(a, why, "%s\n%s", job->submitter, key)))

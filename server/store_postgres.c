@@ -38,6 +38,16 @@ static int first_line(const char *message) {
     return (int)strcspn(message, "\n");
 }
 
+/* What is not just PROBLEM_IO. */
+static const struct {
+    const char *state; /* SQLSTATE */
+    enum problem_kind kind;
+} states[] = {
+    {"22021", PROBLEM_MALFORMED}, /* text that is not UTF-8 */
+    {"53100", PROBLEM_FULL},
+    {"53200", PROBLEM_MEMORY},
+};
+
 bool store_postgres_fail(struct postgres *p, const PGresult *result, const char *what, struct problem *why) {
     if (PQstatus(p->connection) != CONNECTION_OK) {
         const char *said = PQerrorMessage(p->connection); /* names hosts: for the log */
@@ -48,11 +58,10 @@ bool store_postgres_fail(struct postgres *p, const PGresult *result, const char 
     }
     const char *state = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
     const char *said = result ? PQresultErrorMessage(result) : PQerrorMessage(p->connection);
-    enum problem_kind kind = !result                       ? PROBLEM_MEMORY
-                             : !state                      ? PROBLEM_IO
-                             : strcmp(state, "53100") == 0 ? PROBLEM_FULL
-                             : strcmp(state, "53200") == 0 ? PROBLEM_MEMORY
-                                                           : PROBLEM_IO;
+    enum problem_kind kind = result ? PROBLEM_IO : PROBLEM_MEMORY;
+    for (size_t i = 0; state && i < sizeof states / sizeof states[0]; i++)
+        if (strcmp(state, states[i].state) == 0)
+            kind = states[i].kind;
     return problem_set(why, kind, "", "the store could not %s: %.*s", what, first_line(said), said);
 }
 
@@ -190,6 +199,14 @@ static PGconn *dial(const struct postgres *p) {
     return PQconnectdbParams(names, values, 1);
 }
 
+static bool encoding_check(const struct postgres *p, struct problem *why) {
+    const char *encoding = PQparameterStatus(p->connection, "server_encoding");
+    return (encoding && strcmp(encoding, "UTF8") == 0) ||
+           problem_set(why, PROBLEM_IO, "",
+                       "--store: the database %s is in %s; one in UTF8 is needed (createdb -E UTF8)",
+                       PQdb(p->connection), encoding ? encoding : "no encoding");
+}
+
 static bool connect_now(struct postgres *p, struct problem *why) {
     PQfinish(p->connection);
     for (int i = 0; i < SQL_COUNT; i++)
@@ -202,7 +219,8 @@ static bool connect_now(struct postgres *p, struct problem *why) {
     PQsetNoticeProcessor(p->connection, quiet, NULL);
     if (PQstatus(p->connection) == CONNECTION_OK) {
         snprintf(p->server, sizeof p->server, "%.80s/%.60s", PQhost(p->connection), PQdb(p->connection));
-        return execute(p, session, "set up its session", NULL, why) && migrate(p, why) && poll_now(p, why);
+        return encoding_check(p, why) && execute(p, session, "set up its session", NULL, why) && migrate(p, why) &&
+               poll_now(p, why);
     }
     return store_postgres_fail(p, NULL, "be opened", why);
 }

@@ -99,6 +99,27 @@ POSTGRES(the_databases_defaults_are_not_ours) {
     store_close(other);
 }
 
+POSTGRES(text_that_is_none_is_refused) {
+    enum job_state state;
+    why = (struct problem){0};
+    cr_expect_not(store_state(store, "\xff", &state, &why));
+    cr_expect_eq(why.kind, PROBLEM_MALFORMED, "%s", why.detail);
+    OK(store_check(store, &why));
+}
+
+POSTGRES(a_database_in_another_encoding_is_refused) {
+    char other[POSTGRES_URL_BYTES + 8], sql[200];
+    snprintf(sql, sizeof sql, "%s",
+             postgres_do(url, "SELECT 'CREATE DATABASE \"' || current_database() || 'latin\""
+                              " ENCODING ''LATIN1'' LOCALE ''C'' LOCALE_PROVIDER libc"
+                              " TEMPLATE template0'"));
+    postgres_do(url, sql);
+    snprintf(other, sizeof other, "%.*slatin%s", (int)strcspn(url, "?"), url, strchr(url, '?'));
+    why = (struct problem){0};
+    cr_expect_null(store_open(other, &why));
+    cr_expect(strstr(why.detail, "LATIN1"), "%s", why.detail);
+}
+
 POSTGRES(a_row_that_an_operator_holds_is_passed_over) {
     add("a", 1);
     add("b", 1);

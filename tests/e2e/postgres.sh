@@ -59,6 +59,11 @@ same "for everybody" "$digest" "sha256:$(bytes_of "$second/v1/tensors/$digest")"
 check "a job that is gone" "$rematctl" delete "$id"
 same "takes its tensors with it, out of the database" 0 "$(as_admin "SELECT count(*) FROM blob_chunks WHERE digest = '$output'")"
 
+# bytes that are no text
+same "an id that is none is that of no job" "404 404 404 404" "$(status "$first/v1/jobs/%ff") $(status -X DELETE "$first/v1/jobs/%ff") $(
+  status -X POST "$first/v1/jobs/%ff/cancel") $(status "$first/v1/events?job=%ff")"
+same "and a key that is no text is refused" 400 "$(status -H "$json" -H $'Idempotency-Key: caf\xe9' -d "$body" "$first/v1/jobs")"
+
 # a worker is killed; nobody is there who would see it but the clock of the database
 id=$(submit "$(long_job 40)")
 check "another job runs" until_state "$id" running 20
