@@ -122,8 +122,8 @@ static void url_forget(const struct serve *serve) {
 }
 
 static bool blob_wanted(void *context, const char *digest, struct problem *why) {
-    bool known = false;
-    return store_blob_known(context, digest, &known, why) && known;
+    bool kept = false;
+    return store_blob_kept(context, digest, &kept, why) && kept;
 }
 
 static bool has_room(void *context, struct problem *why) {

@@ -250,8 +250,9 @@ PROBLEM_MUST_CHECK bool store_upload_remove(struct store *s, const char *digest,
 /* For the front, once: a store that has the bytes of tensors drops those that no job and no upload has to do with.
  * Somebody was killed on the way. Others may use the store meanwhile. */
 PROBLEM_MUST_CHECK bool store_strays_drop(struct store *s, struct problem *why);
-/* Whether a job or an upload has to do with the blob. */
-PROBLEM_MUST_CHECK bool store_blob_known(struct store *s, const char *digest, bool *known, struct problem *why);
+/* Whether a file of it is to be here: a store that has the bytes of tensors has this one's; for others, a job or an
+ * upload has to do with it. */
+PROBLEM_MUST_CHECK bool store_blob_kept(struct store *s, const char *digest, bool *kept, struct problem *why);
 
 /* What can be counted; strings live in a. */
 struct store_tally {

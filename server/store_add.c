@@ -38,8 +38,8 @@ static bool room_check(struct store *s, const struct store_filing *filing, enum 
 
 /* A blob may have expired since the request was read. */
 static bool blob_name(struct store *s, const char *id, const char *digest, struct problem *why) {
-    bool known = false, ok = store_blob_ask(s, SQL_BLOB_KNOWN, digest, &known, why);
-    if (ok && !known)
+    bool kept = false, ok = store_blob_ask_kept(s, digest, &kept, why);
+    if (ok && !kept)
         ok = problem_set(why, PROBLEM_NOT_FOUND, "", "there is no tensor %.80s here any more; upload it again", digest);
     return ok && store_run(s, store_bind(s, SQL_BLOB_ADD, "tti", id, digest, (int64_t)0), NULL, why);
 }

@@ -182,9 +182,15 @@ bool store_upload_remove(struct store *s, const char *digest, bool *had, struct 
     return store_leave(s, true, ok, why);
 }
 
-bool store_blob_known(struct store *s, const char *digest, bool *known, struct problem *why) {
-    uint64_t yes = 0;
-    bool ok = store_number(s, SQL_BLOB_KNOWN, digest, &yes, why);
-    *known = yes != 0;
-    return ok;
+bool store_blob_ask_kept(struct store *s, const char *digest, bool *kept, struct problem *why) {
+    uint64_t bytes;
+    return s->kind->blob_sealed ? s->kind->blob_sealed(s, digest, &bytes, kept, why)
+                                : store_blob_ask(s, SQL_BLOB_KNOWN, digest, kept, why);
+}
+
+bool store_blob_kept(struct store *s, const char *digest, bool *kept, struct problem *why) {
+    *kept = false;
+    if (!store_enter(s, false, why))
+        return false;
+    return store_leave(s, false, store_blob_ask_kept(s, digest, kept, why), why);
 }

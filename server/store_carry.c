@@ -152,11 +152,11 @@ void store_carry(struct store *s, struct blob_store *blobs, int64_t patience_ms)
         blob_far(blobs, &(struct blob_far){.context = s, .patience_ms = patience_ms, .put = put, .get = get});
 }
 
-static bool known(void *store, const char *digest, struct problem *why) {
+static bool kept(void *store, const char *digest, struct problem *why) {
     bool is = false;
-    return store_blob_known(store, digest, &is, why) && is;
+    return store_blob_kept(store, digest, &is, why) && is;
 }
 
 bool store_carry_tidy(struct store *s, struct blob_store *blobs, struct problem *why) {
-    return !store_shared(s) || blob_sweep(blobs, known, s, why);
+    return !store_shared(s) || blob_sweep(blobs, kept, s, why);
 }

@@ -190,6 +190,8 @@ PROBLEM_MUST_CHECK bool store_number(struct store *s, enum store_sql sql, const 
 /* Of SQL_BLOB_...: whether. With the lock held. */
 PROBLEM_MUST_CHECK bool store_blob_ask(struct store *s, enum store_sql sql, const char *digest, bool *yes,
                                        struct problem *why);
+/* store_blob_kept, with the lock held. */
+PROBLEM_MUST_CHECK bool store_blob_ask_kept(struct store *s, const char *digest, bool *kept, struct problem *why);
 /* Adds progress events, and forgets the oldest beyond the bound. Within a transaction. */
 PROBLEM_MUST_CHECK bool store_events_add(struct store *s, const char *id, const struct store_progress *progress,
                                          struct problem *why);

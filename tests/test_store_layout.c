@@ -7,6 +7,7 @@
 
 static void make(struct store_lease *lease, const char *digest) {
     OK(store_make(store, lease, (const char *const[]){digest, digest}, 2, &why)); /* twice is fine */
+    seal(digest);
 }
 
 STORES(blobs_go_with_the_last_job_that_uses_them) {
@@ -48,7 +49,7 @@ STORES(blobs_that_a_job_named_go_with_it_too) {
     char first[STORE_ID_BYTES];
     enum store_added how;
     enum job_state state;
-    bool known;
+    bool kept;
     gone_list[0] = '\0';
     add("a", 1);
     claim("w", 10, &a);
@@ -59,13 +60,13 @@ STORES(blobs_that_a_job_named_go_with_it_too) {
             PROBLEM_NOT_FOUND);
     OK(store_remove(store, "a", gone, NULL, &why));
     cr_expect_str_eq(gone_list, "");
-    OK(store_blob_known(store, "d1", &known, &why));
-    cr_expect(known);
+    OK(store_blob_kept(store, "d1", &kept, &why));
+    cr_expect(kept);
     OK(store_cancel(store, "b", 5, &state, &why));
     OK(store_remove(store, "b", gone, NULL, &why));
     cr_expect_str_eq(gone_list, "d1 ");
-    OK(store_blob_known(store, "d1", &known, &why));
-    cr_expect_not(known);
+    OK(store_blob_kept(store, "d1", &kept, &why));
+    cr_expect_not(kept);
 }
 
 STORES(what_is_old_expires_and_what_is_used_does_not) {
@@ -79,6 +80,7 @@ STORES(what_is_old_expires_and_what_is_used_does_not) {
     add("a", 1), add("b", 1);
     OK(store_upload_add(store, "d1", 100, &why));
     OK(store_upload_add(store, "d2", 100, &why));
+    seal("d2");
     OK(store_upload_add(store, "d3", 100, &why));
     OK(store_upload_add(store, "d3", 5000, &why)); /* sent again */
     OK(store_add(store, &b, &(struct store_filing){.blobs = named, .n_blobs = 1}, first, &how, &why));

@@ -280,6 +280,32 @@ POSTGRES(what_is_deleted_while_it_is_sent_is_not_kept) {
     machine_close(&here);
 }
 
+POSTGRES(a_deleted_tensor_goes_everywhere_though_a_job_had_named_it) {
+    struct machine here, there;
+    char digest[BLOB_DIGEST_SIZE], first[STORE_ID_BYTES];
+    const char *const named[] = {digest};
+    const struct store_filing filing = {.blobs = named, .n_blobs = 1};
+    struct store_job a = {.id = "a", .kind = "attention", .request = "{}", .planned = "{}"}, b = a;
+    enum store_added how;
+    enum job_state state;
+    bool had;
+    b.id[0] = 'b';
+    machine_open(&here);
+    machine_open(&there);
+    make(&here, 600000, 1, digest);
+    cr_expect_eq(length_at(&there, digest), 600000);
+    OK(store_add(store, &a, &filing, first, &how, &why));
+    OK(store_cancel(store, "a", 1, &state, &why));
+    OK(store_upload_remove(store, digest, &had, &why));
+    OK(store_carry_tidy(store, there.blobs, &why));
+    cr_expect_lt(blob_bytes(there.blobs), 600000);
+    why = (struct problem){0};
+    cr_expect_not(store_add(store, &b, &filing, first, &how, &why));
+    cr_expect_eq(why.kind, PROBLEM_NOT_FOUND, "%s", why.detail);
+    machine_close(&here);
+    machine_close(&there);
+}
+
 POSTGRES(half_a_tensor_is_none) {
     struct machine here, there;
     char digest[BLOB_DIGEST_SIZE], sql[160];
