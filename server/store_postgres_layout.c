@@ -120,6 +120,7 @@ const char *const store_postgres_own[SQL_COUNT] = {
         "SELECT " STORE_COLUMNS ", NULL::text FROM job_labels JOIN jobs ON id = job_id WHERE label = ?5::json ->> 0"
         " AND (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR kind = ?2) AND (?3 IS NULL OR job_id < ?3)"
         " AND" HAS_ALL("?5", "jobs.id") " ORDER BY job_id DESC LIMIT ?4",
+    [SQL_KEY_FIND] = STORE_KEY_FIND("IS NOT DISTINCT FROM"),
     [SQL_LATE_ANY] =
         "SELECT EXISTS (SELECT 1 FROM jobs" STORE_LATE_QUEUED ") OR EXISTS (SELECT 1 FROM jobs" STORE_LATE_RUNNING ")",
     [SQL_LATE_QUEUED] = "UPDATE jobs" STORE_LATE_QUEUED_SET,

@@ -88,6 +88,8 @@ extern const char *const store_statements[SQL_COUNT];
 #define STORE_LATE_RUNNING     " WHERE state = 1 AND run_until_ms > 0 AND run_until_ms <= ?1"
 #define STORE_LATE_QUEUED_SET  " SET state = 3, finished_ms = ?1, queue_until_ms = 0, problem = ?2" STORE_LATE_QUEUED
 #define STORE_LATE_RUNNING_SET " SET cancel = 2, run_until_ms = 0, problem = ?2" STORE_LATE_RUNNING
+#define STORE_KEY_FIND(IS)                                                                                             \
+    "SELECT job_id, request = ?2 AND retry_of " IS " ?3 FROM keys JOIN jobs ON jobs.id = job_id WHERE key = ?1"
 #define STORE_TALLY_ADD                                                                                                \
     " ON CONFLICT (what, kind, outcome, upto) DO UPDATE SET n = job_tallies.n + excluded.n,"                           \
     " sum = job_tallies.sum + excluded.sum;"

@@ -145,6 +145,7 @@ static const char *const own[SQL_COUNT] = {
                  " SELECT first.id FROM first LEFT JOIN running ON running.submitter = first.submitter"
                  " LEFT JOIN submitters ON name = first.submitter WHERE first.id IS NOT NULL"
                  " ORDER BY coalesce(bytes, 0), coalesce(n, 0), coalesce(served, 0), first.id LIMIT 1",
+    [SQL_KEY_FIND] = STORE_KEY_FIND("IS"), /* the other word needs SQLite 3.39 */
     [SQL_LATE_ANY] = "SELECT EXISTS (SELECT 1 FROM " BY_QUEUE_TIME STORE_LATE_QUEUED
                      ") OR EXISTS (SELECT 1 FROM " BY_RUN_TIME STORE_LATE_RUNNING ")",
     [SQL_LATE_QUEUED] = "UPDATE " BY_QUEUE_TIME STORE_LATE_QUEUED_SET,

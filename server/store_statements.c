@@ -19,8 +19,6 @@ const char *const store_statements[SQL_COUNT] = {
     [SQL_GET] = "SELECT " STORE_COLUMNS ", request FROM jobs WHERE id = ?",
     [SQL_STATE] = "SELECT state FROM jobs WHERE id = ?",
     [SQL_KEY_FORGET] = "DELETE FROM keys WHERE created_ms < ?",
-    [SQL_KEY_FIND] = "SELECT job_id, request = ?2 AND retry_of IS NOT DISTINCT FROM ?3 FROM keys"
-                     " JOIN jobs ON jobs.id = job_id WHERE key = ?1",
     [SQL_KEY_ADD] = "INSERT INTO keys (key, created_ms, job_id) VALUES (?, ?, ?)",
     [SQL_BLOB_ADD] = "INSERT INTO job_blobs (job_id, digest, made) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
     [SQL_BLOB_WAITED] = "SELECT EXISTS (SELECT 1 FROM job_blobs JOIN jobs ON jobs.id = job_id"
