@@ -159,17 +159,27 @@ static const char session[] =
 
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
 
-/* From the layout the database has to ours, in one transaction; who comes at the same time waits. */
-static bool migrate(struct postgres *p, struct problem *why) {
-    static const char look[] =
-        "BEGIN; SELECT pg_advisory_xact_lock(125779802157156);" /* "rematd" */
-        "CREATE TABLE IF NOT EXISTS rematd_layout (number BIGINT NOT NULL); SELECT max(number) FROM rematd_layout";
+/* The last statement's first cell. */
+static bool number_ask(struct postgres *p, const char *sql, int64_t *out, struct problem *why) {
     PGresult *result;
-    char number[96];
-    if (!execute(p, look, "tell its layout", &result, why))
+    if (!execute(p, sql, "tell its layout", &result, why))
         return false;
-    int64_t have = cell(result, 0);
+    *out = cell(result, 0);
     PQclear(result);
+    return true;
+}
+
+/* Who need not change anything needs no right to. From the layout the database has to ours, in one transaction; who
+ * comes at the same time waits. */
+static bool migrate(struct postgres *p, struct problem *why) {
+    static const char look[] = "BEGIN; SELECT pg_advisory_xact_lock(125779802157156);" /* "rematd" */
+                               "SELECT (to_regclass('rematd_layout') IS NULL)::int";
+    static const char make[] = "CREATE TABLE rematd_layout (number BIGINT NOT NULL)";
+    int64_t is_new, have;
+    char number[96];
+    if (!number_ask(p, look, &is_new, why) || (is_new && !execute(p, make, "be brought up to date", NULL, why)) ||
+        !number_ask(p, "SELECT max(number) FROM rematd_layout", &have, why))
+        return false;
     if (have > store_postgres_layouts_n)
         return problem_set(why, PROBLEM_IO, "", "the store has layout %lld, from a newer rematd; this one knows %d",
                            (long long)have, store_postgres_layouts_n);

@@ -10,7 +10,7 @@ const char *const store_statements[SQL_COUNT] = {
     [SQL_SAVEPOINT] = "SAVEPOINT one",
     [SQL_RELEASE] = "RELEASE one",
     [SQL_ROLLBACK_TO] = "ROLLBACK TO one",
-    [SQL_PING] = "SELECT count(*) FROM uploads",
+    [SQL_PING] = "SELECT EXISTS (SELECT 1 FROM uploads)",
     [SQL_QUEUED] = "SELECT n FROM jobs_queued",
     [SQL_ADD] = "INSERT INTO jobs (id, kind, state, created_ms, planned_peak_bytes, request, planned, timeout_ms,"
                 " queue_timeout_ms, queue_until_ms, submitter, labels, retry_of, request_id) VALUES (?1, ?2, 0, ?3, "

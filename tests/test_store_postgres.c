@@ -99,6 +99,19 @@ POSTGRES(the_databases_defaults_are_not_ours) {
     store_close(other);
 }
 
+POSTGRES(who_finds_the_tables_need_not_be_allowed_to_make_any) {
+    char theirs[POSTGRES_URL_BYTES + 8];
+    postgres_do(url, "DO $$ BEGIN CREATE ROLE user_of_tables LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;"
+                     "REVOKE ALL ON SCHEMA public FROM public; GRANT USAGE ON SCHEMA public TO user_of_tables;"
+                     "GRANT ALL ON ALL TABLES IN SCHEMA public TO user_of_tables;"
+                     "GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO user_of_tables");
+    snprintf(theirs, sizeof theirs, "%.*suser=user_of_tables", (int)(strstr(url, "user=") - url), url);
+    store_close(store);
+    OK((store = store_open(theirs, &why)) != NULL);
+    add("a", 1);
+    cr_expect_str_eq(claim(), "a");
+}
+
 POSTGRES(text_that_is_none_is_refused) {
     enum job_state state;
     why = (struct problem){0};
