@@ -1,13 +1,34 @@
 /* store_events.c - what happened to a job, line by line; see store.h. States are written by triggers (of each
  * kind's layout): no statement can change one and forget to say so. */
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/base/arena.h"
 #include "server/store_private.h"
 
+/* "[event,event]" */
+static const char *array_of(const char *const *events, size_t n, struct arena *a, struct problem *why) {
+    size_t room = 2, at = 0;
+    for (size_t i = 0; i < n; i++)
+        room += strlen(events[i]) + 1;
+    char *text = arena_take(a, room, 1, why);
+    for (size_t i = 0; text && i < n; i++)
+        at += (size_t)snprintf(text + at, room - at, "%c%s", i ? ',' : '[', events[i]);
+    if (text)
+        memcpy(text + at, "]", 2);
+    return text;
+}
+
 bool store_events_add(struct store *s, const char *id, const struct store_progress *progress, struct problem *why) {
-    for (size_t i = 0; i < progress->n_events; i++)
-        if (!store_run(s, store_bind(s, SQL_EVENT_ADD, "tt", id, progress->events[i]), NULL, why))
-            return false;
-    return progress->n_events == 0 ||
-           store_run(s, store_bind(s, SQL_EVENT_FORGET, "ti", id, (int64_t)STORE_PROGRESS_MAX), NULL, why);
+    struct arena arena;
+    if (progress->n_events == 0)
+        return true;
+    arena_init(&arena, 0);
+    const char *all = array_of(progress->events, progress->n_events, &arena, why);
+    bool ok = all && store_run(s, store_bind(s, SQL_EVENTS_ADD, "tt", id, all), NULL, why) &&
+              store_run(s, store_bind(s, SQL_EVENT_FORGET, "ti", id, (int64_t)STORE_PROGRESS_MAX), NULL, why);
+    arena_free(&arena);
+    return ok;
 }
 
 static bool read_all(struct store *s, struct store_statement *statement, struct arena *a, struct store_event *events,

@@ -143,6 +143,8 @@ const char *const store_postgres_own[SQL_COUNT] = {
         " FOR UPDATE SKIP LOCKED) AS first LEFT JOIN running ON running.submitter = waiting.submitter"
         " LEFT JOIN submitters ON name = waiting.submitter"
         " ORDER BY coalesce(bytes, 0), coalesce(n, 0), coalesce(served, 0), first.id LIMIT 1",
+    [SQL_EVENTS_ADD] = STORE_EVENTS_ADD("place") "::text FROM json_array_elements(?2::json) WITH ORDINALITY"
+                                                 " AS told (value, place) ORDER BY place",
     /* A job of kind memory_savings reports two peaks: the checkpointed one counts. */
     [SQL_TALLY_PEAK] =
         "INSERT INTO job_tallies SELECT 'peak', kind, '', " STORE_RATIO_UPTO ", 1, x FROM (SELECT kind,"

@@ -56,7 +56,7 @@ enum store_sql {
     SQL_LATE_ANY,
     SQL_LATE_QUEUED,
     SQL_LATE_RUNNING,
-    SQL_EVENT_ADD,
+    SQL_EVENTS_ADD,
     SQL_EVENT_FORGET,
     SQL_EVENTS,
     SQL_EVENTS_ANY,
@@ -90,6 +90,10 @@ extern const char *const store_statements[SQL_COUNT];
 #define STORE_LATE_RUNNING_SET " SET cancel = 2, run_until_ms = 0, problem = ?2" STORE_LATE_RUNNING
 #define STORE_KEY_FIND(IS)                                                                                             \
     "SELECT job_id, request = ?2 AND retry_of " IS " ?3 FROM keys JOIN jobs ON jobs.id = job_id WHERE key = ?1"
+/* Each of a JSON array, behind those there are. */
+#define STORE_EVENTS_ADD(PLACE)                                                                                        \
+    "INSERT INTO job_events (job_id, number, name, data) SELECT ?1, (SELECT coalesce(max(number), 0) FROM job_events"  \
+    " WHERE job_id = ?1) + " PLACE ", 'progress', value"
 #define STORE_TALLY_ADD                                                                                                \
     " ON CONFLICT (what, kind, outcome, upto) DO UPDATE SET n = job_tallies.n + excluded.n,"                           \
     " sum = job_tallies.sum + excluded.sum;"

@@ -150,6 +150,7 @@ static const char *const own[SQL_COUNT] = {
                      ") OR EXISTS (SELECT 1 FROM " BY_RUN_TIME STORE_LATE_RUNNING ")",
     [SQL_LATE_QUEUED] = "UPDATE " BY_QUEUE_TIME STORE_LATE_QUEUED_SET,
     [SQL_LATE_RUNNING] = "UPDATE " BY_RUN_TIME STORE_LATE_RUNNING_SET,
+    [SQL_EVENTS_ADD] = STORE_EVENTS_ADD("key + 1") " FROM json_each(?2) ORDER BY key",
     /* Not a trigger's: the schema is not trusted with functions that read JSON. A job of kind memory_savings reports
      * two peaks: the checkpointed one counts. */
     [SQL_TALLY_PEAK] = "INSERT INTO job_tallies SELECT 'peak', kind, '', " STORE_RATIO_UPTO ", 1, x FROM (SELECT kind,"

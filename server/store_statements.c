@@ -66,8 +66,6 @@ const char *const store_statements[SQL_COUNT] = {
     [SQL_RELEASE_QUEUED] = "UPDATE jobs SET state = 0, owner = NULL, run_until_ms = 0, started_ms = 0,"
                            " attempts = attempts - ?4" ENDED,
     [SQL_REFUSE] = "UPDATE jobs SET state = 3, finished_ms = ?, problem = ? WHERE state = 0 AND planned_peak_bytes > ?",
-    [SQL_EVENT_ADD] = "INSERT INTO job_events (job_id, number, name, data)"
-                      " SELECT ?1, coalesce(max(number), 0) + 1, 'progress', ?2 FROM job_events WHERE job_id = ?1",
     [SQL_EVENT_FORGET] = "DELETE FROM job_events WHERE job_id = ?1 AND name = 'progress' AND number <="
                          " (SELECT max(number) FROM job_events WHERE job_id = ?1) - ?2",
     [SQL_EVENTS] = "SELECT number, name, data FROM job_events WHERE job_id = ? AND number > ? ORDER BY number LIMIT ?",
