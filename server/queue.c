@@ -128,8 +128,7 @@ bool queue_id(struct queue *q, char out[STORE_ID_BYTES], struct problem *why) {
     return true;
 }
 
-/* Two containers over one data directory have the same pids: the number of the namespace these are of tells them apart.
- */
+/* Two containers over one data directory have the same pids: the number of their namespace tells them apart. */
 void queue_owner(const struct queue *q, char out[STORE_OWNER_BYTES], unsigned slot, pid_t pid) {
     struct stat pids;
     unsigned long long space = stat("/proc/self/ns/pid", &pids) == 0 ? (unsigned long long)pids.st_ino : 0;

@@ -178,8 +178,7 @@ PROBLEM_MUST_CHECK bool store_beat(struct store *s, const struct store_lease *le
 PROBLEM_MUST_CHECK bool store_cancelled(struct store *s, const struct store_lease *lease, bool *cancel,
                                         struct problem *why);
 /* For whoever watches a worker: whether the job that owner runs was asked to stop, and until when its lease lasts
- * (INT64_MAX where it runs none; of several, which it knows nothing of but one, the last to run out counts). Reads
- * only. */
+ * (INT64_MAX where it runs none; of several the one that lasts longest: the others it knows nothing of). Reads only. */
 PROBLEM_MUST_CHECK bool store_held(struct store *s, const char *owner, bool *cancel, int64_t *lease_until_ms,
                                    struct problem *why);
 /* Says that the job is about to make these blobs; before the files get their names, so that nobody removes them in
