@@ -57,14 +57,6 @@ open(sys.argv[1], "wb").write(b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "litt
 files() { find "$dir/data/blobs" "$dir/data/tmp" -type f | wc -l; }
 small='{"kind": "attention", "inputs": {"q": {"shape": [4, 8], "random": {"seed": 1}},
   "k": {"shape": [4, 8], "random": {"seed": 2}}, "v": {"shape": [4, 8], "random": {"seed": 3}}}}'
-until_status() { # WANTED SECONDS URL
-  local tries=0
-  until [ "$(status "$3")" = "$1" ]; do
-    tries=$((tries + 1))
-    [ "$tries" -lt $(($2 * 20)) ] || return 1
-    sleep 0.05
-  done
-}
 npy "$dir/one.npy" 16
 rm -rf "$dir/data"
 start --workers 1
@@ -83,9 +75,9 @@ same "after a kill nothing is left that nobody knows" "$kept" "$(files)"
 same "what is known stays" "200 200" "$(status "$REMATD_URL/v1/tensors/$digest") $(status "$REMATD_URL/v1/tensors/$output")"
 stop
 start --workers 1 --retention 1
-check "a job that has ended goes after --retention" until_status 404 10 "$REMATD_URL/v1/jobs/$id"
-check "its files too" until_status 404 10 "$REMATD_URL/v1/tensors/$output"
-check "and what was uploaded for nothing" until_status 404 10 "$REMATD_URL/v1/tensors/$digest"
+check "a job that has ended goes after --retention" until_status 404 "$REMATD_URL/v1/jobs/$id"
+check "its files too" until_status 404 "$REMATD_URL/v1/tensors/$output"
+check "and what was uploaded for nothing" until_status 404 "$REMATD_URL/v1/tensors/$digest"
 same "nothing is left" 0 "$(files)"
 stop
 rm -rf "$dir/data"
