@@ -88,6 +88,29 @@ code "the job goes on, and ends when the database is there again" 0 "$rematctl" 
 same "at the first attempt" "succeeded	1" "$(job_field "$id" /state /attempts)"
 same "both fronts have found it" "200 200" "$(status "$first/readyz") $(status "$second/readyz")"
 
+# a claim that is done and not answered: the server waits for a standby that does not come, and is cut off there
+standby() { # NAME
+  as_admin "ALTER SYSTEM SET synchronous_standby_names = '$1'"
+  as_admin "SELECT pg_reload_conf()" >/dev/null
+  sleep 0.3
+}
+cut_off() {
+  local tries=0
+  until [ "$(as_admin "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")" != 0 ]; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 200 ] || return 1
+    sleep 0.05
+  done
+}
+kill -STOP "$worker"
+id=$(submit "$(long_job 1)")
+standby nobody
+kill -CONT "$worker"
+check "a claim that is committed and not answered" cut_off
+standby ''
+code "is not forgotten: the job runs before its lease is over" 0 "$rematctl" wait --timeout 20 "$id"
+same "and loses no attempt" "succeeded	1" "$(job_field "$id" /state /attempts)"
+
 # what does not start
 kill "$worker" "$front"
 wait "$worker" "$front" 2>/dev/null
