@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -77,6 +78,20 @@ static bool directories_make(const char *path, struct problem *why) {
     return directory_make(part, why);
 }
 
+/* Whose upload it is holds a lock of it while it lives, however long it does not write: a job may stage its inputs
+ * hours before they get their names. */
+static bool is_given_up(int directory, const char *name, uint64_t *bytes) {
+    struct stat facts;
+    int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    bool stale =
+        fstat(fd, &facts) == 0 && facts.st_mtime + STALE_SECONDS < time(NULL) && flock(fd, LOCK_EX | LOCK_NB) == 0;
+    *bytes = stale ? (uint64_t)facts.st_size : 0;
+    close(fd);
+    return stale;
+}
+
 void blob_stale_remove(struct blob_store *store) {
     char name[NAME_ROOM + 256];
     snprintf(name, sizeof name, "%s/tmp", store->root);
@@ -84,11 +99,10 @@ void blob_stale_remove(struct blob_store *store) {
     if (!directory)
         return;
     for (struct dirent *entry; (entry = readdir(directory));) {
-        struct stat facts;
-        if (strncmp(entry->d_name, "upload-", 7) != 0 || fstatat(dirfd(directory), entry->d_name, &facts, 0) != 0)
-            continue;
-        if (facts.st_mtime + STALE_SECONDS < time(NULL) && unlinkat(dirfd(directory), entry->d_name, 0) == 0)
-            blob_usage_give(store->usage, (uint64_t)facts.st_size);
+        uint64_t bytes;
+        if (strncmp(entry->d_name, "upload-", 7) == 0 && is_given_up(dirfd(directory), entry->d_name, &bytes) &&
+            unlinkat(dirfd(directory), entry->d_name, 0) == 0)
+            blob_usage_give(store->usage, bytes);
     }
     closedir(directory);
 }
@@ -227,8 +241,12 @@ struct blob_upload *blob_upload_new(struct blob_store *store, struct problem *wh
     upload->store = store;
     snprintf(upload->name, sizeof upload->name, "%s/tmp/upload-XXXXXX", store->root);
     upload->fd = mkostemp(upload->name, O_CLOEXEC);
-    if (upload->fd < 0) {
+    if (upload->fd < 0 || flock(upload->fd, LOCK_SH) != 0) { /* told from one that was left behind: is_given_up */
         disk_problem(why, "make", upload->name);
+        if (upload->fd >= 0) {
+            unlink(upload->name);
+            close(upload->fd);
+        }
         gnutls_hash_deinit(upload->hash, NULL);
         free(upload);
         return NULL;

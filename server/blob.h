@@ -52,7 +52,7 @@ PROBLEM_MUST_CHECK bool blob_tidy(struct blob_store *store,
 PROBLEM_MUST_CHECK bool blob_sweep(struct blob_store *store,
                                    bool (*wanted)(void *context, const char *digest, struct problem *why),
                                    void *context, struct problem *why);
-/* Removes uploads that nobody has written to for an hour; blob_open does so too. */
+/* Removes uploads that nobody has written to for an hour and nobody alive holds; blob_open does so too. */
 void blob_stale_remove(struct blob_store *store);
 
 PROBLEM_MUST_CHECK struct blob_upload *blob_upload_new(struct blob_store *store, struct problem *why);
