@@ -10,6 +10,7 @@
 struct plan_bounds {
     struct arena_bounds arena; /* of every arena that the plans are made in; points to this struct */
     const struct service *service;
+    uint64_t most_bytes; /* of one of those arenas: PLAN_QUERY_ARENA_BYTES, unless who began sets another */
     uint64_t begun_ns;
 };
 
@@ -21,5 +22,8 @@ bool plan_bounds_drains(const struct service *service);
  * large for an idle daemon is one of the request. answer: the arena the answer was written in. Returns false. */
 bool plan_bounds_tell(const struct plan_bounds *bounds, const struct arena *answer, const struct wire_value *v,
                       struct problem *why);
+/* The same of a request whose document is gone. */
+bool plan_bounds_tell_text(const struct plan_bounds *bounds, const struct arena *answer, const char *text, size_t bytes,
+                           struct problem *why);
 
 #endif
