@@ -93,6 +93,21 @@ Test(plan_bounds, jobs_have_them_too) {
     }
 }
 
+/* A search tries what is too large to be planned: it does not fit then. */
+Test(plan_bounds, searches_end_where_planning_ends) {
+    struct service service = {.planning_bytes = (uint64_t)1 << 20};
+    struct answer a;
+    ask(&a, &service, CAPACITY_POST,
+        "{\"workload\":{\"model\":{\"family\":\"decoder\",\"layers\":1,\"d_model\":64,\"heads\":2,\"vocab\":64},"
+        "\"seq_len\":64},\"budget_bytes\":1000000000000,\"find\":\"layers\"}");
+    cr_assert(a.ok, "%s", a.why.detail);
+    cr_expect(strstr(a.response.body, "\"limited_by\":\"planning\""), "%s", a.response.body);
+    cr_expect(strstr(a.response.body, "\"shortfall_bytes\":null"));
+    cr_expect(strstr(a.response.body, "\"feasible\":true") || strstr(a.response.body, "\"plan\":null"));
+    cr_expect_null(strstr(a.response.body, "\"value\":0"));
+    arena_free(&a.arena);
+}
+
 Test(plan_bounds, one_of_several_is_refused_alone) {
     struct service service = {.planning_bytes = (uint64_t)3 << 19};
     struct answer a;
