@@ -151,7 +151,8 @@ static const char *plan_element(struct asked *asked, const struct wire_value *v,
         return text;
     }
     const bool before = asked->partial;
-    asked->partial = asked->bounds.arena.past = false;
+    asked->partial = false;
+    plan_bounds_again(&asked->bounds);
     wire_out_init(&one, a, why);
     text = plan_one(asked, v, &one, a, why) ? wire_text(&one, &bytes) : NULL;
     if (text && cache && !asked->partial) {

@@ -29,6 +29,11 @@ void plan_bounds_begin(struct plan_bounds *bounds, const struct service *service
         {.limit_bytes = most, .stop = is_over, .user = bounds}, service, PLAN_QUERY_ARENA_BYTES, now_ns()};
 }
 
+void plan_bounds_again(struct plan_bounds *bounds) {
+    bounds->arena.stop = is_over;
+    bounds->arena.past = false;
+}
+
 uint64_t plan_bounds_ns(const struct plan_bounds *bounds) {
     return now_ns() - bounds->begun_ns;
 }

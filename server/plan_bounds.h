@@ -16,6 +16,8 @@ struct plan_bounds {
 
 /* service may be NULL: no bounds. */
 void plan_bounds_begin(struct plan_bounds *bounds, const struct service *service);
+/* For the next of several plans: a search that was cut, or a plan that was too large, is no affair of it. */
+void plan_bounds_again(struct plan_bounds *bounds);
 uint64_t plan_bounds_ns(const struct plan_bounds *bounds); /* since it began */
 bool plan_bounds_drains(const struct service *service);
 /* Why v has no answer, as its client is to hear it: memory that is in use now is a problem for now, what would be too

@@ -441,7 +441,9 @@ static uint64_t peak_bound(const struct search *s, struct arena *scratch) {
     uint64_t least;
     const bool known = s->bounds && plan_query_optimal(&s->q, scratch, &o, &ignored) &&
                        plan_optimal_least(&o, scratch, &least, &ignored);
-    if (s->q.bounds && !known)
+    if (!known)
+        scratch->past = false; /* what was too large is not what was asked */
+    if (!known && s->q.bounds)
         s->q.bounds->past = false;
     return known ? least : 0;
 }
