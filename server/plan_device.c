@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "server/log.h"
 #include "server/wire_calibration.h"
 
 static const char *source_text(const struct store_calibration *c, struct arena *a, struct problem *why) {
@@ -31,9 +32,17 @@ bool plan_device_host(const struct plan_host *host, struct arena *a, const struc
                          .memory_bytes = host->memory_bytes,
                          .source = source_text(&stored, a, why),
                          .memory_source = "what the daemon's jobs may take together (--memory-limit)"};
-    if (!d->source || !wire_calibration_read(stored.result, a, d, why))
+    struct problem unreadable = {0};
+    if (!d->source)
         return false;
-    *out = d;
+    if (wire_calibration_read(stored.result, a, d, &unreadable)) {
+        *out = d;
+        return true;
+    }
+    if (unreadable.kind == PROBLEM_MEMORY || unreadable.kind == PROBLEM_CANCELLED)
+        return problem_set(why, unreadable.kind, unreadable.where, "%s", unreadable.detail);
+    log_event(LOG_WARNING, "calibration.unreadable", "the calibration of job %s: %s %s", stored.job, unreadable.where,
+              unreadable.detail);
     return true;
 }
 

@@ -16,7 +16,8 @@ struct plan_host {
     bool asked;            /* a request named it: its answer holds until the next calibration */
 };
 
-/* *out: in a, or NULL where there was no calibration yet. host NULL: none is known. */
+/* *out: in a, or NULL where there was no calibration yet, or none that this release can read. host NULL: none is known.
+ */
 PROBLEM_MUST_CHECK bool plan_device_host(const struct plan_host *host, struct arena *a, const struct device **out,
                                          struct problem *why);
 /* "device" of a request, *out NULL where it has none. */

@@ -265,6 +265,16 @@ Test(Calibrate, plans_on_the_host_use_the_newest_table, .init = daemon_start, .f
     cr_expect_eq(jobs_number(list, "devices/0/memory_bytes"), (uint64_t)1 << 33);
 }
 
+/* Of another release, say: then it is as if there was none. */
+Test(Calibrate, a_table_that_cannot_be_read_is_none, .init = daemon_start, .fini = daemon_stop) {
+    calibrated("first", JOB_SUCCEEDED, "{\"ops\":[]}");
+    cr_expect_null(asked(&api_plans_routes[0], PLAN));
+    cr_expect(jobs.why.kind == PROBLEM_LIMIT && strcmp(jobs.why.where, "/device") == 0, "%s", jobs.why.detail);
+    const char *list = asked(&api_models_routes[1], NULL);
+    cr_assert(list, "%s", jobs.why.detail);
+    cr_expect_str_neq(jobs_at(list, "devices/0/name"), "\"host\"");
+}
+
 static void gone(void *context, const char *digest) {
     (void)context;
     (void)digest;
