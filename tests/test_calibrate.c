@@ -16,7 +16,7 @@
 /* ---- measuring ---- */
 
 static const struct measure_size small = {
-    .tokens = 16, .width = 32, .hidden = 64, .vocab = 40, .heads = 4, .piece = 4096};
+    .tokens = 16, .width = 32, .hidden = 64, .vocab = 40, .heads = 4, .piece = 4096, .copy_bytes = 16384};
 
 /* A clock of its own: each look is a thousand nanoseconds later. */
 static uint64_t ticks;
@@ -100,6 +100,26 @@ Test(Calibrate, a_job_measures_what_it_planned, .init = jobs_start, .fini = jobs
                 cr_expect(rate->flops > 0 && rate->bytes > 0 && isfinite(rate->bytes), "%s", cost_row_name(row));
                 cr_expect_eq((bool)isfinite(rate->flops), cost_row_is_arithmetic(row), "%s", cost_row_name(row));
             }
+}
+
+/* The copy takes what it may: a worker, which has what was admitted, plans the same. */
+Test(Calibrate, a_worker_plans_what_was_admitted, .init = jobs_start, .fini = jobs_stop) {
+    for (uint64_t mib = 24; mib <= 1024; mib = mib * 3 / 2) {
+        struct job_context c = {.arena = &jobs.arena, .threads = 2, .memory_limit_bytes = mib << 20};
+        struct job front, worker;
+        if (!job_make(&front, SHORT, strlen(SHORT), &c, &jobs.why)) {
+            cr_expect(jobs.why.kind == PROBLEM_BUDGET && mib < 96, "%llu MiB: %s", (unsigned long long)mib,
+                      jobs.why.detail);
+            jobs.why = (struct problem){0};
+            continue;
+        }
+        const uint64_t peak = jobs_number(front.planned, "peak_bytes");
+        cr_expect(peak <= (uint64_t)256 << 20 && (mib < 272 || peak == (uint64_t)256 << 20), "%llu MiB: %llu",
+                  (unsigned long long)mib, (unsigned long long)peak);
+        c.memory_limit_bytes = front.admission_bytes;
+        cr_assert(job_make(&worker, SHORT, strlen(SHORT), &c, &jobs.why), "%s", jobs.why.detail);
+        cr_expect_str_eq(worker.planned, front.planned);
+    }
 }
 
 static bool is_cancelled(void *user) {
@@ -295,7 +315,8 @@ Test(Calibrate, the_table_outlives_its_job, .init = daemon_start, .fini = daemon
 Test(Calibrate, an_op_costs_by_its_own_row, .init = jobs_start, .fini = jobs_stop) {
     struct device d = {0};
     struct measure linear, gelu;
-    const struct measure_size size = {.tokens = 512, .width = 512, .hidden = 512, .vocab = 8, .heads = 8, .piece = 64};
+    const struct measure_size size = {
+        .tokens = 512, .width = 512, .hidden = 512, .vocab = 8, .heads = 8, .piece = 64, .copy_bytes = 64};
     for (unsigned i = 0; i < measure_cases; i++) {
         struct measure m;
         cr_assert(measure_plan(i, &size, DTYPE_FLOAT32, 1, &jobs.arena, &m, &jobs.why));
