@@ -78,7 +78,7 @@ static void device_put(struct wire_out *o, const struct device *d) {
 /* This machine first, where it was measured. The others need no store: they are there without it. */
 static bool devices(struct request *request, struct response *response, struct problem *why) {
     const struct service *service = request->service;
-    const struct plan_host known = {.store = service->store, .memory_bytes = service->memory_limit_bytes};
+    struct plan_host known = {.store = service->store, .memory_bytes = service->memory_limit_bytes};
     const struct device *host;
     struct problem unknown = {0};
     struct wire_out o;

@@ -144,6 +144,12 @@ static const char *table_text(double product) {
         {.row = OP_LINEAR, .shape = "b", .rounds = 1, .flops = 1000, .bytes = 10, .seconds = 3000 / product},
         {.row = OP_LINEAR, .backward = true, .shape = "a", .rounds = 1, .flops = 500, .bytes = 10, .seconds = 1e-6},
         {.row = OP_LINEAR, .dtype = DTYPE_BFLOAT16, .shape = "a", .rounds = 1, .flops = 10, .bytes = 1, .seconds = 1},
+        {.row = COST_ATTENTION_STANDARD,
+         .shape = "a",
+         .rounds = 1,
+         .flops = 9000,
+         .bytes = 10,
+         .seconds = 1000 / product},
         {.row = OP_GELU, .shape = "c", .rounds = 1, .flops = 999, .bytes = 2000, .seconds = 1e-6},
         {.row = MEASURE_COPY, .shape = "d", .rounds = 1, .bytes = 10000, .seconds = 1e-6},
         {.row = MEASURE_COPY, .dtype = DTYPE_BFLOAT16, .shape = "d", .rounds = 1, .bytes = 10000, .seconds = 1e-6}};
@@ -161,7 +167,7 @@ Test(Calibrate, what_is_written_is_read_again, .init = jobs_start, .fini = jobs_
     struct device d = {0};
     cr_assert(wire_calibration_read(table_text(1e9), &jobs.arena, &d, &jobs.why), "%s", jobs.why.detail);
     const struct cost_measured *m = d.measured[0];
-    cr_expect_float_eq(d.float32, 3e9, 1, "the best product");
+    cr_expect_float_eq(d.float32, 3e9, 1, "the best product, which attention is none of");
     cr_expect_float_eq(d.bandwidth, 1e10, 1);
     cr_expect_float_eq(m->of[OP_LINEAR][0].flops, 1e9, 1, "both cases together");
     cr_expect_float_eq(m->of[OP_LINEAR][1].flops, 5e8, 1);
