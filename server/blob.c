@@ -107,6 +107,20 @@ void blob_stale_remove(struct blob_store *store) {
     closedir(directory);
 }
 
+/* blobs/00 ... blobs/ff. Whoever opens the store has their names on disk, whether it made them or another process,
+ * which may not have come to that yet. */
+static bool blobs_make(const struct blob_store *store, struct problem *why) {
+    char name[NAME_ROOM];
+    snprintf(name, sizeof name, "%s/blobs", store->root);
+    bool good = directory_make(name, why);
+    for (unsigned i = 0; good && i < DIRECTORIES; i++) {
+        snprintf(name, sizeof name, DIRECTORY, store->root, i);
+        good = mkdir(name, 0700) == 0 || errno == EEXIST || disk_problem(why, "make", name);
+    }
+    snprintf(name, sizeof name, "%s/blobs", store->root);
+    return good && directory_sync(name, why);
+}
+
 struct blob_store *blob_open(const char *data_dir, struct problem *why) {
     struct blob_store *store = calloc(1, sizeof *store);
     if (!store) {
@@ -120,9 +134,7 @@ struct blob_store *blob_open(const char *data_dir, struct problem *why) {
     }
     snprintf(store->root, sizeof store->root, "%s", data_dir);
     char name[NAME_ROOM];
-    bool good = directories_make(data_dir, why);
-    snprintf(name, sizeof name, "%s/blobs", data_dir);
-    good = good && directory_make(name, why);
+    bool good = directories_make(data_dir, why) && blobs_make(store, why);
     snprintf(name, sizeof name, "%s/tmp", data_dir);
     good = good && directory_make(name, why);
     if (!good || !(store->usage = blob_usage_open(data_dir, why))) {
@@ -301,13 +313,10 @@ static void blob_name(const struct blob_store *store, const char *digest, char n
 
 /* Gives it its name; *directory is ab of it. */
 static bool upload_place(struct blob_upload *upload, unsigned *directory, struct problem *why) {
-    char digest[BLOB_DIGEST_SIZE], name[NAME_ROOM], parent[NAME_ROOM];
+    char digest[BLOB_DIGEST_SIZE], name[NAME_ROOM];
     if (!blob_upload_digest(upload, digest, why) || sscanf(digest + DIGEST_PREFIX_LENGTH, "%2x", directory) != 1)
         return false;
     blob_name(upload->store, digest, name);
-    snprintf(parent, sizeof parent, DIRECTORY, upload->store->root, *directory);
-    if (!directory_make(parent, why))
-        return false;
     struct stat replaced;
     bool replaces = stat(name, &replaced) == 0; /* two at once may count both until the next start */
     if (rename(upload->name, name) != 0)

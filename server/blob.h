@@ -16,7 +16,8 @@
 struct blob_store;
 struct blob_upload;
 
-/* Makes DATA, DATA/blobs and DATA/tmp where they lack; removes uploads that a crash left behind (older than an hour).
+/* Makes DATA, DATA/blobs, its 256 directories, and DATA/tmp where they lack; removes uploads that a crash left behind
+ * (older than an hour).
  */
 PROBLEM_MUST_CHECK struct blob_store *blob_open(const char *data_dir, struct problem *why);
 void blob_close(struct blob_store *store); /* NULL is fine */
