@@ -101,7 +101,7 @@ Test(plan_bounds, searches_end_where_planning_ends) {
         "{\"workload\":{\"model\":{\"family\":\"decoder\",\"layers\":1,\"d_model\":64,\"heads\":2,\"vocab\":64},"
         "\"seq_len\":64},\"budget_bytes\":1000000000000,\"find\":\"layers\"}");
     cr_assert(a.ok, "%s", a.why.detail);
-    cr_expect(strstr(a.response.body, "\"limited_by\":\"planning\""), "%s", a.response.body);
+    cr_expect(strstr(a.response.body, "\"limited_by\":\"planning\""), "%s", (const char *)a.response.body);
     cr_expect(strstr(a.response.body, "\"shortfall_bytes\":null"));
     cr_expect(strstr(a.response.body, "\"feasible\":true") || strstr(a.response.body, "\"plan\":null"));
     cr_expect_null(strstr(a.response.body, "\"value\":0"));
