@@ -3,7 +3,7 @@
 
 #include "engine/plan/plan.h"
 #include "server/api.h"
-#include "server/job.h"
+#include "server/api_jobs.h"
 #include "server/wire.h"
 
 #define TEXT_STEPS_MAX 4096u /* a longer program is for programs to read: text is null */
@@ -63,31 +63,36 @@ static void put_peak(struct wire_out *o, const struct plan *plan) {
     wire_close(o, '}');
 }
 
-static bool post(struct request *request, struct response *response, struct problem *why) {
-    const struct job_context context = {.arena = request->arena,
-                                        .blobs = request->service->blobs,
-                                        .threads = request->service->threads,
-                                        .memory_limit_bytes = request->service->memory_limit_bytes};
-    struct job job;
+static bool explained(const struct job *job, struct arena *scratch, struct request *request, struct response *response,
+                      struct problem *why) {
     struct wire_out o;
-    if (!job_make(&job, request->body, request->body_bytes, &context, why))
-        return false;
-    if (!job.plan)
+    if (!job->plan)
         return problem_set(why, PROBLEM_UNSUPPORTED, "/kind", "jobs of kind %s have no single plan to show",
-                           job.kind->name);
-    const char *text = job.plan->n_steps > TEXT_STEPS_MAX ? NULL : plan_print(job.plan, request->arena, why);
+                           job->kind->name);
+    const char *text = job->plan->n_steps > TEXT_STEPS_MAX ? NULL : plan_print(job->plan, scratch, why);
     if (!text && why->kind != PROBLEM_NONE)
         return false;
     wire_out_init(&o, request->arena, why);
     wire_open(&o, NULL, '{');
-    wire_put_json(&o, "planned", job.planned);
-    put_peak(&o, job.plan);
-    if (!put_steps(&o, job.plan, request->arena, why))
+    wire_put_json(&o, "planned", job->planned);
+    put_peak(&o, job->plan);
+    if (!put_steps(&o, job->plan, scratch, why))
         return false;
     wire_put_string(&o, "text", text);
     wire_close(&o, '}');
     response->body = wire_text(&o, &response->body_bytes);
     return response->body != NULL;
+}
+
+static bool post(struct request *request, struct response *response, struct problem *why) {
+    struct plan_bounds bounds;
+    struct arena scratch;
+    struct job job;
+    const bool ok = api_jobs_make(request, request->body, request->body_bytes, &bounds, &scratch, &job, why) &&
+                    (explained(&job, &scratch, request, response, why) ||
+                     plan_bounds_tell_text(&bounds, request->arena, request->body, request->body_bytes, why));
+    arena_free(&scratch);
+    return ok;
 }
 
 const struct route api_explain_routes[] = {{"POST", "/v1/explain", BODY_JSON, post, SCOPE_READ, ROUTE_PLANS}, {0}};

@@ -72,20 +72,19 @@ const char *api_jobs_id(const char *text, struct problem *why) {
 
 /* ---- submitting ---- */
 
-static bool job_read(const struct service *service, const char *text, size_t bytes, struct arena *a, struct job *job,
-                     struct problem *why) {
-    arena_init(a, PLAN_ARENA_BYTES);
+bool api_jobs_make(const struct request *request, const char *text, size_t bytes, struct plan_bounds *bounds,
+                   struct arena *a, struct job *job, struct problem *why) {
+    const struct service *service = request->service;
+    plan_bounds_begin(bounds, service);
+    bounds->most_bytes = PLAN_ARENA_BYTES;
+    arena_init_within(a, PLAN_ARENA_BYTES, &bounds->arena);
     struct plan_host host = {.store = service->store, .memory_bytes = service->memory_limit_bytes};
     struct job_context context = {.arena = a,
                                   .blobs = service->blobs,
                                   .threads = service->threads,
                                   .memory_limit_bytes = service->memory_limit_bytes,
                                   .host = &host};
-    return job_make(job, text, bytes, &context, why);
-}
-
-bool api_jobs_make(const struct request *request, struct arena *a, struct job *job, struct problem *why) {
-    return job_read(request->service, request->body, request->body_bytes, a, job, why);
+    return job_make(job, text, bytes, &context, why) || plan_bounds_tell_text(bounds, request->arena, text, bytes, why);
 }
 
 struct waiting {
@@ -142,10 +141,11 @@ static bool key_conflict(const struct request *request, struct response *respons
 /* A body becomes a job; retry_of: the one that it is again, or NULL. */
 static bool job_file(struct request *request, const char *text, size_t bytes, const char *retry_of, struct waiting *w,
                      bool *conflict, struct problem *why) {
+    struct plan_bounds bounds;
     struct arena a;
     struct job job;
     struct store_job stored = {.retry_of = retry_of};
-    bool ok = job_read(request->service, text, bytes, &a, &job, why);
+    bool ok = api_jobs_make(request, text, bytes, &bounds, &a, &job, why);
     if (ok) {
         stored.kind = job.kind->name;
         stored.request = job.request;

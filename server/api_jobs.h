@@ -3,6 +3,7 @@
 #define REMATD_SERVER_API_JOBS_H
 
 #include "server/job.h"
+#include "server/plan_bounds.h"
 #include "server/route.h"
 #include "server/store.h"
 
@@ -13,8 +14,10 @@ void api_jobs_put(struct wire_out *o, const char *key, const struct store_job *j
  * none. */
 const char *api_jobs_id(const char *text, struct problem *why);
 
-/* Reads and plans the body in an arena of its own (arena_free it, whatever comes). */
-PROBLEM_MUST_CHECK bool api_jobs_make(const struct request *request, struct arena *a, struct job *job,
+/* Reads and plans a body, text, in an arena of its own within bounds that begin here: both must outlive the job, and
+ * the arena is to be freed, whatever comes. */
+PROBLEM_MUST_CHECK bool api_jobs_make(const struct request *request, const char *text, size_t bytes,
+                                      struct plan_bounds *bounds, struct arena *a, struct job *job,
                                       struct problem *why);
 
 /* The labels of the query as a JSON array of "KEY:VALUE" in the request's arena; NULL where it names none. */

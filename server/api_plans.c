@@ -34,14 +34,15 @@ struct asked {
     bool partial;          /* holds a problem, what a time limit cut short, or what the host was measured to be: true
                               today, not for ever */
     struct plan_bounds bounds;
+    struct plan_host host;
 };
 
 /* ---- one, several, a search ---- */
 
-static struct plan_host host_for(const struct asked *asked) {
-    const struct service *service = asked->request->service;
-    return service ? (struct plan_host){.store = service->store, .memory_bytes = service->memory_limit_bytes}
-                   : (struct plan_host){0};
+/* For the next plan: asked says whether that one names it. */
+static struct plan_host *host_for(struct asked *asked) {
+    asked->host.asked = false;
+    return &asked->host;
 }
 
 /* One that may take long. */
@@ -71,12 +72,12 @@ static bool plan_posted(struct asked *asked, const struct wire_value *v, struct 
                         struct problem *why) {
     struct plan_posted q;
     struct plan_posted_watch watch = watch_for(asked);
-    struct plan_host host = host_for(asked);
-    if (!plan_posted_read(v, PLAN_POSTED_AT_ONCE, &host, a, &q, why))
+    struct plan_host *host = host_for(asked);
+    if (!plan_posted_read(v, PLAN_POSTED_AT_ONCE, host, a, &q, why))
         return false;
     q.bounds = &asked->bounds.arena;
     const bool ok = plan_posted_answer(&q, &watch, o, NULL, why) || refused(asked, v, why);
-    asked->partial |= watch.cut || host.asked;
+    asked->partial |= watch.cut || host->asked;
     return ok;
 }
 
@@ -85,10 +86,10 @@ static bool plan_one(struct asked *asked, const struct wire_value *v, struct wir
     struct plan_query q;
     if (plan_posted_is(v))
         return plan_posted(asked, v, o, a, why);
-    struct plan_host host = host_for(asked);
-    if (!plan_query_read(v, PLAN_FORM_PLAN, &host, a, &q, why))
+    struct plan_host *host = host_for(asked);
+    if (!plan_query_read(v, PLAN_FORM_PLAN, host, a, &q, why))
         return false;
-    asked->partial |= host.asked;
+    asked->partial |= host->asked;
     q.bounds = &asked->bounds.arena;
     return plan_query_answer(&q, o, NULL, why) || refused(asked, v, why);
 }
@@ -106,8 +107,8 @@ static bool plan_alone(struct asked *asked, const struct wire_value *v, struct w
 }
 
 /* Known before anything is planned: a request answers within seconds, or within the time it gives, or not at all. */
-static bool list_check(const struct asked *asked, const struct wire_value *list, bool *is_long, struct problem *why) {
-    struct plan_host host = host_for(asked);
+static bool list_check(struct asked *asked, const struct wire_value *list, bool *is_long, struct problem *why) {
+    struct plan_host *host = host_for(asked);
     uint64_t layers = 0;
     double seconds = 0;
     for (size_t i = 0; i < wire_length(list); i++) {
@@ -118,7 +119,7 @@ static bool list_check(const struct asked *asked, const struct wire_value *list,
         arena_init(&scratch, 0);
         *is_long |= plan_posted_is(&v);
         seconds += plan_posted_seconds(&v);
-        layers += !plan_posted_is(&v) && plan_query_read(&v, PLAN_FORM_PLAN, &host, &scratch, &q, &its_own)
+        layers += !plan_posted_is(&v) && plan_query_read(&v, PLAN_FORM_PLAN, host, &scratch, &q, &its_own)
                       ? model_graph_layers(&q.w.workload.model)
                       : 0;
         arena_free(&scratch);
@@ -151,7 +152,8 @@ static const char *plan_element(struct asked *asked, const struct wire_value *v,
         return text;
     }
     const bool before = asked->partial;
-    asked->partial = asked->bounds.arena.past = false;
+    asked->partial = false;
+    plan_bounds_again(&asked->bounds);
     wire_out_init(&one, a, why);
     text = plan_one(asked, v, &one, a, why) ? wire_text(&one, &bytes) : NULL;
     if (text && cache && !asked->partial) {
@@ -214,11 +216,11 @@ static bool plans_answer(struct asked *asked, const struct wire_value *v, struct
 }
 
 static bool capacity_answer(struct asked *asked, const struct wire_value *v, struct wire_out *o, struct problem *why) {
-    struct plan_host host = host_for(asked);
+    struct plan_host *host = host_for(asked);
     struct plan_query q;
-    if (!plan_query_read(v, PLAN_FORM_CAPACITY, &host, asked->request->arena, &q, why))
+    if (!plan_query_read(v, PLAN_FORM_CAPACITY, host, asked->request->arena, &q, why))
         return false;
-    asked->partial |= host.asked;
+    asked->partial |= host->asked;
     q.bounds = &asked->bounds.arena;
     return plan_query_capacity(&q, o, why);
 }
@@ -240,10 +242,10 @@ static bool frontier_answer(struct asked *asked, const struct wire_value *v, str
     struct plan_query q;
     if (plan_posted_is(v))
         return frontier_posted(asked, v, o, why);
-    struct plan_host host = host_for(asked);
-    if (!plan_query_frontier_read(v, &host, a, &q, why))
+    struct plan_host *host = host_for(asked);
+    if (!plan_query_frontier_read(v, host, a, &q, why))
         return false;
-    asked->partial |= host.asked;
+    asked->partial |= host->asked;
     q.bounds = &asked->bounds.arena;
     return plan_query_frontier(&q, a, o, why) || wire_nest(v, why);
 }
@@ -337,9 +339,13 @@ static bool text_answered(struct asked *asked, const char *text, size_t bytes, s
 }
 
 static struct asked asked_for(enum plan_question question, struct request *request, struct response *response) {
+    const struct service *service = request->service;
     return (struct asked){.request = request,
                           .response = response,
-                          .cache = request->service ? request->service->plans : NULL,
+                          .cache = service ? service->plans : NULL,
+                          .host = {.store = service ? service->store : NULL,
+                                   .memory_bytes = service ? service->memory_limit_bytes : 0,
+                                   .arena = request->arena},
                           .question = question,
                           .name = {.question = question, .text = request->body, .bytes = request->body_bytes}};
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -77,6 +78,20 @@ static bool directories_make(const char *path, struct problem *why) {
     return directory_make(part, why);
 }
 
+/* Whose upload it is holds a lock of it while it lives, however long it does not write: a job may stage its inputs
+ * hours before they get their names. */
+static bool is_given_up(int directory, const char *name, uint64_t *bytes) {
+    struct stat facts;
+    int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    bool stale =
+        fstat(fd, &facts) == 0 && facts.st_mtime + STALE_SECONDS < time(NULL) && flock(fd, LOCK_EX | LOCK_NB) == 0;
+    *bytes = stale ? (uint64_t)facts.st_size : 0;
+    close(fd);
+    return stale;
+}
+
 void blob_stale_remove(struct blob_store *store) {
     char name[NAME_ROOM + 256];
     snprintf(name, sizeof name, "%s/tmp", store->root);
@@ -84,13 +99,26 @@ void blob_stale_remove(struct blob_store *store) {
     if (!directory)
         return;
     for (struct dirent *entry; (entry = readdir(directory));) {
-        struct stat facts;
-        if (strncmp(entry->d_name, "upload-", 7) != 0 || fstatat(dirfd(directory), entry->d_name, &facts, 0) != 0)
-            continue;
-        if (facts.st_mtime + STALE_SECONDS < time(NULL) && unlinkat(dirfd(directory), entry->d_name, 0) == 0)
-            blob_usage_give(store->usage, (uint64_t)facts.st_size);
+        uint64_t bytes;
+        if (strncmp(entry->d_name, "upload-", 7) == 0 && is_given_up(dirfd(directory), entry->d_name, &bytes) &&
+            unlinkat(dirfd(directory), entry->d_name, 0) == 0)
+            blob_usage_give(store->usage, bytes);
     }
     closedir(directory);
+}
+
+/* blobs/00 ... blobs/ff. Whoever opens the store has their names on disk, whether it made them or another process,
+ * which may not have come to that yet. */
+static bool blobs_make(const struct blob_store *store, struct problem *why) {
+    char name[NAME_ROOM];
+    snprintf(name, sizeof name, "%s/blobs", store->root);
+    bool good = directory_make(name, why);
+    for (unsigned i = 0; good && i < DIRECTORIES; i++) {
+        snprintf(name, sizeof name, DIRECTORY, store->root, i);
+        good = mkdir(name, 0700) == 0 || errno == EEXIST || disk_problem(why, "make", name);
+    }
+    snprintf(name, sizeof name, "%s/blobs", store->root);
+    return good && directory_sync(name, why);
 }
 
 struct blob_store *blob_open(const char *data_dir, struct problem *why) {
@@ -106,9 +134,7 @@ struct blob_store *blob_open(const char *data_dir, struct problem *why) {
     }
     snprintf(store->root, sizeof store->root, "%s", data_dir);
     char name[NAME_ROOM];
-    bool good = directories_make(data_dir, why);
-    snprintf(name, sizeof name, "%s/blobs", data_dir);
-    good = good && directory_make(name, why);
+    bool good = directories_make(data_dir, why) && blobs_make(store, why);
     snprintf(name, sizeof name, "%s/tmp", data_dir);
     good = good && directory_make(name, why);
     if (!good || !(store->usage = blob_usage_open(data_dir, why))) {
@@ -227,8 +253,12 @@ struct blob_upload *blob_upload_new(struct blob_store *store, struct problem *wh
     upload->store = store;
     snprintf(upload->name, sizeof upload->name, "%s/tmp/upload-XXXXXX", store->root);
     upload->fd = mkostemp(upload->name, O_CLOEXEC);
-    if (upload->fd < 0) {
+    if (upload->fd < 0 || flock(upload->fd, LOCK_SH) != 0) { /* told from one that was left behind: is_given_up */
         disk_problem(why, "make", upload->name);
+        if (upload->fd >= 0) {
+            unlink(upload->name);
+            close(upload->fd);
+        }
         gnutls_hash_deinit(upload->hash, NULL);
         free(upload);
         return NULL;
@@ -283,13 +313,10 @@ static void blob_name(const struct blob_store *store, const char *digest, char n
 
 /* Gives it its name; *directory is ab of it. */
 static bool upload_place(struct blob_upload *upload, unsigned *directory, struct problem *why) {
-    char digest[BLOB_DIGEST_SIZE], name[NAME_ROOM], parent[NAME_ROOM];
+    char digest[BLOB_DIGEST_SIZE], name[NAME_ROOM];
     if (!blob_upload_digest(upload, digest, why) || sscanf(digest + DIGEST_PREFIX_LENGTH, "%2x", directory) != 1)
         return false;
     blob_name(upload->store, digest, name);
-    snprintf(parent, sizeof parent, DIRECTORY, upload->store->root, *directory);
-    if (!directory_make(parent, why))
-        return false;
     struct stat replaced;
     bool replaces = stat(name, &replaced) == 0; /* two at once may count both until the next start */
     if (rename(upload->name, name) != 0)

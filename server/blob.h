@@ -16,7 +16,8 @@
 struct blob_store;
 struct blob_upload;
 
-/* Makes DATA, DATA/blobs and DATA/tmp where they lack; removes uploads that a crash left behind (older than an hour).
+/* Makes DATA, DATA/blobs, its 256 directories, and DATA/tmp where they lack; removes uploads that a crash left behind
+ * (older than an hour).
  */
 PROBLEM_MUST_CHECK struct blob_store *blob_open(const char *data_dir, struct problem *why);
 void blob_close(struct blob_store *store); /* NULL is fine */
@@ -52,7 +53,7 @@ PROBLEM_MUST_CHECK bool blob_tidy(struct blob_store *store,
 PROBLEM_MUST_CHECK bool blob_sweep(struct blob_store *store,
                                    bool (*wanted)(void *context, const char *digest, struct problem *why),
                                    void *context, struct problem *why);
-/* Removes uploads that nobody has written to for an hour; blob_open does so too. */
+/* Removes uploads that nobody has written to for an hour and nobody alive holds; blob_open does so too. */
 void blob_stale_remove(struct blob_store *store);
 
 PROBLEM_MUST_CHECK struct blob_upload *blob_upload_new(struct blob_store *store, struct problem *why);

@@ -295,10 +295,10 @@ struct http *http_open(const struct http_options *options, struct problem *why) 
     options_take(http, options);
     metrics_routes(options->tables);
     bool good = http_tls_open(http, why) && http_listen(http, why);
-    if (!good || !(good = http_keeper_start(http, why)) || !http_lanes_start(http, why)) {
+    if (!good || !(good = http_lanes_start(http, why)) || !http_keeper_start(http, why)) {
         if (good) {
-            http_keeper_stop(http);
-            http_keeper_free(http);
+            http_lanes_stop(http);
+            http_lanes_free(http);
         }
         http_listen_close(http);
         http_tls_close(http);
@@ -346,6 +346,7 @@ void http_close(struct http *http) {
         if (http->listeners[i].daemon)
             MHD_stop_daemon(http->listeners[i].daemon);
     http_keeper_free(http);
+    http_lanes_free(http);
     http_tls_close(http);
     free(http);
 }

@@ -36,6 +36,7 @@ struct http_options {
     unsigned streams;                 /* answers that are sent as they come, never more than half of the connections */
     unsigned planning_threads;        /* at work on what takes long; 0: two more than cores, at least 4 */
     unsigned planning_queue;          /* requests that wait for one of them; what is beyond gets 503; 0: 32 */
+    unsigned filing_patience_ms;      /* of who waits to file a job or a tensor; 0: 10 s */
     unsigned grace_ms;                /* for a request's headers, and for a body on top of its rate; 0: 20 s */
     unsigned least_bytes_per_second;  /* of a body, either way; 0: 500 */
 };

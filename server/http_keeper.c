@@ -2,7 +2,7 @@
  *
  * libmicrohttpd's timeout counts inactivity alone: a byte now and then keeps a connection for ever. The keeper shuts
  * down the socket of a connection whose headers, body or answer take longer than they may; the library then sees its
- * end. And it asks suspended requests whether they are ready. */
+ * end. It asks suspended requests whether they are ready, and sends away who waits in a lane for too long. */
 #include "server/http_private.h"
 
 #include <poll.h>
@@ -133,6 +133,7 @@ static void *keeper_run(void *arg) {
         waiting = ask_all(waiting, now, closing);
         if (now - reaped >= REAP_TICK_NS) {
             reap(http, now);
+            http_lanes_expire(http, now);
             log_flush();
             reaped = now;
         }

@@ -115,7 +115,8 @@ struct http_exchange {
     char made_id[TRACE_ID_SIZE], trace_id[TRACE_ID_SIZE]; /* request.id, request.trace */
     uint64_t asked_ns;                                    /* the keeper's: when ready was last asked */
     struct http_exchange *next_waiting;
-    bool handled_good; /* STAGE_LANE: what its handler said */
+    bool handled_good;  /* STAGE_LANE: what its handler said */
+    uint64_t queued_ns; /* when it began to wait in its lane */
     struct response handled;
     struct http_exchange *next_queued;
 };
@@ -125,6 +126,7 @@ struct http_lane {
     pthread_t threads[HTTP_LANE_THREADS];
     unsigned n_threads, n_queued, most_queued;
     uint64_t bytes, most_bytes; /* that the bodies of those who wait take */
+    uint64_t patience_ns;       /* who has waited for so long is refused */
     pthread_mutex_t lock;       /* for the queue */
     pthread_cond_t wake;
     struct http_exchange *first, *last;
@@ -237,11 +239,15 @@ gnutls_certificate_retrieve_function2 http_tls_find;
 /* ---- http_lane.c: handlers that take long ---- */
 
 PROBLEM_MUST_CHECK bool http_lanes_start(struct http *http, struct problem *why);
-/* What is queued is refused, what runs is waited for. */
+/* What is queued is refused, as what comes later is; what runs is waited for. */
 void http_lanes_stop(struct http *http);
+/* When nobody is connected any more, and the keeper has stopped. */
+void http_lanes_free(struct http *http);
 /* Suspends the exchange's connection until its handler has run: then the library calls for an answer again, with
  * exchange->handled. False with exchange->problem set: too many wait. */
 PROBLEM_MUST_CHECK bool http_lane_enter(struct http_exchange *exchange);
+/* The keeper's: refuses who waits for too long. */
+void http_lanes_expire(struct http *http, uint64_t now_ns);
 
 /* ---- http_trace.c ---- */
 

@@ -14,6 +14,7 @@
 #define TOKENS_MIN    16
 #define TOKENS_MAX    8192
 #define DTYPES_RUN    2
+#define COPY_LEAST    ((uint64_t)1 << 20)
 
 struct calibration {
     double seconds;
@@ -23,12 +24,22 @@ struct calibration {
     uint64_t peak_bytes, slab_bytes, persistent_bytes; /* the most of any case */
 };
 
+/* Where less than the usual copy fits, the largest power of two that does. A worker, whose limit is what was admitted,
+ * comes to the same. */
+static uint64_t copy_bytes(uint64_t limit_bytes) {
+    uint64_t bytes = measure_size_usual.copy_bytes;
+    while (bytes > COPY_LEAST && 2 * bytes + WITNESS_OUTSIDE_BYTES > limit_bytes)
+        bytes /= 2;
+    return bytes;
+}
+
 static bool read(struct job *job, const struct wire_value *request, const struct job_context *c, struct problem *why) {
     static const char *const fields[] = {"kind", "seconds", "tokens", NULL};
     struct calibration *k = arena_new(c->arena, struct calibration, 1, why);
     if (!k)
         return false;
     *k = (struct calibration){.seconds = SECONDS_USUAL, .size = measure_size_usual};
+    k->size.copy_bytes = copy_bytes(c->memory_limit_bytes);
     job->spec = k;
     return wire_object(request, fields, why) &&
            wire_real_of(request, "seconds", 0.001, SECONDS_MAX, &k->seconds, why) &&

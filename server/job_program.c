@@ -103,14 +103,14 @@ static bool consider(const struct job *job, const struct job_computation *comput
     struct arena scratch;
     struct job_context own = *c;
     struct job_program p = {.n_feeds = 0};
-    arena_init(&scratch, c->arena->limit_bytes);
+    arena_init_within(&scratch, c->arena->limit_bytes, c->arena->bounds);
     own.arena = &scratch;
     bool ok = computation->build(job->spec, candidate, &own, &p, why);
     if (ok)
         weigh(computation, candidate, &p.plan, c, choice);
     choice->planning_bytes = units_max(choice->planning_bytes, scratch.taken_bytes);
     arena_free(&scratch);
-    if (ok || choice->least_peak_bytes == UINT64_MAX || why->kind == PROBLEM_MEMORY)
+    if (ok || choice->least_peak_bytes == UINT64_MAX || why->kind == PROBLEM_MEMORY || why->kind == PROBLEM_CANCELLED)
         return ok;
     *why = (struct problem){0}; /* the request is sound: this strategy has nothing to do in it */
     return true;

@@ -178,6 +178,8 @@ static void access_reread(struct serve *serve) {
         log_event(LOG_INFO, "serve.tls", "new connections get the certificate in %s", serve->config.tls_certificate);
     else if (*serve->config.tls_certificate)
         log_event(LOG_ERROR, "serve.tls", "the old certificate stays: %s", tls.detail);
+    if (!serve->tokens && !*serve->config.tls_certificate)
+        log_event(LOG_INFO, "serve.hangup", "SIGHUP: there are no tokens and no certificate to read again");
 }
 
 static bool serve_open(struct serve *serve, struct problem *why) {
@@ -348,8 +350,8 @@ static int serve_main(const struct config *config) {
     sigaddset(&serve.signals, SIGTERM);
     sigaddset(&serve.signals, SIGINT);
     sigaddset(&serve.signals, SIGCHLD);
-    if (*config->tokens || *config->tls_certificate)
-        sigaddset(&serve.signals, SIGHUP);        /* else it ends us, as it does when a terminal goes away */
+    if (*config->tokens || *config->tls_certificate || !isatty(STDERR_FILENO))
+        sigaddset(&serve.signals, SIGHUP);        /* else it ends us: our terminal has gone away */
     sigprocmask(SIG_BLOCK, &serve.signals, NULL); /* before threads: they inherit it */
     bool good = serve_open(&serve, &why);
     if (good) {

@@ -26,7 +26,12 @@ static bool is_over(void *user) {
 void plan_bounds_begin(struct plan_bounds *bounds, const struct service *service) {
     const uint64_t most = service && service->planning_bytes ? service->planning_bytes : UINT64_MAX;
     *bounds = (struct plan_bounds){
-        {.limit_bytes = most, .stop = is_over, .user = bounds}, .service = service, .begun_ns = now_ns()};
+        {.limit_bytes = most, .stop = is_over, .user = bounds}, service, PLAN_QUERY_ARENA_BYTES, now_ns()};
+}
+
+void plan_bounds_again(struct plan_bounds *bounds) {
+    bounds->arena.stop = is_over;
+    bounds->arena.past = false;
 }
 
 uint64_t plan_bounds_ns(const struct plan_bounds *bounds) {
@@ -48,13 +53,24 @@ static bool too_large(const struct wire_value *v, const char *const *names, uint
 
 bool plan_bounds_tell(const struct plan_bounds *bounds, const struct arena *answer, const struct wire_value *v,
                       struct problem *why) {
-    static const char *const plans[] = {"graph", "chain", "workload", NULL}, *const parts[] = {"queries", "include",
-                                                                                               NULL};
+    static const char *const plans[] = {"graph", "chain", "workload", "functions", "inputs", NULL};
+    static const char *const parts[] = {"queries", "include", NULL};
     if (why->kind == PROBLEM_CANCELLED) {
         *why = (struct problem){0};
         return problem_set(why, PROBLEM_BUSY, "", "this daemon is stopping and waits for no long plan: ask again soon");
     }
     if (why->kind == PROBLEM_MEMORY && bounds->arena.past)
-        return too_large(v, plans, units_min(bounds->arena.limit_bytes, PLAN_QUERY_ARENA_BYTES), why);
+        return too_large(v, plans, units_min(bounds->arena.limit_bytes, bounds->most_bytes), why);
     return why->kind == PROBLEM_MEMORY && answer->past && too_large(v, parts, answer->limit_bytes, why);
+}
+
+bool plan_bounds_tell_text(const struct plan_bounds *bounds, const struct arena *answer, const char *text, size_t bytes,
+                           struct problem *why) {
+    struct problem ignored = {0}; /* it was read before */
+    struct wire_document *d = wire_parse(text, bytes, &ignored);
+    const struct wire_value root = d ? wire_root(d) : (struct wire_value){0};
+    if (d)
+        plan_bounds_tell(bounds, answer, &root, why);
+    wire_document_free(d);
+    return false;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "server/log.h"
 #include "server/wire_calibration.h"
 
 static const char *source_text(const struct store_calibration *c, struct arena *a, struct problem *why) {
@@ -15,11 +16,9 @@ static const char *source_text(const struct store_calibration *c, struct arena *
     return arena_printf(a, why, "calibrated by job %s at %s", c->job, date);
 }
 
-bool plan_device_host(const struct plan_host *host, struct arena *a, const struct device **out, struct problem *why) {
+static bool host_read(const struct plan_host *host, struct arena *a, const struct device **out, struct problem *why) {
     struct store_calibration stored;
     *out = NULL;
-    if (!host || !host->store)
-        return true;
     if (!store_calibration(host->store, a, &stored, why))
         return false;
     if (!stored.result)
@@ -31,9 +30,28 @@ bool plan_device_host(const struct plan_host *host, struct arena *a, const struc
                          .memory_bytes = host->memory_bytes,
                          .source = source_text(&stored, a, why),
                          .memory_source = "what the daemon's jobs may take together (--memory-limit)"};
-    if (!d->source || !wire_calibration_read(stored.result, a, d, why))
+    struct problem unreadable = {0};
+    if (!d->source)
         return false;
-    *out = d;
+    if (wire_calibration_read(stored.result, a, d, &unreadable)) {
+        *out = d;
+        return true;
+    }
+    if (unreadable.kind == PROBLEM_MEMORY || unreadable.kind == PROBLEM_CANCELLED)
+        return problem_set(why, unreadable.kind, unreadable.where, "%s", unreadable.detail);
+    log_event(LOG_WARNING, "calibration.unreadable", "the calibration of job %s: %s %s", stored.job, unreadable.where,
+              unreadable.detail);
+    return true;
+}
+
+bool plan_device_host(struct plan_host *host, struct arena *a, const struct device **out, struct problem *why) {
+    *out = NULL;
+    if (!host || !host->store)
+        return true;
+    if (!host->read && !host_read(host, host->arena ? host->arena : a, &host->device, why))
+        return false;
+    host->read = host->arena != NULL;
+    *out = host->device;
     return true;
 }
 

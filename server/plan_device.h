@@ -14,10 +14,15 @@ struct plan_host {
     struct store *store;   /* NULL: it is not known */
     uint64_t memory_bytes; /* that the daemon's jobs may take */
     bool asked;            /* a request named it: its answer holds until the next calibration */
+    /* Where it is kept once it was read, so that all plans of a request are on the same; NULL: read for each. */
+    struct arena *arena;
+    bool read;
+    const struct device *device;
 };
 
-/* *out: in a, or NULL where there was no calibration yet. host NULL: none is known. */
-PROBLEM_MUST_CHECK bool plan_device_host(const struct plan_host *host, struct arena *a, const struct device **out,
+/* *out: in a, or NULL where there was no calibration yet, or none that this release can read. host NULL: none is known.
+ */
+PROBLEM_MUST_CHECK bool plan_device_host(struct plan_host *host, struct arena *a, const struct device **out,
                                          struct problem *why);
 /* "device" of a request, *out NULL where it has none. */
 PROBLEM_MUST_CHECK bool plan_device_read(const struct wire_value *request, struct plan_host *host, struct arena *a,

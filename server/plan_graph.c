@@ -52,6 +52,8 @@ static bool ask(void *user, const struct dag_progress *p) {
                                                   .states = p->states};
     const bool over = past_ns >= s->limit_ns || (s->watch->ask && s->watch->ask(s->watch->user, &progress));
     s->watch->cut |= over;
+    if (over && s->q->bounds)
+        s->q->bounds->stop = NULL; /* what was found is told: that takes milliseconds */
     return over;
 }
 

@@ -402,9 +402,18 @@ struct search {
     struct plan_query q;
     uint64_t *value; /* inside q */
     uint64_t most;
-    bool bounds;    /* of what cannot fit a bound of its peak is enough */
-    bool positions; /* most is where learned positions end */
+    bool bounds;        /* of what cannot fit a bound of its peak is enough */
+    bool positions;     /* most is where learned positions end */
+    uint64_t unplanned; /* the last value that was too large to be planned here; 0: none was */
 };
+
+/* Whether a plan failed since a request may have no more memory; *bounds are as before then. */
+static bool is_past(const struct problem *why, const struct arena *scratch, struct arena_bounds *bounds) {
+    const bool past = scratch->past || (bounds && bounds->past);
+    if (bounds)
+        bounds->past = false;
+    return past && why->kind == PROBLEM_MEMORY;
+}
 
 static void search_init(struct search *s, const struct plan_query *q) {
     *s = (struct search){.q = *q};
@@ -432,10 +441,15 @@ static uint64_t peak_bound(const struct search *s, struct arena *scratch) {
     uint64_t least;
     const bool known = s->bounds && plan_query_optimal(&s->q, scratch, &o, &ignored) &&
                        plan_optimal_least(&o, scratch, &least, &ignored);
+    if (!known)
+        scratch->past = false; /* what was too large is not what was asked */
+    if (!known && s->q.bounds)
+        s->q.bounds->past = false;
     return known ? least : 0;
 }
 
-/* *peak is UINT64_MAX where the bytes or FLOPs are past counting: it does not fit. */
+/* *peak is UINT64_MAX where the bytes or FLOPs are past counting, or their plan past the memory there is for it: it
+ * does not fit. */
 static bool peak_at(struct search *s, uint64_t value, uint64_t *peak, struct problem *why) {
     struct problem past = {0};
     struct plan_made m;
@@ -453,6 +467,10 @@ static bool peak_at(struct search *s, uint64_t value, uint64_t *peak, struct pro
                               : plan_query_make(&s->q, &scratch, &m, &past);
     *peak = !ok ? UINT64_MAX : s->q.w.megatron ? measured : m.plan.peak_bytes;
     arena_free(&scratch);
+    if (!ok && value > 1 && is_past(&past, &scratch, s->q.bounds)) {
+        s->unplanned = value;
+        return true;
+    }
     if (!ok && (past.kind != PROBLEM_LIMIT || value == 1 || strncmp(past.where, "/strategy", 9) == 0))
         return problem_set(why, past.kind, past.where, "%s", past.detail);
     return true;
@@ -519,6 +537,28 @@ bool plan_query_largest(const struct plan_query *q, uint64_t most, uint64_t *fit
     return true;
 }
 
+/* The plan of the largest value. Where the next is too large to be planned, this one's answer may be as well. */
+static bool largest_put(const struct search *s, bool unplanned, struct wire_out *o, struct problem *why) {
+    struct problem past = {0};
+    struct arena scratch;
+    struct wire_out own;
+    if (!unplanned)
+        return plan_query_answer(&s->q, o, "plan", why);
+    arena_init_within(&scratch, 0, s->q.bounds);
+    wire_out_init(&own, &scratch, &past);
+    const char *text = plan_query_answer(&s->q, &own, NULL, &past) ? wire_text(&own, NULL) : NULL;
+    const bool ok = text || is_past(&past, &scratch, s->q.bounds);
+    wire_put_json(o, "plan", text);
+    arena_free(&scratch);
+    return ok || problem_set(why, past.kind, past.where, "%s", past.detail);
+}
+
+static const char *limited_by(const struct search *s, uint64_t fits, bool uncounted) {
+    if (fits == s->most)
+        return s->positions ? "positions" : "bound";
+    return !uncounted ? "memory" : s->unplanned == fits + 1 ? "planning" : "counting";
+}
+
 bool plan_query_capacity(const struct plan_query *q, struct wire_out *o, struct problem *why) {
     struct search s;
     struct bracket found;
@@ -528,10 +568,10 @@ bool plan_query_capacity(const struct plan_query *q, struct wire_out *o, struct 
     const uint64_t fits = found.low;
     uint64_t lacks = found.high_peak;
     const bool bound = s.bounds && fits < s.most && lacks != UINT64_MAX;
+    const char *limit = limited_by(&s, fits, lacks == UINT64_MAX);
     s.bounds = false;
     if (bound && !peak_at(&s, fits + 1, &lacks, why))
         return false;
-    bool memory = fits < s.most;
     wire_open(o, NULL, '{');
     wire_put_uint(o, "value", fits);
     *s.value = fits;
@@ -539,9 +579,9 @@ bool plan_query_capacity(const struct plan_query *q, struct wire_out *o, struct 
     s.q.budget_bytes = q->budget_bytes;
     if (fits == 0)
         wire_put_json(o, "plan", NULL);
-    else if (!plan_query_answer(&s.q, o, "plan", why))
+    else if (!largest_put(&s, strcmp(limit, "planning") == 0, o, why))
         return false;
-    if (memory) {
+    if (fits < s.most) {
         wire_open(o, "next", '{');
         wire_put_uint(o, "value", fits + 1);
         if (lacks == UINT64_MAX)
@@ -552,10 +592,7 @@ bool plan_query_capacity(const struct plan_query *q, struct wire_out *o, struct 
     } else {
         wire_put_json(o, "next", NULL);
     }
-    wire_put_string(o, "limited_by",
-                    memory        ? lacks == UINT64_MAX ? "counting" : "memory"
-                    : s.positions ? "positions"
-                                  : "bound");
+    wire_put_string(o, "limited_by", limit);
     wire_close(o, '}');
     return true;
 }

@@ -67,16 +67,17 @@ static bool file_one(struct store *s, struct store_adding *one) {
            (*one->how != STORE_ADDED || job_insert(s, one->job, one->filing, one->why));
 }
 
-/* One of several: what it did is undone if it fails, and the others' stays. False if the transaction is over. */
-static bool file_among(struct store *s, struct store_adding *one) {
-    struct problem why = {0};
-    if (!store_run(s, store_bind(s, SQL_SAVEPOINT, ""), NULL, one->why))
-        return s->kind->open_transaction(s);
-    one->ok = file_one(s, one);
-    if (!s->kind->open_transaction(s)) /* some errors roll all back */
+/* One of several: what it did is undone if it fails, and the others' stays. False, and why, if the transaction is over.
+ */
+static bool file_among(struct store *s, struct store_adding *one, struct problem *why) {
+    const bool begun = store_run(s, store_bind(s, SQL_SAVEPOINT, ""), NULL, one->why);
+    one->ok = begun && file_one(s, one);
+    if (!s->kind->open_transaction(s)) { /* some errors roll all back */
+        *why = *one->why;
         return false;
-    return (one->ok || store_run(s, store_bind(s, SQL_ROLLBACK_TO, ""), NULL, &why)) &&
-           store_run(s, store_bind(s, SQL_RELEASE, ""), NULL, &why);
+    }
+    return !begun || ((one->ok || store_run(s, store_bind(s, SQL_ROLLBACK_TO, ""), NULL, why)) &&
+                      store_run(s, store_bind(s, SQL_RELEASE, ""), NULL, why));
 }
 
 static void fail_all(struct store_adding *line, const struct problem *why) {
@@ -94,8 +95,7 @@ static void file_line(struct store *s, struct store_adding *line) {
         ok = line->ok = file_one(s, line);
     else
         for (struct store_adding *one = line; ok && one; one = one->next)
-            if (!(ok = file_among(s, one)))
-                why = *one->why;
+            ok = file_among(s, one, &why);
     if (entered && !store_leave(s, true, ok, ok ? &why : line->why))
         ok = false;
     if (!ok && why.kind == PROBLEM_NONE)

@@ -21,7 +21,7 @@ double wire_calibration_rate(const struct wire_calibration_line *line) {
 void wire_calibration_sum(struct wire_calibration *c) {
     for (unsigned i = 0; i < c->n; i++) {
         const struct wire_calibration_line *line = &c->lines[i];
-        double *best = line->row == MEASURE_COPY ? c->copy : is_arithmetic(line->row) ? c->peak : NULL;
+        double *best = line->row == MEASURE_COPY ? c->copy : line->row == OP_LINEAR ? c->peak : NULL;
         if (best)
             best[is_narrow(line->dtype)] = fmax(best[is_narrow(line->dtype)], wire_calibration_rate(line));
     }

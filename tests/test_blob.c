@@ -162,6 +162,21 @@ Test(blob, old_uploads_go_at_a_start, .init = start, .fini = stop) {
     blob_close(second);
 }
 
+/* A job stages its inputs when it begins and names them when it ends. */
+Test(blob, who_takes_longer_than_an_hour_keeps_the_upload, .init = start, .fini = stop) {
+    const struct timespec long_ago[2] = {{1, 0}, {1, 0}};
+    char digest[BLOB_DIGEST_SIZE];
+    uint64_t bytes;
+    struct blob_upload *upload = blob_upload_new(store, &why);
+    cr_assert(upload && blob_upload_write(upload, "abc", 3, &why) && futimens(blob_upload_fd(upload), long_ago) == 0);
+    blob_stale_remove(store);
+    cr_expect_eq(blob_bytes(store), 3);
+    cr_assert(blob_upload_commit(upload, digest, &why), "%s", why.detail);
+    int fd = blob_read_open(store, digest, &bytes, &why);
+    cr_expect(fd >= 0 && bytes == 3, "%s", why.detail);
+    close(fd);
+}
+
 Test(blob, what_it_holds_is_counted_and_bounded, .init = start, .fini = stop) {
     char digest[BLOB_DIGEST_SIZE], nested[96], block[1000] = "";
     snprintf(nested, sizeof nested, "%s/a/b", directory);

@@ -16,7 +16,7 @@
 /* ---- measuring ---- */
 
 static const struct measure_size small = {
-    .tokens = 16, .width = 32, .hidden = 64, .vocab = 40, .heads = 4, .piece = 4096};
+    .tokens = 16, .width = 32, .hidden = 64, .vocab = 40, .heads = 4, .piece = 4096, .copy_bytes = 16384};
 
 /* A clock of its own: each look is a thousand nanoseconds later. */
 static uint64_t ticks;
@@ -102,6 +102,26 @@ Test(Calibrate, a_job_measures_what_it_planned, .init = jobs_start, .fini = jobs
             }
 }
 
+/* The copy takes what it may: a worker, which has what was admitted, plans the same. */
+Test(Calibrate, a_worker_plans_what_was_admitted, .init = jobs_start, .fini = jobs_stop) {
+    for (uint64_t mib = 24; mib <= 1024; mib = mib * 3 / 2) {
+        struct job_context c = {.arena = &jobs.arena, .threads = 2, .memory_limit_bytes = mib << 20};
+        struct job front, worker;
+        if (!job_make(&front, SHORT, strlen(SHORT), &c, &jobs.why)) {
+            cr_expect(jobs.why.kind == PROBLEM_BUDGET && mib < 96, "%llu MiB: %s", (unsigned long long)mib,
+                      jobs.why.detail);
+            jobs.why = (struct problem){0};
+            continue;
+        }
+        const uint64_t peak = jobs_number(front.planned, "peak_bytes");
+        cr_expect(peak <= (uint64_t)256 << 20 && (mib < 272 || peak == (uint64_t)256 << 20), "%llu MiB: %llu",
+                  (unsigned long long)mib, (unsigned long long)peak);
+        c.memory_limit_bytes = front.admission_bytes;
+        cr_assert(job_make(&worker, SHORT, strlen(SHORT), &c, &jobs.why), "%s", jobs.why.detail);
+        cr_expect_str_eq(worker.planned, front.planned);
+    }
+}
+
 static bool is_cancelled(void *user) {
     return --*(int *)user < 0;
 }
@@ -124,6 +144,12 @@ static const char *table_text(double product) {
         {.row = OP_LINEAR, .shape = "b", .rounds = 1, .flops = 1000, .bytes = 10, .seconds = 3000 / product},
         {.row = OP_LINEAR, .backward = true, .shape = "a", .rounds = 1, .flops = 500, .bytes = 10, .seconds = 1e-6},
         {.row = OP_LINEAR, .dtype = DTYPE_BFLOAT16, .shape = "a", .rounds = 1, .flops = 10, .bytes = 1, .seconds = 1},
+        {.row = COST_ATTENTION_STANDARD,
+         .shape = "a",
+         .rounds = 1,
+         .flops = 9000,
+         .bytes = 10,
+         .seconds = 1000 / product},
         {.row = OP_GELU, .shape = "c", .rounds = 1, .flops = 999, .bytes = 2000, .seconds = 1e-6},
         {.row = MEASURE_COPY, .shape = "d", .rounds = 1, .bytes = 10000, .seconds = 1e-6},
         {.row = MEASURE_COPY, .dtype = DTYPE_BFLOAT16, .shape = "d", .rounds = 1, .bytes = 10000, .seconds = 1e-6}};
@@ -141,7 +167,7 @@ Test(Calibrate, what_is_written_is_read_again, .init = jobs_start, .fini = jobs_
     struct device d = {0};
     cr_assert(wire_calibration_read(table_text(1e9), &jobs.arena, &d, &jobs.why), "%s", jobs.why.detail);
     const struct cost_measured *m = d.measured[0];
-    cr_expect_float_eq(d.float32, 3e9, 1, "the best product");
+    cr_expect_float_eq(d.float32, 3e9, 1, "the best product, which attention is none of");
     cr_expect_float_eq(d.bandwidth, 1e10, 1);
     cr_expect_float_eq(m->of[OP_LINEAR][0].flops, 1e9, 1, "both cases together");
     cr_expect_float_eq(m->of[OP_LINEAR][1].flops, 5e8, 1);
@@ -265,6 +291,16 @@ Test(Calibrate, plans_on_the_host_use_the_newest_table, .init = daemon_start, .f
     cr_expect_eq(jobs_number(list, "devices/0/memory_bytes"), (uint64_t)1 << 33);
 }
 
+/* Of another release, say: then it is as if there was none. */
+Test(Calibrate, a_table_that_cannot_be_read_is_none, .init = daemon_start, .fini = daemon_stop) {
+    calibrated("first", JOB_SUCCEEDED, "{\"ops\":[]}");
+    cr_expect_null(asked(&api_plans_routes[0], PLAN));
+    cr_expect(jobs.why.kind == PROBLEM_LIMIT && strcmp(jobs.why.where, "/device") == 0, "%s", jobs.why.detail);
+    const char *list = asked(&api_models_routes[1], NULL);
+    cr_assert(list, "%s", jobs.why.detail);
+    cr_expect_str_neq(jobs_at(list, "devices/0/name"), "\"host\"");
+}
+
 static void gone(void *context, const char *digest) {
     (void)context;
     (void)digest;
@@ -285,7 +321,8 @@ Test(Calibrate, the_table_outlives_its_job, .init = daemon_start, .fini = daemon
 Test(Calibrate, an_op_costs_by_its_own_row, .init = jobs_start, .fini = jobs_stop) {
     struct device d = {0};
     struct measure linear, gelu;
-    const struct measure_size size = {.tokens = 512, .width = 512, .hidden = 512, .vocab = 8, .heads = 8, .piece = 64};
+    const struct measure_size size = {
+        .tokens = 512, .width = 512, .hidden = 512, .vocab = 8, .heads = 8, .piece = 64, .copy_bytes = 64};
     for (unsigned i = 0; i < measure_cases; i++) {
         struct measure m;
         cr_assert(measure_plan(i, &size, DTYPE_FLOAT32, 1, &jobs.arena, &m, &jobs.why));

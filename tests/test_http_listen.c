@@ -102,6 +102,7 @@ Test(http, closing_waits_for_long_handlers) {
     for (unsigned i = 0; i < 4; i++) {
         hear(fds[i], PATIENCE_MS, &closed);
         cr_expect_eq(status_of(answer), i < 2 ? 200 : 503, "%u: %s", i, answer);
+        cr_expect(i < 2 || strstr(answer, "stopping"), "%s", answer);
         close(fds[i]);
     }
     stop();
@@ -165,6 +166,29 @@ Test(http, bodies_that_wait_to_be_filed_have_a_bound, .init = start_many, .fini 
     longs_end = true;
     unsigned good = hear_all(fds, N, &refused);
     cr_expect(good >= 24 && refused > 0 && good + refused == N, "%u, %u refused", good, refused);
+}
+
+static void start_impatient(void) {
+    front_start((struct http_options){.filing_patience_ms = 300});
+}
+
+Test(http, who_waits_to_file_is_sent_away_in_time, .init = start_impatient, .fini = stop) {
+    enum { AT_WORK = 8, N = 11 };
+    int fds[N];
+    bool closed;
+    unsigned refused;
+    for (unsigned i = 0; i < N; i++) {
+        fds[i] = file_ask(2);
+        cr_assert(i >= AT_WORK || becomes(&longs_begun, i + 1));
+    }
+    for (unsigned i = AT_WORK; i < N; i++) { /* those before them work on */
+        hear(fds[i], PATIENCE_MS, &closed);
+        cr_expect(status_of(answer) == 503 && strstr(answer, "Retry-After: "), "%s", answer);
+        close(fds[i]);
+    }
+    longs_end = true;
+    cr_expect_eq(hear_all(fds, AT_WORK, &refused), AT_WORK);
+    cr_expect_eq(ask_end("GET /long?wait=1 HTTP/1.1", ""), 200);
 }
 
 /* ---- one address ---- */

@@ -25,8 +25,8 @@ struct answer {
     bool ok;
 };
 
-static void ask(struct answer *a, struct service *service, unsigned route, const char *text) {
-    const bool get = route == PLANS_GET || route == CAPACITY_GET;
+static void ask_route(struct answer *a, struct service *service, const struct route *route, const char *text) {
+    const bool get = strcmp(route->method, "GET") == 0;
     struct request request = {.service = service,
                               .arena = &a->arena,
                               .method = get ? "GET" : "POST",
@@ -36,7 +36,11 @@ static void ask(struct answer *a, struct service *service, unsigned route, const
     *a = (struct answer){.response = {.fd = -1}};
     arena_init(&a->arena, 0);
     cr_assert(route_query_parse(request.raw_query, &a->arena, &request.query, &request.n_query, &a->why));
-    a->ok = api_plans_routes[route].handle(&request, &a->response, &a->why);
+    a->ok = route->handle(&request, &a->response, &a->why);
+}
+
+static void ask(struct answer *a, struct service *service, unsigned route, const char *text) {
+    ask_route(a, service, &api_plans_routes[route], text);
 }
 
 Test(plan_bounds, what_no_wait_helps_is_the_requests_affair) {
@@ -60,6 +64,48 @@ Test(plan_bounds, what_no_wait_helps_is_the_requests_affair) {
                   problem_slug(a.why.kind), a.why.detail);
         arena_free(&a.arena);
     }
+}
+
+#define JOB(MODEL) "{\"kind\":\"training_step\",\"workload\":{\"model\":\"" MODEL "\",\"seq_len\":1024}}"
+
+/* What is planned to be queued, or to be read. */
+Test(plan_bounds, jobs_have_them_too) {
+    static const struct {
+        const struct route *route;
+        const char *text, *where;
+    } rows[] = {
+        {api_explain_routes, JOB("gpt2-xl"), "/workload"},
+        {api_job_routes, JOB("gpt2-xl"), "/workload"},
+        {api_explain_routes,
+         "{\"kind\":\"sequential\",\"inputs\":[{\"shape\":[1,8,8],\"random\":{\"seed\":1}}],\"functions\":[{\"name\":"
+         "\"layer\",\"repeat\":500,\"functions\":[{\"name\":\"ffn\",\"hidden\":8,\"activation\":\"gelu\",\"seed\":1}]}]"
+         "}",
+         "/functions"},
+    };
+    struct service service = {
+        .planning_bytes = (uint64_t)1 << 17, .memory_limit_bytes = (uint64_t)1 << 40, .threads = 1};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct answer a;
+        ask_route(&a, &service, rows[i].route, rows[i].text);
+        cr_expect(!a.ok && a.why.kind == PROBLEM_LIMIT, "%s: %s", rows[i].text, a.why.detail);
+        cr_expect_str_eq(a.why.where, rows[i].where);
+        arena_free(&a.arena);
+    }
+}
+
+/* A search tries what is too large to be planned: it does not fit then. */
+Test(plan_bounds, searches_end_where_planning_ends) {
+    struct service service = {.planning_bytes = (uint64_t)1 << 20};
+    struct answer a;
+    ask(&a, &service, CAPACITY_POST,
+        "{\"workload\":{\"model\":{\"family\":\"decoder\",\"layers\":1,\"d_model\":64,\"heads\":2,\"vocab\":64},"
+        "\"seq_len\":64},\"budget_bytes\":1000000000000,\"find\":\"layers\"}");
+    cr_assert(a.ok, "%s", a.why.detail);
+    cr_expect(strstr(a.response.body, "\"limited_by\":\"planning\""), "%s", (const char *)a.response.body);
+    cr_expect(strstr(a.response.body, "\"shortfall_bytes\":null"));
+    cr_expect(strstr(a.response.body, "\"feasible\":true") || strstr(a.response.body, "\"plan\":null"));
+    cr_expect_null(strstr(a.response.body, "\"value\":0"));
+    arena_free(&a.arena);
 }
 
 Test(plan_bounds, one_of_several_is_refused_alone) {
@@ -100,7 +146,7 @@ static double now(void) {
 }
 
 Test(plan_bounds, a_daemon_that_stops_waits_for_no_long_plan) {
-    struct service service = {.draining = draining};
+    struct service service = {.draining = draining, .memory_limit_bytes = (uint64_t)1 << 50};
     struct answer a;
     stops = true;
     ask(&a, &service, PLANS_POST, "{\"workload\":{\"model\":\"gpt2\",\"seq_len\":64}}");
@@ -114,5 +160,13 @@ Test(plan_bounds, a_daemon_that_stops_waits_for_no_long_plan) {
     cr_expect_eq(a.why.kind, PROBLEM_BUSY, "%s: %s", problem_slug(a.why.kind), a.why.detail);
     cr_expect_eq(route_problem_status(a.why.kind), 503);
     cr_expect_lt(now() - begun, 4);
+    arena_free(&a.arena);
+    const double then = now();
+    ask_route(
+        &a, &service, api_job_routes,
+        "{\"kind\":\"training_step\",\"strategy\":{\"name\":\"optimal\",\"budget_bytes\":6700000000000},\"workload\":{"
+        "\"model\":\"llama-3.1-405b\",\"seq_len\":8192,\"attention\":\"flash\"}}");
+    cr_expect(!a.ok && a.why.kind == PROBLEM_BUSY, "a job: %s", a.why.detail);
+    cr_expect_lt(now() - then, 4);
     arena_free(&a.arena);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "server/job.h"
+#include "server/plan_bounds.h"
 #include "server/plan_posted.h"
 
 /* ---- texts ---- */
@@ -74,19 +75,25 @@ static void graph_say(struct text *t, unsigned n, unsigned sparse, const char *c
 
 /* ---- one question ---- */
 
-static const char *answered(const char *request, enum plan_posted_form form, struct plan_posted_watch *watch,
-                            struct arena *a, struct problem *why) {
+static const char *answered_within(const char *request, enum plan_posted_form form, struct plan_posted_watch *watch,
+                                   struct arena_bounds *bounds, struct arena *a, struct problem *why) {
     struct plan_posted q;
     struct wire_out o;
     struct wire_document *d = wire_parse(request, strlen(request), why);
     cr_assert(d, "%s", why->detail);
     const struct wire_value v = wire_root(d);
     wire_out_init(&o, a, why);
-    const bool ok = plan_posted_read(&v, form, NULL, a, &q, why) &&
-                    (form == PLAN_POSTED_FRONTIER ? plan_posted_frontier(&q, watch, &o, why)
-                                                  : plan_posted_answer(&q, watch, &o, NULL, why));
+    bool ok = plan_posted_read(&v, form, NULL, a, &q, why);
+    q.bounds = bounds;
+    ok = ok && (form == PLAN_POSTED_FRONTIER ? plan_posted_frontier(&q, watch, &o, why)
+                                             : plan_posted_answer(&q, watch, &o, NULL, why));
     wire_document_free(d);
     return ok ? wire_text(&o, NULL) : NULL;
+}
+
+static const char *answered(const char *request, enum plan_posted_form form, struct plan_posted_watch *watch,
+                            struct arena *a, struct problem *why) {
+    return answered_within(request, form, watch, NULL, a, why);
 }
 
 /* A number of an answer; NAN: null, or not there. path: "optimality/exact"; true is 1. */
@@ -372,6 +379,40 @@ static void on_progress(void *user, uint64_t done, uint64_t total) {
     cr_expect_leq(done, total);
     s->done = done;
     s->total = total;
+}
+
+static unsigned asks;
+static bool stops(void) {
+    return asks > 3;
+}
+
+static bool on_ask(void *user, const struct plan_posted_progress *p) {
+    (void)user;
+    return ++asks > 3 && p->found;
+}
+
+/* A daemon that stops ends a long search, and no arena gives anything any more: but what was found is told. */
+Test(Posted, a_search_that_a_drain_cuts_has_an_answer) {
+    struct arena a;
+    struct problem why = {0};
+    struct text t = {0};
+    struct plan_posted_watch watch = {.ask = on_ask};
+    struct service service = {.draining = stops};
+    struct plan_bounds bounds;
+    arena_init(&a, 0);
+    graph_say(&t, 60, 6, "seconds");
+    const double most = number(planned(t.at, "\"standard\"", 0, &a), "peak_bytes");
+    const char *request = arena_printf(
+        &a, &why, "{%s, \"strategy\": {\"name\": \"optimal_dag\", \"time_limit_seconds\": 60}, \"budget_bytes\": %llu}",
+        t.at, (unsigned long long)(most * 0.8));
+    plan_bounds_begin(&bounds, &service);
+    bounds.begun_ns = 0; /* it has been planned for long */
+    const char *answer = answered_within(request, PLAN_POSTED_AT_ONCE, &watch, &bounds.arena, &a, &why);
+    cr_assert(answer, "%s", why.detail);
+    cr_expect(watch.cut);
+    cr_expect_eq(number(answer, "feasible"), 1);
+    free(t.at);
+    arena_free(&a);
 }
 
 static bool on_cancelled(void *user) {

@@ -10,7 +10,8 @@
 
 struct measure_size {
     uint64_t tokens, width, hidden, vocab, heads; /* heads divides width into even parts */
-    uint64_t piece;                               /* elements of an update and of a copy */
+    uint64_t piece;                               /* elements of an update */
+    uint64_t copy_bytes;                          /* read, and written: more than caches hold */
 };
 extern const struct measure_size measure_size_usual; /* a layer of GPT-2 small, 512 tokens */
 

@@ -6,8 +6,13 @@
 #include "engine/models/optimizer.h"
 #include "engine/plan/planner.h"
 
-const struct measure_size measure_size_usual = {
-    .tokens = 512, .width = 768, .hidden = 3072, .vocab = 8192, .heads = 12, .piece = (uint64_t)4 << 20};
+const struct measure_size measure_size_usual = {.tokens = 512,
+                                                .width = 768,
+                                                .hidden = 3072,
+                                                .vocab = 8192,
+                                                .heads = 12,
+                                                .piece = (uint64_t)4 << 20,
+                                                .copy_bytes = (uint64_t)128 << 20};
 
 /* ---- the table ---- */
 
@@ -188,7 +193,7 @@ static bool op_plan(const struct row *row, const struct measure_size *size, enum
 /* One tensor and its copy; a parameter, its gradient, two moments, and in bfloat16 the master copy. */
 static bool piece_plan(bool copy, const struct measure_size *size, struct arena *a, struct measure *m,
                        struct problem *why) {
-    const uint64_t own = dtype_bytes(m->dtype), n = size->piece;
+    const uint64_t own = dtype_bytes(m->dtype), n = copy ? size->copy_bytes / own : size->piece;
     const uint64_t floats = m->dtype == DTYPE_BFLOAT16 ? 3 : 2;
     m->row = copy ? MEASURE_COPY : MEASURE_UPDATE;
     m->runs = true;

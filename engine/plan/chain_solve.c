@@ -444,10 +444,14 @@ uint64_t chain_lower_bound(const struct chain_solver *s, uint64_t bytes) {
     struct arena scratch;
     if (!s->coarse)
         return chain_curve_cost(&s->frontier, bytes);
-    arena_init_within(&scratch, 0, s->arena->bounds);
+    struct arena_bounds *bounds = s->arena->bounds;
+    const bool past = bounds && bounds->past;
+    arena_init_within(&scratch, 0, bounds);
     const double least = chain_bound_make(s->exact_windows, bytes, &scratch, &bound, &why)
                              ? floor(chain_bound_total(&bound, bytes) * (1 - 1e-9))
                              : 0;
     arena_free(&scratch);
+    if (bounds)
+        bounds->past = past; /* without a bound there is a plan all the same */
     return (uint64_t)least;
 }

@@ -1,6 +1,8 @@
 # drain.sh - SIGTERM: not ready, no new work, what runs may end, the rest waits for the next start.
 start
 
+kill -HUP "$pid"
+check "SIGHUP without tokens is heard, and that is all" until_said "no tokens and no certificate"
 again=$(submit "$(long_job 60)")
 "$rematctl" cancel "$again" >/dev/null
 check "a job is cancelled" until_state "$again" cancelled 20

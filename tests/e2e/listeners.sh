@@ -33,7 +33,7 @@ same "and one to a long question" 200 "$(status $tls "$url/v1/plans" -H "$json" 
 check "rematctl with --ca-file" "$rematctl" --server "$url" --ca-file "$certificates/authority.pem" health
 check "and with REMATD_CA_FILE" env REMATD_CA_FILE="$certificates/authority.pem" REMATD_URL="$url" "$rematctl" version
 code "and without either" 3 "$rematctl" --server "$url" health
-id=$(REMATD_CA_FILE="$certificates/authority.pem" REMATD_URL="$url" submit "$(long_job 4)")
+id=$(REMATD_CA_FILE="$certificates/authority.pem" REMATD_URL="$url" submit "$(long_job 60)")
 curl -sSN $tls --max-time 20 "$url/v1/jobs/$id/events" >"$dir/events" 2>&1 &
 events=$!
 until grep -q queued "$dir/events"; do kill -0 $events 2>/dev/null || break; sleep 0.05; done
@@ -49,7 +49,7 @@ cp "$certificates/server.pem" "$dir/pair.pem"
 cp "$certificates/server.key" "$dir/pair.key"
 begin --listen 127.0.0.1:0 --tls-cert "$dir/pair.pem" --tls-key "$dir/pair.key"
 same "the first certificate" 200 "$(status $tls "$url/healthz")"
-id=$(REMATD_CA_FILE="$certificates/authority.pem" REMATD_URL="$url" submit "$(long_job 4)")
+id=$(REMATD_CA_FILE="$certificates/authority.pem" REMATD_URL="$url" submit "$(long_job 60)")
 curl -sSN $tls --max-time 20 "$url/v1/jobs/$id/events" >"$dir/events" 2>&1 &
 events=$!
 until grep -q queued "$dir/events"; do kill -0 $events 2>/dev/null || break; sleep 0.05; done
@@ -148,11 +148,12 @@ wait $pids
 same "one was planned, one waited, two were too many" "200 200 503 503 " "$(sort "$dir"/status.[1-4] | tr '\n' ' ')"
 check "and were told when to come again" grep -qi '^retry-after: ' "$(grep -l 503 "$dir"/status.[1-4] | head -n 1 | sed 's/status/head/')"
 
-id=$(submit "$(long_job 4)")
+id=$(submit "$(long_job 60)")
 curl -sSN "$REMATD_URL/v1/jobs/$id/events" >"$dir/events" 2>&1 &
 events=$!
 until grep -q queued "$dir/events"; do kill -0 $events 2>/dev/null || break; sleep 0.05; done
 same "a second stream is one too many" 503 "$(status "$REMATD_URL/v1/jobs/$id/events")"
 kill $events
 wait $events 2>/dev/null
+"$rematctl" cancel "$id" >/dev/null
 check "the daemon is well" "$rematctl" health
