@@ -127,7 +127,8 @@ static bool pair_serve(struct http *http, struct problem *why) {
         pair->certificate = texts.certificate;
         texts.certificate = NULL;
         pair->older = http->tls;
-        http->tls = serving = pair;
+        serving = pair;
+        http->tls = pair;
     }
     texts_free(&texts);
     return known || pair;
