@@ -203,7 +203,8 @@ static bool schedule_make(const struct chain_posted *posted, const struct chain 
     return replay(posted, steps, begins, scratch, out, why);
 }
 
-/* The plan of a point; it needs no more than the point says, and costs what it says. */
+/* The plan of a point; it needs no more than the point says, and costs what it says, but for each step's rounding to
+ * whole units, which one stage of very many seconds makes coarse. */
 static bool point_make(const struct chain_posted *posted, const struct chain *c, const struct chain_solver *s,
                        const struct chain_point *point, double unit, struct arena *scratch,
                        struct plan_posted_plan *out, struct problem *why) {
@@ -212,7 +213,7 @@ static bool point_make(const struct chain_posted *posted, const struct chain *c,
     if (!chain_schedule(s, point, scratch, &steps, &n, why) || !schedule_make(posted, c, steps, n, scratch, out, why))
         return false;
     const double cost = (double)point->cost * unit;
-    return (out->peak_bytes <= point->bytes && fabs(out->seconds - cost) <= 1e-9 * cost) ||
+    return (out->peak_bytes <= point->bytes && fabs(out->seconds - cost) <= 1e-9 * cost + out->n_steps * unit) ||
            problem_set(why, PROBLEM_PLAN, "",
                        "a chain's plan takes %llu bytes and %.17g where %llu and %.17g were said",
                        (unsigned long long)out->peak_bytes, out->seconds, (unsigned long long)point->bytes, cost);
