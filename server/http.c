@@ -337,7 +337,7 @@ void http_close(struct http *http) {
     for (unsigned i = 0; i < http->n_listeners; i++)
         if (http->listeners[i].daemon)
             http->listeners[i].fd = MHD_quiesce_daemon(http->listeners[i].daemon);
-    http_listen_close(http);
+    http_listen_refuse(http);
     http_lanes_stop(http);
     http_keeper_stop(http);
     for (uint64_t until = http_now_ns() + CLOSE_WAIT_MS * 1000000u; answers_pending(http) && http_now_ns() < until;)
@@ -345,6 +345,7 @@ void http_close(struct http *http) {
     for (unsigned i = 0; i < http->n_listeners; i++)
         if (http->listeners[i].daemon)
             MHD_stop_daemon(http->listeners[i].daemon);
+    http_listen_close(http);
     http_keeper_free(http);
     http_lanes_free(http);
     http_tls_close(http);

@@ -133,6 +133,7 @@ static bool inherited_take(struct http *http, int fd, struct problem *why) {
     if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 || fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0)
         return problem_set(why, PROBLEM_IO, "", "LISTEN_FDS: descriptor %d: %s", fd, strerror(errno));
     struct http_listener *listener = listener_new(http, fd);
+    listener->lent = true;
     return listener_describe(listener, why) &&
            (listener->local || http->options.insecure ||
             problem_set(why, PROBLEM_STATE, "",
@@ -169,15 +170,23 @@ bool http_listen(struct http *http, struct problem *why) {
            (!options->unix_path || !*options->unix_path || file_listen(http, why));
 }
 
-void http_listen_close(struct http *http) {
+void http_listen_refuse(struct http *http) {
     for (unsigned i = 0; i < http->n_listeners; i++) {
         struct http_listener *listener = &http->listeners[i];
         struct stat file;
         if (*listener->path && lstat(listener->path, &file) == 0 && file.st_ino == listener->file)
             unlink(listener->path); /* not one that another daemon has put in its place */
-        if (listener->fd >= 0)
-            close(listener->fd);
         listener->path[0] = '\0';
-        listener->fd = -1;
+        if (listener->fd >= 0 && !listener->lent)
+            shutdown(listener->fd, SHUT_RD);
+    }
+}
+
+void http_listen_close(struct http *http) {
+    http_listen_refuse(http);
+    for (unsigned i = 0; i < http->n_listeners; i++) {
+        if (http->listeners[i].fd >= 0)
+            close(http->listeners[i].fd);
+        http->listeners[i].fd = -1;
     }
 }

@@ -49,6 +49,7 @@ struct http_listener {
     struct MHD_Daemon *daemon;
     int fd;     /* -1: the library's, or closed */
     bool local; /* loopback, or a file: no other machine reaches it */
+    bool lent;  /* by who started us: it goes on listening when we are gone */
     bool tls;
     char path[108]; /* of a file; "": none, or not ours to remove */
     uint64_t file;  /* inode of the path */
@@ -224,7 +225,10 @@ unsigned http_address_limit(const struct http_options *options);
 /* Fills http->listeners with sockets that listen, those we were handed or those of the options. False: those that were
  * opened are closed by http_listen_close. */
 PROBLEM_MUST_CHECK bool http_listen(struct http *http, struct problem *why);
-/* Takes the files of sockets away, and closes those that the library has not. */
+/* Takes the files of sockets away; nobody connects any more, but to sockets we were lent. The library's threads may
+ * still look at them. */
+void http_listen_refuse(struct http *http);
+/* The same, and closes those that the library has not: once its threads have ended. */
 void http_listen_close(struct http *http);
 
 /* ---- http_tls.c ---- */
