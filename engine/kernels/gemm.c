@@ -12,15 +12,16 @@ const char *gemm_core(void) {
 
 const char *gemm_core_better(void) {
 #if defined(__x86_64__)
-    static const char *const wide[] = {"Haswell", "Zen", "SkylakeX", "Cooperlake", "SapphireRapids"};
-    const char *core = gemm_core();
-    for (unsigned i = 0; i < sizeof wide / sizeof wide[0]; i++)
-        if (strcmp(core, wide[i]) == 0)
-            return NULL;
-    return tile_best() == &tile_avx512 ? "SkylakeX" : tile_best() == &tile_avx2 ? "Haswell" : NULL;
-#else
-    return NULL;
+    static const char *const narrow[] = {/* without AVX2; no more of them will be made */
+                                         "Katmai",      "Coppermine", "Northwood",    "Prescott",   "Banias",
+                                         "Atom",        "Core2",      "Penryn",       "Dunnington", "Nehalem",
+                                         "Athlon",      "Opteron",    "Opteron_SSE3", "Barcelona",  "Nano",
+                                         "Sandybridge", "Bobcat",     "Bulldozer",    "Piledriver", "Steamroller"};
+    for (unsigned i = 0; i < sizeof narrow / sizeof narrow[0]; i++)
+        if (strcmp(gemm_core(), narrow[i]) == 0)
+            return tile_best() == &tile_avx512 ? "SkylakeX" : tile_best() == &tile_avx2 ? "Haswell" : NULL;
 #endif
+    return NULL;
 }
 
 void gemm(uint64_t m, uint64_t n, uint64_t k, float alpha, struct gemm_matrix a, struct gemm_matrix b, float beta,
