@@ -4,11 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "engine/base/units.h"
 #include "server/api.h"
 #include "server/api_jobs.h"
+#include "server/clock.h"
 #include "server/store.h"
 
 #define PING_NS     15000000000u
@@ -39,12 +39,6 @@ struct stream {
     uint64_t ping_ns;   /* when the client should hear something */
     struct arena arena; /* of one piece */
 };
-
-static uint64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 /* ---- while it runs ---- */
 
@@ -115,7 +109,7 @@ static bool more(struct request *request, struct route_piece *piece, struct prob
     struct stream *s = request->state;
     struct store_event *events;
     size_t n;
-    uint64_t now = now_ns();
+    uint64_t now = clock_now_ns();
     arena_reset(&s->arena);
     if (!fetch(request->service->store, s, &events, &n, &piece->end, why) ||
         (n > 0 && !events_put(s, events, n, piece, why)))
@@ -181,7 +175,7 @@ static struct stream *stream_new(struct request *request, struct problem *why) {
     request->state = s;
     request->kept = s;
     request->release = release;
-    s->ping_ns = now_ns() + PING_NS;
+    s->ping_ns = clock_now_ns() + PING_NS;
     return s;
 }
 
@@ -251,7 +245,7 @@ static bool of_many(struct request *request, struct response *response, struct p
         !store_feed_last(request->service->store, &last, why))
         return false;
     s->after = units_min(units_max(s->after, before), last); /* an id of another data directory is none of ours */
-    s->ping_ns = now_ns(); /* at once, where there is nothing yet: headers alone are not sent */
+    s->ping_ns = clock_now_ns(); /* at once, where there is nothing yet: headers alone are not sent */
     return stream_begin(request, response, s, why);
 }
 

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include "server/api.h"
+#include "server/clock.h"
 #include "server/log.h"
 #include "server/plan_device.h"
 #include "server/queue.h"
@@ -178,9 +178,7 @@ static bool text_submit(struct request *request, struct response *response, cons
     w->wait_seconds = wait_read(request_header(request, "Prefer"));
     if (!w->wait_seconds || ready(request))
         return submitted(request, response, why);
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    response->wait_until_ns = ((uint64_t)now.tv_sec + w->wait_seconds) * 1000000000u + (uint64_t)now.tv_nsec;
+    response->wait_until_ns = clock_now_ns() + w->wait_seconds * UINT64_C(1000000000);
     response->ready = ready;
     response->finish = submitted;
     return true;

@@ -11,6 +11,7 @@
 
 #include "engine/base/units.h"
 #include "server/blob.h"
+#include "server/clock.h"
 #include "server/log.h"
 #include "server/metrics.h"
 
@@ -35,7 +36,7 @@ static void *exchange_new(void *unused, const char *uri, struct MHD_Connection *
     exchange->mhd = mhd;
     exchange->connection = info->socket_context;
     exchange->http = exchange->connection->listener->http;
-    exchange->started_ns = http_now_ns();
+    exchange->started_ns = clock_now_ns();
     exchange->arena = &exchange->connection->arena;
     exchange->arena->limit_bytes = HTTP_ARENA_MAX;
     exchange->uri_end = uri + strlen(uri);
@@ -60,7 +61,7 @@ static void exchange_log(const struct http_exchange *exchange) {
     const char *path = exchange->request.path;
     if (!path || strcmp(path, "/healthz") == 0 || strcmp(path, "/readyz") == 0)
         return;
-    uint64_t us = (http_now_ns() - exchange->started_ns) / 1000;
+    uint64_t us = (clock_now_ns() - exchange->started_ns) / 1000;
     char status[8] = {0}, ms[24] = {0}, *fraction = digits(ms + 23, us % 1000, 3);
     *--fraction = '.';
     const char *const pieces[] = {" ", digits(status + 7, info ? info->http_status : 0, 1), " in ",
@@ -340,7 +341,7 @@ void http_close(struct http *http) {
     http_listen_refuse(http);
     http_lanes_stop(http);
     http_keeper_stop(http);
-    for (uint64_t until = http_now_ns() + CLOSE_WAIT_MS * 1000000u; answers_pending(http) && http_now_ns() < until;)
+    for (uint64_t until = clock_now_ns() + CLOSE_WAIT_MS * 1000000u; answers_pending(http) && clock_now_ns() < until;)
         nanosleep(&tick, NULL);
     for (unsigned i = 0; i < http->n_listeners; i++)
         if (http->listeners[i].daemon)

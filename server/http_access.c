@@ -12,6 +12,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "server/clock.h"
 #include "server/rate.h"
 #include "server/token.h"
 
@@ -124,7 +125,7 @@ static bool rate_check(struct http_exchange *exchange, const char *name) {
         snprintf(key, sizeof key, "token %s", name);
     else
         address_key(exchange, key);
-    uint64_t wait_ns = rate_take(exchange->http->options.rate, key, http_now_ns());
+    uint64_t wait_ns = rate_take(exchange->http->options.rate, key, clock_now_ns());
     if (wait_ns == 0)
         return true;
     exchange->retry_seconds = (unsigned)((wait_ns + NS_PER_SECOND - 1) / NS_PER_SECOND);

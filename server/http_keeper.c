@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "engine/base/units.h"
+#include "server/clock.h"
 #include "server/log.h"
 
 #define WAIT_TICK_NS  10000000u /* between questions to a waiting request */
@@ -20,14 +21,8 @@
 #define NS_PER_SECOND 1000000000u
 #define SURPLUS_NS    2000000000u /* who is one too many says what he wants, and leaves */
 
-uint64_t http_now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
-}
-
 void http_phase_set(struct http_connection *connection, enum http_phase phase, uint64_t bytes) {
-    connection->since_ns = http_now_ns();
+    connection->since_ns = clock_now_ns();
     connection->phase_bytes = bytes;
     connection->phase = (int)phase;
 }
@@ -129,7 +124,7 @@ static void *keeper_run(void *arg) {
             waiting = exchange;
         }
         pthread_mutex_unlock(&http->lock);
-        uint64_t now = http_now_ns();
+        uint64_t now = clock_now_ns();
         waiting = ask_all(waiting, now, closing);
         if (now - reaped >= REAP_TICK_NS) {
             reap(http, now);

@@ -12,6 +12,7 @@
 #include <sched.h>
 
 #include "engine/base/units.h"
+#include "server/clock.h"
 
 #define PLANNING_LEAST  4u
 #define PLANNING_BEYOND 2u /* threads beyond the cores: searches that run for a minute leave some to the others */
@@ -79,7 +80,7 @@ bool http_lane_enter(struct http_exchange *exchange) {
     if (room) {
         MHD_suspend_connection(exchange->mhd); /* first: once a thread has it, it may be resumed at any time */
         exchange->next_queued = NULL;
-        exchange->queued_ns = http_now_ns();
+        exchange->queued_ns = clock_now_ns();
         *(lane->first ? &lane->last->next_queued : &lane->first) = exchange;
         lane->last = exchange;
         lane->n_queued++;

@@ -151,7 +151,6 @@ struct http {
     bool closing;
 };
 
-uint64_t http_now_ns(void);
 /* Whether it asks for /healthz or /readyz, which are answered whatever happens. */
 bool http_is_probe(const struct http_exchange *exchange);
 void http_phase_set(struct http_connection *connection, enum http_phase phase, uint64_t bytes);

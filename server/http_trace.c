@@ -1,6 +1,7 @@
 /* http_trace.c - a request's id and trace, from its headers to its answer, its lines in the log and the metrics. */
 #include "server/http_private.h"
 
+#include "server/clock.h"
 #include "server/log.h"
 #include "server/metrics.h"
 
@@ -29,5 +30,5 @@ void http_trace_end(const struct http_exchange *exchange) {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(exchange->mhd, MHD_CONNECTION_INFO_HTTP_STATUS);
     bool answered = exchange->stage == STAGE_ANSWERED && info;
     metrics_add(METRICS_IN_FLIGHT, -1);
-    metrics_request(exchange->route, answered ? info->http_status : 0, http_now_ns() - exchange->started_ns);
+    metrics_request(exchange->route, answered ? info->http_status : 0, clock_now_ns() - exchange->started_ns);
 }

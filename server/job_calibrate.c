@@ -2,6 +2,7 @@
  * that succeeded is what the device `host` is (plan_device.h); the store keeps its result on its own. */
 #include "engine/base/units.h"
 #include "engine/exec/slab.h"
+#include "server/clock.h"
 #include "server/job.h"
 #include "server/job_program.h"
 #include "server/job_report.h"
@@ -119,7 +120,7 @@ static bool case_run(const struct measure *m, const struct job_run *r, uint64_t 
     const struct measure_options options = {.slab = r->slab,
                                             .persistent = r->persistent,
                                             .pool = r->pool,
-                                            .now_ns = job_now_ns,
+                                            .now_ns = clock_now_ns,
                                             .share_ns = share_ns,
                                             .cancelled = r->cancelled,
                                             .user = r->user};
@@ -150,9 +151,9 @@ static bool case_run(const struct measure *m, const struct job_run *r, uint64_t 
 
 /* What is left of the time is shared among the cases that are left. */
 static bool cases_run(const struct calibration *k, struct job_run *r, struct measured *out, struct problem *why) {
-    const uint64_t end_ns = job_now_ns() + (uint64_t)(k->seconds * 1e9);
+    const uint64_t end_ns = clock_now_ns() + (uint64_t)(k->seconds * 1e9);
     for (unsigned i = 0; i < k->n_cases; i++) {
-        const uint64_t now_ns = job_now_ns(), left_ns = now_ns < end_ns ? end_ns - now_ns : 0;
+        const uint64_t now_ns = clock_now_ns(), left_ns = now_ns < end_ns ? end_ns - now_ns : 0;
         if (r->progress)
             r->progress(r->user, i, k->n_cases);
         if (!case_run(&k->cases[i], r, left_ns / (k->n_cases - i), out, why))
@@ -174,7 +175,7 @@ static void memory_put(struct wire_out *o, const struct calibration *k, const st
 
 static bool run(const struct job *job, const struct job_context *c, struct job_run *r, struct problem *why) {
     const struct calibration *k = job->spec;
-    const uint64_t begun_ns = job_now_ns();
+    const uint64_t begun_ns = clock_now_ns();
     struct measured m = {.lines = arena_new(c->arena, struct wire_calibration_line, (size_t)k->n_cases * 2, why)};
     struct wire_out o;
     if (!m.lines || !cases_run(k, r, &m, why))
@@ -189,7 +190,7 @@ static bool run(const struct job *job, const struct job_context *c, struct job_r
     wire_calibration_put(&o, &m.table);
     memory_put(&o, k, r, &m);
     wire_open(&o, "time", '{');
-    wire_put_real(&o, "seconds", (double)(job_now_ns() - begun_ns) * 1e-9);
+    wire_put_real(&o, "seconds", (double)(clock_now_ns() - begun_ns) * 1e-9);
     wire_close(&o, '}');
     wire_close(&o, '}');
     r->result = wire_text(&o, NULL);

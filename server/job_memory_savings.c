@@ -1,9 +1,9 @@
 /* job_memory_savings.c - jobs of kind `memory_savings`: the lab's figures, and both runs executed to observe them. */
 #include <string.h>
-#include <time.h>
 
 #include "engine/base/units.h"
 #include "engine/exec/slab.h"
+#include "server/clock.h"
 #include "server/job.h"
 #include "server/job_program.h"
 #include "server/wire_savings.h"
@@ -70,12 +70,6 @@ static bool plan(struct job *job, const struct job_context *c, struct problem *w
     return job->planned != NULL;
 }
 
-static uint64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 struct watch {
     struct job_run *run;
     uint64_t before, last; /* steps of the run that has ended, steps of this one so far */
@@ -101,7 +95,7 @@ static bool run(const struct job *job, const struct job_context *c, struct job_r
     const struct wire_savings *spec = job->spec;
     struct watch watch = {.run = r};
     struct remat_savings_options options = {.execute = true,
-                                            .run = {.threads = c->threads, .now_ns = now_ns},
+                                            .run = {.threads = c->threads, .now_ns = clock_now_ns},
                                             .cancelled = cancelled,
                                             .progress = progress,
                                             .user = &watch};

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine/exec/exec.h"
+#include "server/clock.h"
 #include "server/job_report.h"
 #include "server/job_result.h"
 #include "server/witness.h"
@@ -57,7 +58,7 @@ static struct exec *execute(struct running *r, bool witness, struct exec_report 
     struct exec_options options = {.pool = r->run->pool,
                                    .load = load,
                                    .user = r,
-                                   .now_ns = job_now_ns,
+                                   .now_ns = clock_now_ns,
                                    .cancelled = cancelled,
                                    .progress = progress,
                                    .witness = witness};

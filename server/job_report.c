@@ -2,16 +2,9 @@
 #include "server/job_report.h"
 
 #include <math.h>
-#include <time.h>
 
 #include "engine/base/units.h"
 #include "server/witness.h"
-
-uint64_t job_now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 void job_numerics_count(struct job_numerics *numerics, struct numbers x, uint64_t n) {
     float buffer[NUMBERS_BLOCK];

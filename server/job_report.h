@@ -13,9 +13,6 @@ struct job_numerics {
 };
 void job_numerics_count(struct job_numerics *numerics, struct numbers x, uint64_t n);
 
-/* A monotonic clock. */
-uint64_t job_now_ns(void);
-
 /* "memory"; rss_bytes is the process's when the run had ended. */
 void job_memory_put(struct wire_out *o, const struct job_pair *pair, const struct job_run *run,
                     const struct exec_report *report, uint64_t rss_bytes);

@@ -5,6 +5,7 @@
 
 #include "engine/exec/train.h"
 #include "engine/models/init.h"
+#include "server/clock.h"
 #include "server/job_report.h"
 #include "server/job_training.h"
 #include "server/witness.h"
@@ -72,7 +73,7 @@ static void progress(void *user, uint32_t done, uint32_t total) {
 /* For who watches: only what is known while it runs. */
 static void step_tell(const struct training *t, uint64_t step, const struct train_step *s, struct arena *a) {
     const struct workload *w = &t->spec->w.workload;
-    const double seconds = (double)(job_now_ns() - t->start_ns) * 1e-9;
+    const double seconds = (double)(clock_now_ns() - t->start_ns) * 1e-9;
     struct problem why = {0};
     struct wire_out o;
     if (!t->run->report)
@@ -117,7 +118,7 @@ static bool steps_take(struct training *t, struct train *train, struct trained *
 static bool report_take(struct training *t, struct trained *out, struct problem *why) {
     const struct graph *g = &t->program->graph;
     out->rss_bytes = witness_rss_bytes();
-    out->wall_ns = job_now_ns() - t->start_ns;
+    out->wall_ns = clock_now_ns() - t->start_ns;
     for (uint32_t p = 0; p < g->n_tensors; p++)
         if (g->tensors[p].role == TENSOR_PARAMETER)
             out->weights = digest_add(out->weights, exec_value(t->exec, p), g->tensors[p].bytes);
@@ -213,13 +214,13 @@ static bool train_all(struct training *t, bool own, struct trained *out, struct 
                                           .rule = spec->rule,
                                           .clip_norm = spec->clip_norm,
                                           .digest = spec->compared,
-                                          .now_ns = job_now_ns,
+                                          .now_ns = clock_now_ns,
                                           .cancelled = cancelled,
                                           .user = t};
     struct train train;
     if (own && (spec->outputs & TRAINING_INITIAL_WEIGHTS) && !files_write(t, out, "initial_weights", false, why))
         return false;
-    t->start_ns = job_now_ns();
+    t->start_ns = clock_now_ns();
     return train_init(&train, &options, why) && steps_take(t, &train, out, why) && report_take(t, out, why) &&
            (!own || keep(t, out, why));
 }
@@ -229,7 +230,7 @@ static bool train(struct training *t, const struct job_program *program, bool ow
     struct exec_options options = {.pool = t->run->pool,
                                    .load = load,
                                    .user = t,
-                                   .now_ns = job_now_ns,
+                                   .now_ns = clock_now_ns,
                                    .cancelled = cancelled,
                                    .progress = progress,
                                    .witness = own && t->spec->witness};

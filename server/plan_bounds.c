@@ -1,18 +1,11 @@
 /* plan_bounds.c - see plan_bounds.h */
 #include "server/plan_bounds.h"
 
-#include <time.h>
-
 #include "engine/base/units.h"
+#include "server/clock.h"
 #include "server/plan_query.h"
 
 #define DRAIN_NS UINT64_C(1000000000) /* what has been planned for longer is not waited for when the daemon stops */
-
-static uint64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 bool plan_bounds_drains(const struct service *service) {
     return service && service->draining && service->draining();
@@ -26,7 +19,7 @@ static bool is_over(void *user) {
 void plan_bounds_begin(struct plan_bounds *bounds, const struct service *service) {
     const uint64_t most = service && service->planning_bytes ? service->planning_bytes : UINT64_MAX;
     *bounds = (struct plan_bounds){
-        {.limit_bytes = most, .stop = is_over, .user = bounds}, service, PLAN_QUERY_ARENA_BYTES, now_ns()};
+        {.limit_bytes = most, .stop = is_over, .user = bounds}, service, PLAN_QUERY_ARENA_BYTES, clock_now_ns()};
 }
 
 void plan_bounds_again(struct plan_bounds *bounds) {
@@ -35,7 +28,7 @@ void plan_bounds_again(struct plan_bounds *bounds) {
 }
 
 uint64_t plan_bounds_ns(const struct plan_bounds *bounds) {
-    return now_ns() - bounds->begun_ns;
+    return clock_now_ns() - bounds->begun_ns;
 }
 
 /* Names what is too large: the first of names that v has. */

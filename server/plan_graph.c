@@ -1,9 +1,9 @@
 /* plan_graph.c - plans of posted graphs: solved by engine/plan/dag, proven by its judge and counted anew here, step by
  * step. The clock that ends a search is here too. */
 #include <math.h>
-#include <time.h>
 
 #include "engine/base/units.h"
+#include "server/clock.h"
 #include "server/plan_posted.h"
 
 #define EXACT_STATES  ((uint64_t)1 << 20)
@@ -23,12 +23,6 @@ struct search {
     bool quiet; /* what is searched for is no plan of the question */
 };
 
-static uint64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* Costs as the client counts them. */
 static double told(const struct plan_posted *q, uint64_t cost) {
     return (double)cost * q->graph.unit;
@@ -36,7 +30,7 @@ static double told(const struct plan_posted *q, uint64_t cost) {
 
 static bool ask(void *user, const struct dag_progress *p) {
     struct search *s = user;
-    const uint64_t past_ns = now_ns() - s->begun_ns;
+    const uint64_t past_ns = clock_now_ns() - s->begun_ns;
     const bool found = p->cost != UINT64_MAX && !s->quiet;
     const bool bounded = p->lower_bound != UINT64_MAX && !s->quiet;
     const double cost = found ? told(s->q, p->cost) : 0,
@@ -58,7 +52,7 @@ static bool ask(void *user, const struct dag_progress *p) {
 }
 
 static struct search search_for(const struct plan_posted *q, struct plan_posted_watch *watch, double seconds) {
-    struct search s = {.q = q, .watch = watch, .begun_ns = now_ns(), .limit_ns = (uint64_t)(seconds * 1e9)};
+    struct search s = {.q = q, .watch = watch, .begun_ns = clock_now_ns(), .limit_ns = (uint64_t)(seconds * 1e9)};
     for (uint32_t i = 0; i < q->graph.dag.n_nodes; i++)
         s.least_cost += told(q, q->graph.dag.nodes[i].cost);
     return s;

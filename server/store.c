@@ -2,9 +2,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "server/clock.h"
 #include "server/metrics.h"
 #include "server/store_private.h"
 
@@ -67,14 +67,8 @@ bool store_shared(const struct store *s) {
 
 /* ---- transactions ---- */
 
-static uint64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 bool store_enter(struct store *s, bool write, struct problem *why) {
-    uint64_t asked_ns = write ? now_ns() : 0;
+    uint64_t asked_ns = write ? clock_now_ns() : 0;
     pthread_mutex_lock(&s->lock);
     s->write_ns = asked_ns;
     if ((!s->kind->ready || s->kind->ready(s, why)) && (!write || s->kind->begin(s, why)))
@@ -87,7 +81,7 @@ bool store_enter(struct store *s, bool write, struct problem *why) {
 bool store_leave(struct store *s, bool write, bool ok, struct problem *why) {
     if (write && ok) {
         ok = s->kind->commit(s, why);
-        metrics_observe(METRICS_STORE_TRANSACTION, now_ns() - s->write_ns);
+        metrics_observe(METRICS_STORE_TRANSACTION, clock_now_ns() - s->write_ns);
     }
     if (!ok && (why->kind == PROBLEM_IO || why->kind == PROBLEM_FULL))
         metrics_add(METRICS_STORE_FAILURES, 1);

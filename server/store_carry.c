@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "server/clock.h"
 #include "server/store_private.h"
 
 #define AGAIN_MS 200
@@ -20,16 +21,10 @@ struct carrying {
     char *chunk;
 };
 
-static int64_t steady_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_BOOTTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Whether to ask once more; each answer renews the patience. Every step may be done twice. */
 static bool again(struct carrying *c, bool ok, struct problem *why) {
-    if (ok || why->kind != PROBLEM_IO || steady_ms() >= c->patient_until_ms) {
-        c->patient_until_ms = steady_ms() + c->patience_ms;
+    if (ok || why->kind != PROBLEM_IO || clock_steady_ms() >= c->patient_until_ms) {
+        c->patient_until_ms = clock_steady_ms() + c->patience_ms;
         return false;
     }
     *why = (struct problem){0};
@@ -82,7 +77,7 @@ static bool chunk_get(struct carrying *c, uint64_t n, size_t *bytes, struct prob
 
 static bool begin(struct carrying *c, struct store *s, int64_t patience_ms, const char *digest, struct problem *why) {
     *c = (struct carrying){.store = s, .digest = digest, .patience_ms = patience_ms};
-    c->patient_until_ms = steady_ms() + patience_ms;
+    c->patient_until_ms = clock_steady_ms() + patience_ms;
     c->chunk = malloc(STORE_CHUNK_BYTES);
     return c->chunk || problem_set(why, PROBLEM_MEMORY, "", "no memory to carry a tensor");
 }

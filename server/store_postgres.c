@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "server/clock.h"
 #include "server/log.h"
 #include "server/store_postgres.h"
 
@@ -22,13 +22,6 @@
 
 static struct postgres *of(struct store *s) {
     return (struct postgres *)s;
-}
-
-/* Does not jump, unlike the time of day. */
-static int64_t steady_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_BOOTTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* ---- problems ---- */
@@ -94,10 +87,10 @@ static bool poll_now(struct postgres *p, struct problem *why) {
     static const char sql[] =
         "SELECT coalesce(max(seq), 0), (extract(epoch FROM clock_timestamp()) * 1000)::bigint FROM job_events";
     PGresult *result;
-    int64_t asked_ms = steady_ms();
+    int64_t asked_ms = clock_steady_ms();
     if (!execute(p, sql, "answer", &result, why))
         return false;
-    int64_t answered_ms = steady_ms(), database_ms = cell(result, 1);
+    int64_t answered_ms = clock_steady_ms(), database_ms = cell(result, 1);
     uint64_t seq = (uint64_t)cell(result, 0);
     PQclear(result);
     if (answered_ms - asked_ms <= CLOCK_DOUBT_MS || !p->measured_ms) {
@@ -114,12 +107,12 @@ static bool poll_now(struct postgres *p, struct problem *why) {
 static int64_t now_ms(struct store *s) {
     struct postgres *p = of(s);
     struct problem ignored = {0};
-    if (steady_ms() - p->measured_ms >= CLOCK_MS && pthread_mutex_trylock(&s->lock) == 0) {
+    if (clock_steady_ms() - p->measured_ms >= CLOCK_MS && pthread_mutex_trylock(&s->lock) == 0) {
         if (PQstatus(p->connection) == CONNECTION_OK && !poll_now(p, &ignored))
             ignored = (struct problem){0}; /* what we knew of the clock still holds */
         pthread_mutex_unlock(&s->lock);
     }
-    return steady_ms() + p->offset_ms;
+    return clock_steady_ms() + p->offset_ms;
 }
 
 static bool version(struct store *s, bool with_own, uint64_t *out, struct problem *why) {
@@ -136,7 +129,7 @@ static bool version(struct store *s, bool with_own, uint64_t *out, struct proble
         p->listens_progress = true;
         p->told_progress++;
     }
-    if (steady_ms() - p->polled_ms >= POLL_MS && !poll_now(p, why))
+    if (clock_steady_ms() - p->polled_ms >= POLL_MS && !poll_now(p, why))
         return false;
     *out = p->told + (with_own ? p->told_progress : 0);
     return true;
@@ -237,7 +230,7 @@ static bool connect_now(struct postgres *p, struct problem *why) {
 
 /* Connects again, but not before its time: while the database is away calls fail at once. */
 static bool connect_again(struct postgres *p, struct problem *why) {
-    int64_t now = steady_ms();
+    int64_t now = clock_steady_ms();
     if (now < p->retry_at_ms)
         return problem_set(why, PROBLEM_IO, "", "the store's database cannot be reached");
     if (connect_now(p, why)) {
@@ -253,7 +246,7 @@ static bool connect_again(struct postgres *p, struct problem *why) {
     p->backoff_ms = p->backoff_ms == 0                    ? BACKOFF_FIRST_MS
                     : p->backoff_ms * 2 < BACKOFF_MOST_MS ? p->backoff_ms * 2
                                                           : BACKOFF_MOST_MS;
-    p->retry_at_ms = steady_ms() + p->backoff_ms;
+    p->retry_at_ms = clock_steady_ms() + p->backoff_ms;
     return false;
 }
 

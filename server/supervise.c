@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "engine/base/units.h"
+#include "server/clock.h"
 #include "server/log.h"
 #include "server/metrics.h"
 #include "server/worker.h"
@@ -27,12 +28,6 @@
 #define ARGUMENT    1100u
 
 extern char **environ;
-
-static uint64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 /* Ours, with BLAS held to one thread a call: threads are rematd's own. */
 static void environment_make(char *environment[ENVIRONMENT]) {
@@ -88,7 +83,7 @@ static bool worker_start(struct supervise *s, unsigned index, struct problem *wh
     if (pid == 0)
         become_worker(parent, arguments, environment);
     worker->pid = pid;
-    worker->started_ns = now_ns();
+    worker->started_ns = clock_now_ns();
     worker->put_back = false;
     worker->cancel_ns = 0;
     queue_owner(s->queue, worker->owner, index, pid);
@@ -119,7 +114,7 @@ static void worker_gone(struct supervise *s, unsigned index, int status) {
     log_event(expected ? LOG_INFO : LOG_WARNING, "worker.ended", "slot %u, pid %d, %s %d", index, (int)worker->pid,
               WIFSIGNALED(status) ? "signal" : "exit code",
               WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-    uint64_t now = now_ns();
+    uint64_t now = clock_now_ns();
     worker->delay_ns = now - worker->started_ns >= LIVED_NS ? 0
                        : worker->delay_ns                   ? units_min(2 * worker->delay_ns, DELAY_MOST)
                                                             : DELAY_FIRST;
@@ -142,7 +137,7 @@ static void hung_kill(struct supervise *s, unsigned index) {
     bool cancel, late;
     if (worker->pid <= 0 || !queue_worker_check(s->queue, worker->owner, &cancel, &late, &why))
         return; /* asked again at the next tick */
-    uint64_t now = now_ns();
+    uint64_t now = clock_now_ns();
     if (!cancel)
         worker->cancel_ns = 0;
     else if (worker->cancel_ns == 0)
@@ -161,7 +156,7 @@ uint64_t supervise_tick(struct supervise *s) {
         struct supervise_slot *worker = &s->slots[i];
         struct problem why = {0};
         hung_kill(s, i);
-        uint64_t now = now_ns();
+        uint64_t now = clock_now_ns();
         if (worker->pid == 0 && now >= worker->start_at_ns && !worker_start(s, i, &why)) {
             log_event(LOG_ERROR, "worker.start", "slot %u: %s", i, why.detail);
             worker->start_at_ns = now + DELAY_MOST;

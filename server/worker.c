@@ -18,6 +18,7 @@
 #include "engine/exec/slab.h"
 #include "engine/kernels/gemm.h"
 #include "engine/kernels/tile.h"
+#include "server/clock.h"
 #include "server/job.h"
 #include "server/log.h"
 #include "server/plan_device.h"
@@ -78,9 +79,7 @@ static void sleep_ms(unsigned ms) {
 }
 
 static int64_t clock_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)(clock_now_ns() / 1000000);
 }
 
 /* ---- what a job says ---- */
