@@ -12,15 +12,15 @@ B       := build/$(VARIANT)
 VERSION := 0.1.0
 
 PACKAGES := libmicrohttpd jansson sqlite3 libpq gnutls inih zlib
-WARN     := -Wall -Wextra -Wshadow -Wvla -Walloca -Wstrict-prototypes -Wmissing-prototypes -Wno-missing-field-initializers -Werror
+WARN     := -Wall -Wextra -Wshadow -Wpointer-arith -Wvla -Walloca -Wstrict-prototypes -Wmissing-prototypes -Wno-missing-field-initializers -Werror
 CFLAGS_plain := -O2 -g
 CFLAGS_clang := -O2 -g
 CFLAGS_asan  := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 CFLAGS_tsan  := -O1 -g -fno-builtin -fsanitize=thread -isystem tests/tsan
 CFLAGS   := -std=c11 -D_GNU_SOURCE -I. -fPIC -ffp-contract=off -DREMATD_VERSION='"$(VERSION)"' $(WARN) $(CFLAGS_$(VARIANT)) $(EXTRA)
-PKG_C     = $(shell pkg-config --cflags $(PACKAGES) libcurl openblas)
+PKG_C     = $(shell pkg-config --cflags $(PACKAGES) libcurl)
 LDFLAGS  := $(CFLAGS_$(VARIANT))
-ENGINE_L := -lopenblas -lpthread -lm
+ENGINE_L := -lpthread -lm
 SERVER_L  = $(shell pkg-config --libs $(PACKAGES))
 CLIENT_L  = $(shell pkg-config --libs libcurl jansson)
 
@@ -32,7 +32,7 @@ LAWS   := $(wildcard tests/laws_*.c tests/dag_graphs.c)
 TESTS  := $(wildcard tests/test_*.c tests/support*.c) $(LAWS) $(if $(filter tsan,$(VARIANT)),tests/tsan/main.c)
 obj     = $(patsubst %.c,$(B)/%.o,$(1))
 
-.PHONY: torture torture-quick swagger test-page fuzz-api man deb check-metrics all run demo gpt2 test check check-full house bench bench-check bench-http bench-load bench-step bench-ops bench-optimal fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters record-training record-types
+.PHONY: torture torture-quick swagger test-page fuzz-api man deb check-metrics all run demo gpt2 test check check-full house bench bench-check bench-http bench-load bench-step bench-ops bench-optimal bench-deps fuzz fmt install image clean deps units e2e record-truth record-minilm record-parameters record-training record-types
 
 all: bin/rematd bin/rematctl
 
@@ -112,9 +112,13 @@ house:
 # environment of its own under build/peers), steps, planning: most of an hour; QUICK=1: some minutes. Docs: kernels.md.
 BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/bench_*.c))
 BENCH_PARTS := $(filter-out tests/bench/bench_%.c tests/bench/idle_http.c,$(wildcard tests/bench/*.c))
+$(call obj,$(wildcard tests/bench/*.c)): CFLAGS += $(shell pkg-config --cflags openblas)
+$(call obj,$(wildcard tests/bench/*.c)): | bench-deps
+bench-deps:
+	@.ci/install bench
 $(B)/bench/%: $(B)/tests/bench/%.o $(call obj,$(BENCH_PARTS) $(LAWS)) $(B)/libremat.a
 	@mkdir -p $(dir $@)
-	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(ENGINE_L)
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ -lopenblas $(ENGINE_L)
 bench: $(BENCHES)
 	@QUICK=$(QUICK) tests/bench/bench.sh $(B)/bench
 

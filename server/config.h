@@ -84,7 +84,7 @@ struct config_memory {
     uint64_t jobs_bytes;  /* running jobs together: their plans' peaks and what lies around them */
 };
 
-/* A worker without a job, and what OpenBLAS keeps of each thread's first product. */
+/* A worker without a job, and what each thread's first product leaves of its stack. */
 #define CONFIG_WORKER_BYTES(threads) (((uint64_t)4 << 20) + (threads) * ((uint64_t)4 << 20))
 /* Of the front: its program and libraries, what it holds when idle, the kernel's tables and socket buffers. */
 #define CONFIG_FRONT_IDLE_BYTES ((uint64_t)16 << 20)

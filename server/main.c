@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "engine/base/units.h"
-#include "engine/kernels/gemm.h"
 #include "engine/kernels/tile.h"
 #include "server/blob.h"
 #include "server/config.h"
@@ -377,13 +376,6 @@ static int serve_main(const struct config *config) {
 
 /* ---- rematd work ---- */
 
-/* Kernels are chosen before main: with better ones, it starts again. */
-static void kernels_choose(char *const args[]) {
-    const char *core = getenv(GEMM_CORE_VARIABLE) ? NULL : gemm_core_better();
-    if (core && setenv(GEMM_CORE_VARIABLE, core, 1) == 0)
-        execv("/proc/self/exe", args);
-}
-
 static int work_main(const struct config *config) {
     struct worker_options options = {
         .data_dir = config->data_dir,
@@ -466,8 +458,6 @@ int main(int n_args, char *args[]) {
     for (size_t i = 0; i < COMMANDS; i++) {
         if (strcmp(commands[i].name, args[1]) != 0)
             continue;
-        if (commands[i].command == CONFIG_WORK)
-            kernels_choose(args);
         if (commands[i].run_words)
             return commands[i].run_words(n_args - 2, args + 2);
         if (!config_read(&config, commands[i].command, n_args - 2, args + 2, environ, &why) || !tile_check(&why)) {

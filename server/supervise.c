@@ -1,5 +1,5 @@
 /* supervise.c - see supervise.h. Between fork and exec only calls that are safe in a process with threads: arguments
- * and environment are made before. */
+ * are made before. */
 #include "server/supervise.h"
 
 #include <errno.h>
@@ -24,25 +24,10 @@
 #define CANCEL_NS   (1700ull * MILLISECOND) /* a worker ends a cancelled job sooner than this, by force if it must */
 #define DELAY_FIRST (100ull * MILLISECOND)
 #define DELAY_MOST  (5000ull * MILLISECOND)
-#define ENVIRONMENT 512u
 #define ARGUMENT    1100u
 
-extern char **environ;
-
-/* Ours, with BLAS held to one thread a call: threads are rematd's own. */
-static void environment_make(char *environment[ENVIRONMENT]) {
-    static char blas[] = "OPENBLAS_NUM_THREADS=1", omp[] = "OMP_NUM_THREADS=1";
-    unsigned n = 0;
-    environment[n++] = blas;
-    environment[n++] = omp;
-    for (char **at = environ; *at && n < ENVIRONMENT - 1; at++)
-        if (strncmp(*at, "OPENBLAS_NUM_THREADS=", 21) != 0 && strncmp(*at, "OMP_NUM_THREADS=", 16) != 0)
-            environment[n++] = *at;
-    environment[n] = NULL;
-}
-
 /* The child's side: never returns. */
-static void become_worker(pid_t parent, char *const arguments[], char *const environment[]) {
+static void become_worker(pid_t parent, char *const arguments[]) {
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -59,7 +44,7 @@ static void become_worker(pid_t parent, char *const arguments[], char *const env
     fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (fd >= 0)
         dup2(fd, STDIN_FILENO);
-    execve("/proc/self/exe", arguments, environment);
+    execv("/proc/self/exe", arguments);
     _exit(127);
 }
 
@@ -67,8 +52,7 @@ static bool worker_start(struct supervise *s, unsigned index, struct problem *wh
     static char name[] = "rematd", work[] = "work", data[] = "--data", slot[] = "--slot", threads[] = "--threads",
                 memory[] = "--memory-limit", sandbox[] = "--sandbox";
     struct supervise_slot *worker = &s->slots[index];
-    char data_text[ARGUMENT], slot_text[24], threads_text[24], memory_text[24], sandbox_text[8],
-        *environment[ENVIRONMENT];
+    char data_text[ARGUMENT], slot_text[24], threads_text[24], memory_text[24], sandbox_text[8];
     char *arguments[] = {name,         work,   data,        data_text, slot,         slot_text, threads,
                          threads_text, memory, memory_text, sandbox,   sandbox_text, NULL};
     snprintf(data_text, sizeof data_text, "%s", s->data_dir);
@@ -76,12 +60,11 @@ static bool worker_start(struct supervise *s, unsigned index, struct problem *wh
     snprintf(threads_text, sizeof threads_text, "%u", s->threads);
     snprintf(memory_text, sizeof memory_text, "%llu", (unsigned long long)s->memory_limit_bytes);
     snprintf(sandbox_text, sizeof sandbox_text, "%s", jail_mode_names[s->sandbox]);
-    environment_make(environment);
     pid_t parent = getpid(), pid = fork();
     if (pid < 0)
         return problem_set(why, PROBLEM_MEMORY, "", "cannot start a worker: %s", strerror(errno));
     if (pid == 0)
-        become_worker(parent, arguments, environment);
+        become_worker(parent, arguments);
     worker->pid = pid;
     worker->started_ns = clock_now_ns();
     worker->put_back = false;

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 /* What a running job may take beyond its slab and its parameters: the request and its inline tensors (at most 1 MiB of
- * JSON), stacks, copy buffers, what OpenBLAS packs beyond the warm-up. Part of every admission; tests hold jobs to it.
+ * JSON), stacks, copy buffers. Part of every admission; tests hold jobs to it.
  */
 #define WITNESS_OUTSIDE_BYTES ((uint64_t)16 << 20)
 

@@ -377,14 +377,14 @@ static bool loop(struct worker *w, struct problem *why) {
 
 /* ---- coming and going ---- */
 
-/* As large as the blocks that kernels hand to OpenBLAS, on every thread: what it keeps is idle memory then. */
+/* A product on every thread: what its panels take of the stacks is idle memory then. */
 enum { WARM_M = 256, WARM_N = 2048, WARM_K = 768 };
 
 static void warm_task(void *arg, uint64_t index, unsigned slot) {
     float *all = arg, *a = all, *b = a + WARM_M * WARM_K, *c = b + WARM_K * WARM_N + index * WARM_M * WARM_N;
     (void)slot;
-    gemm(WARM_M, WARM_N, WARM_K, 1, (struct gemm_matrix){a, WARM_K, 0}, (struct gemm_matrix){b, WARM_N, 0}, 0, c,
-         WARM_N);
+    gemm(WARM_M, WARM_N, WARM_K, 1, (struct gemm_matrix){a, WARM_K, false}, (struct gemm_matrix){b, WARM_N, false},
+         false, c, WARM_N);
 }
 
 static bool warm(struct worker *w, struct problem *why) {
@@ -453,8 +453,7 @@ int worker_run(const struct worker_options *options) {
     sigaction(SIGTERM, &(struct sigaction){.sa_handler = on_term}, NULL);
     bool ok = worker_open(&w, &why);
     if (ok)
-        log_event(LOG_INFO, "worker.kernels", "slot %u: %s, OpenBLAS for %s", options->slot, tile_best()->name,
-                  gemm_core());
+        log_event(LOG_INFO, "worker.kernels", "slot %u: %s", options->slot, tile_best()->name);
     ok = ok && loop(&w, &why);
     if (!ok)
         log_event(LOG_ERROR, "worker.failed", "%s", why.detail);

@@ -38,7 +38,7 @@ door() {
   sqlite3.h) echo '^server/store_sqlite' ;;
   libpq-fe.h) echo '^server/store_postgres' ;;
   curl/curl.h) echo '^clients/c/' ;;
-  cblas.h) echo '^engine/kernels/|^engine/base/pool' ;;
+  cblas.h) echo '^tests/bench/' ;;
   gnutls/*) echo '^server/blob|^server/http|^server/queue|^server/api|^server/store|^server/token' ;;
   ini.h) echo '^server/config' ;;
   zlib.h) echo '^server/api_static' ;;

@@ -15,7 +15,6 @@ trap end EXIT
 export ASAN_OPTIONS="log_path=$reports/asan:detect_leaks=1" UBSAN_OPTIONS="log_path=$reports/ubsan:print_stacktrace=1"
 export LSAN_OPTIONS="suppressions=$(dirname "$0")/lsan.supp:print_suppressions=0"
 export TSAN_OPTIONS="log_path=$reports/tsan:second_deadlock_stack=1"
-export OPENBLAS_NUM_THREADS=1
 status=0
 if [ -n "$suite" ] && [ "$variant" != tsan ]; then # Criterion calls a run of no tests a success
   some=

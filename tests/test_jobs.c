@@ -321,7 +321,7 @@ Test(Jobs, little_lies_outside_the_slab, .init = jobs_start, .fini = jobs_stop) 
     struct job job;
     struct job_run run = {0};
     cr_assert(
-        jobs_try(arena_printf(&jobs.arena, &jobs.why, form, "standard"), &job, &run)); /* BLAS has its buffers now */
+        jobs_try(arena_printf(&jobs.arena, &jobs.why, form, "standard"), &job, &run)); /* stacks have their pages now */
     for (unsigned s = 0; s < 4; s++) {
         slab_trim(jobs.slab);
         slab_trim(jobs.persistent);

@@ -514,7 +514,7 @@ Test(JobsTraining, little_lies_outside_the_slab, .init = jobs_start, .fini = job
         "\"steps\":2,\"strategy\":\"every_layer\",\"compare_with\":\"standard\"}";
     struct job job;
     struct job_run run = {0};
-    cr_assert(jobs_try(text, &job, &run), "%s", jobs.why.detail); /* BLAS has its buffers now */
+    cr_assert(jobs_try(text, &job, &run), "%s", jobs.why.detail); /* stacks have their pages now */
     slab_trim(jobs.slab);
     slab_trim(jobs.persistent);
     run = (struct job_run){.idle_rss_bytes = witness_rss_bytes()};

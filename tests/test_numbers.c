@@ -100,7 +100,7 @@ static void product_check(struct pool *pool, bool narrow_a, bool narrow_b, bool 
                               .c_row = ROW,
                               .sum = from == 1,
                               .bias = from == 2 ? bias : (struct numbers){NULL, false}};
-    const uint64_t work_bytes = product_work_bytes(M, N, K, 2);
+    const uint64_t work_bytes = product_work_bytes(M, N, 2);
     unsigned char *work = alloc(work_bytes + 64);
     memset(work + work_bytes, 0xA5, 64);
     product_run(pool, &p, work);

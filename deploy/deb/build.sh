@@ -62,8 +62,6 @@ put 644 $top/copyright usr/share/doc/rematd/copyright
 printf 'Source: rematd\n\nPackage: rematd\nArchitecture: any\nDescription: x\n' >$top/debian/control
 depends=$(cd $top && dpkg-shlibdeps -O debian/rematd/usr/bin/rematd debian/rematd/usr/bin/rematctl 2>/dev/null | sed -n 's/^shlibs:Depends=//p')
 [ -n "$depends" ]
-# Not the serial OpenBLAS, which locks nothing and is called from several threads.
-depends=$(printf '%s' "$depends" | sed 's/libopenblas0 *\(([^)]*)\)*/libopenblas0-pthread/')
 sed -e "s/@version@/$version/" -e "s/@arch@/$arch/" -e "s/@depends@/$depends/" \
   -e "s/@size@/$(du -sk --exclude=DEBIAN $tree | cut -f1)/" deploy/deb/control.in >$tree/DEBIAN/control
 echo /etc/rematd/rematd.ini >$tree/DEBIAN/conffiles

@@ -1,7 +1,6 @@
 /* pool.c - see pool.h. Threads sleep on a condition between runs; a run is a generation number. */
 #include "engine/base/pool.h"
 
-#include <cblas.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -60,10 +59,14 @@ static bool helper_start(struct pool *pool, unsigned slot) {
     if (!self)
         return false;
     *self = (struct helper){pool, slot};
-    if (pthread_create(&pool->thread[slot - 1], NULL, helper_main, self) == 0)
-        return true;
-    free(self);
-    return false;
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    bool good = pthread_attr_setstacksize(&attributes, POOL_STACK) == 0 &&
+                pthread_create(&pool->thread[slot - 1], &attributes, helper_main, self) == 0;
+    pthread_attr_destroy(&attributes);
+    if (!good)
+        free(self);
+    return good;
 }
 
 struct pool *pool_new(unsigned threads, struct problem *why) {
@@ -75,14 +78,11 @@ struct pool *pool_new(unsigned threads, struct problem *why) {
         problem_set(why, PROBLEM_MEMORY, "", "a pool of %u threads could not be made", threads);
         return NULL;
     }
-    if (openblas_get_parallel() == OPENBLAS_SEQUENTIAL)
-        threads = 1; /* that build's buffers are not locked: two callers at once spoil each other's products */
     pool->thread = thread;
     pool->threads = 1;
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->start, NULL);
     pthread_cond_init(&pool->done, NULL);
-    openblas_set_num_threads(1);
     for (unsigned slot = 1; slot < threads; slot++) {
         if (!helper_start(pool, slot)) {
             pool_free(pool);

@@ -3,13 +3,16 @@
 #ifndef REMATD_BASE_POOL_H
 #define REMATD_BASE_POOL_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "engine/base/problem.h"
 
+#define POOL_STACK ((size_t)8 << 20)
+
 struct pool;
 
-/* threads >= 1, the caller's among them. Sets OpenBLAS to one thread a call: its results then depend on shapes alone.
+/* threads >= 1, the caller's among them. Others have POOL_STACK bytes of stack.
  * NULL with PROBLEM_MEMORY if threads cannot be started. */
 PROBLEM_MUST_CHECK struct pool *pool_new(unsigned threads, struct problem *why);
 void pool_free(struct pool *pool); /* NULL is fine */

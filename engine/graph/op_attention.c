@@ -12,7 +12,7 @@
 #include "engine/kernels/gemm.h"
 
 #define HEAD_SIZE_MAX 65536u        /* keeps a tile of a kernel in memory */
-#define LENGTH_MAX    GEMM_SIZE_MAX /* positions fit a word of the dropout counter, rows an int of OpenBLAS */
+#define LENGTH_MAX    GEMM_SIZE_MAX /* positions fit a word of the dropout counter */
 
 enum { Q, K, V, BIAS };
 

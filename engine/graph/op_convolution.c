@@ -52,7 +52,7 @@ static struct convolution convolution_of(const struct graph *g, const struct op 
     return c;
 }
 
-/* OpenBLAS counts in int. */
+/* What products take. */
 static bool is_small(const struct graph *g, const struct op *op) {
     const struct convolution c = convolution_of(g, op);
     return c.out <= CONVOLUTION_SIZE_MAX && op_elements(g, op, 1) / c.out <= CONVOLUTION_SIZE_MAX &&

@@ -52,7 +52,7 @@ static void work_set(const struct graph *g, struct op *op) {
     op->forward_work_bytes = op->backward_work_bytes = 0;
     if (x->dtype == DTYPE_FLOAT32 && w->dtype == DTYPE_FLOAT32)
         return;
-    op->forward_work_bytes = linear_forward_bytes(s.rows, s.in, s.out, g->threads);
+    op->forward_work_bytes = linear_forward_bytes(s.rows, s.out, g->threads);
     op->backward_work_bytes = linear_backward_bytes(s.rows, s.in, s.out, x->needs_grad, w->needs_grad, g->threads);
 }
 

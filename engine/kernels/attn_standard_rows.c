@@ -1,5 +1,5 @@
 /* attn_standard_rows.c - the standard kernel where queries are few (attn_standard.h): weights lie as whole rows,
- * products are OpenBLAS's.
+ * products are gemm's.
  *
  * One task a key head: its query heads one after the other, so nothing has to wait. Work is t[queries][keys]. */
 #include <math.h>
@@ -47,11 +47,11 @@ static struct head head_of(const struct attn_call *c, uint64_t b, uint64_t h, un
     attn_key_range(s, &c->mask, s->n_q - 1, &unused, &x.hi);
     x.hi = units_max(x.lo, x.hi);
     x.t = (float *)(void *)work;
-    x.q = (struct gemm_matrix){c->q + b * s->q.batch + h * s->q.head, s->q.row, 0};
-    x.k = (struct gemm_matrix){c->k + b * s->k.batch + h_k * s->k.head + x.lo * s->k.row, s->k.row, 0};
-    x.v = (struct gemm_matrix){c->v + b * s->v.batch + h_k * s->v.head + x.lo * s->v.row, s->v.row, 0};
+    x.q = (struct gemm_matrix){c->q + b * s->q.batch + h * s->q.head, s->q.row, false};
+    x.k = (struct gemm_matrix){c->k + b * s->k.batch + h_k * s->k.head + x.lo * s->k.row, s->k.row, false};
+    x.v = (struct gemm_matrix){c->v + b * s->v.batch + h_k * s->v.head + x.lo * s->v.row, s->v.row, false};
     if (c->d_o)
-        x.d_o = (struct gemm_matrix){c->d_o + b * s->o.batch + h * s->o.head, s->o.row, 0};
+        x.d_o = (struct gemm_matrix){c->d_o + b * s->o.batch + h * s->o.head, s->o.row, false};
     memset(work + bytes - UNITS_EXTENT, 0, UNITS_EXTENT);
     return x;
 }
@@ -116,7 +116,7 @@ static void head_forward(const struct attn_call *c, uint64_t b, uint64_t h, unsi
     const struct attn_shape *s = &c->shape;
     const struct head x = head_of(c, b, h, slot);
     const uint64_t n = x.hi - x.lo;
-    struct gemm_matrix weights = {x.p + x.lo, s->n_k, 0};
+    struct gemm_matrix weights = {x.p + x.lo, s->n_k, false};
     /* 1. T = scale Q K^T */
     gemm(s->n_q, n, s->d, c->scale, x.q, turned(x.k), 0, x.t, n);
     if (c->mask.softcap != 0)
@@ -134,7 +134,7 @@ static void head_forward(const struct attn_call *c, uint64_t b, uint64_t h, unsi
     /* 3. O = (D P) V */
     if (c->dropout.p > 0) {
         drop(&x, x.p + x.lo, s->n_k);
-        weights = (struct gemm_matrix){x.t, n, 0};
+        weights = (struct gemm_matrix){x.t, n, false};
     }
     gemm(s->n_q, attn_value_dim(s), n, 1, weights, x.v, 0, c->o + b * s->o.batch + h * s->o.head, s->o.row);
 }
@@ -175,7 +175,7 @@ static void uncap(const struct head *x) {
     float products[STANDARD_FEW * KEYS];
     for (uint64_t from = 0; from < n; from += KEYS) {
         const uint64_t keys = units_min(KEYS, n - from);
-        const struct gemm_matrix some = {x->k.at + from * s->k.row, s->k.row, 1};
+        const struct gemm_matrix some = {(const float *)x->k.at + from * s->k.row, s->k.row, true};
         gemm(s->n_q, keys, s->d, c->scale, x->q, some, 0, products, keys);
         for (uint64_t r = 0; r < s->n_q; r++)
             for (uint64_t j = 0; j < keys; j++) {
@@ -189,8 +189,8 @@ static void head_backward(const struct attn_call *c, uint64_t b, uint64_t h, uns
     const struct attn_shape *s = &c->shape;
     const struct head x = head_of(c, b, h, slot);
     const uint64_t n = x.hi - x.lo, h_k = h / (s->heads / s->kv_heads);
-    const struct gemm_matrix t = {x.t, n, 0};
-    struct gemm_matrix weights = {x.p + x.lo, s->n_k, 0};
+    const struct gemm_matrix t = {x.t, n, false};
+    struct gemm_matrix weights = {x.p + x.lo, s->n_k, false};
     float delta[STANDARD_FEW];
     /* forward 3: dV += (D P)^T dO */
     if (c->d_v && c->dropout.p > 0) {

@@ -155,10 +155,10 @@ static void scatter(const struct convolution *c, uint64_t t, const float *window
 static struct gemm_matrix columns_read(const struct convolution *c, struct numbers x, uint64_t t, uint64_t rows,
                                        uint64_t o, uint64_t n, float *buffer) {
     if (!x.narrow)
-        return (struct gemm_matrix){(const float *)x.at + t * c->out + o, c->out, 0};
+        return (struct gemm_matrix){(const float *)x.at + t * c->out + o, c->out, false};
     for (uint64_t r = 0; r < rows; r++)
         (void)numbers_read(x, (t + r) * c->out + o, n, buffer + r * n);
-    return (struct gemm_matrix){buffer, n, 0};
+    return (struct gemm_matrix){buffer, n, false};
 }
 
 /* y's columns [o, o + n) at positions from t on. */
@@ -171,7 +171,7 @@ static void product(const struct convolution *c, uint64_t t, uint64_t rows, cons
     float *y = numbers_open(c->y, t * c->out + o, result);
     for (uint64_t r = 0; bias && r < rows; r++)
         memcpy(y + r * y_row, bias, n * sizeof *y);
-    gemm(rows, n, k, 1, (struct gemm_matrix){windows, k, 0}, (struct gemm_matrix){weight, k, 1}, bias ? 1 : 0, y,
+    gemm(rows, n, k, 1, (struct gemm_matrix){windows, k, false}, (struct gemm_matrix){weight, k, true}, bias ? 1 : 0, y,
          y_row);
     for (uint64_t r = 0; c->y.narrow && r < rows; r++)
         numbers_close(c->y, (t + r) * c->out + o, n, y + r * y_row);
@@ -199,7 +199,7 @@ static void d_windows(const struct convolution *c, uint64_t t, uint64_t n, float
     for (uint64_t o = 0; o < c->out; o += outs) {
         const uint64_t m = units_min(outs, c->out - o);
         const struct gemm_matrix d_y = columns_read(c, c->d_y, t, n, o, m, buffer);
-        const struct gemm_matrix weight = {numbers_read(c->weight, o * k, m * k, weights), k, 0};
+        const struct gemm_matrix weight = {numbers_read(c->weight, o * k, m * k, weights), k, false};
         gemm(n, k, m, 1, d_y, weight, o ? 1 : 0, windows, k);
     }
 }
@@ -243,7 +243,7 @@ static void d_weight_task(void *arg, uint64_t index, unsigned slot) {
             gather(c, t + r, from, from + n, windows + r * n);
         struct gemm_matrix d_y = columns_read(c, c->d_y, t, here, o, m, buffer);
         d_y.turned = 1;
-        gemm(m, n, here, 1, d_y, (struct gemm_matrix){windows, n, 0}, 1, sums, sum_row);
+        gemm(m, n, here, 1, d_y, (struct gemm_matrix){windows, n, false}, 1, sums, sum_row);
     }
     for (uint64_t r = 0; c->d_weight.narrow && r < m; r++)
         numbers_close(c->d_weight, (o + r) * k + from, n, sums + r * n);

@@ -108,10 +108,10 @@ static struct gemm_matrix weight_piece(const struct experts_linear *f, uint64_t 
                                        uint64_t i, uint64_t n_in, float *tile) {
     const uint64_t at = (expert * f->out + o) * f->in + i;
     if (!f->weight.narrow)
-        return (struct gemm_matrix){(const float *)f->weight.at + at, f->in, 0};
+        return (struct gemm_matrix){(const float *)f->weight.at + at, f->in, false};
     for (uint64_t r = 0; r < n_out; r++)
         numbers_read(f->weight, at + r * f->in, n_in, tile + r * n_in);
-    return (struct gemm_matrix){tile, n_in, 0};
+    return (struct gemm_matrix){tile, n_in, false};
 }
 
 static void bias_fill(struct numbers bias, uint64_t from, uint64_t rows, uint64_t n, float *to) {
@@ -152,7 +152,7 @@ static void segment(const struct product *p, struct tiles tiles, uint64_t expert
                                       : weight_piece(f, expert, from, n, k, deep, tiles.weight);
         b.turned = !p->d_x;
         gather(p->a, p->inner, rows, m, k, deep, a);
-        gemm(m, n, deep, 1, (struct gemm_matrix){a, deep, 0}, b, bias || k, c, n);
+        gemm(m, n, deep, 1, (struct gemm_matrix){a, deep, false}, b, bias || k, c, n);
     }
     scatter(p, rows, m, from, n, c);
 }
@@ -210,8 +210,8 @@ static void d_weight_task(void *arg, uint64_t index, unsigned slot) {
         const uint64_t m = units_min(ROWS, end - r);
         gather(f->d_y, f->out, p->lists.order + r, m, o, n_out, tiles.out);
         gather(f->x, f->in, p->lists.order + r, m, i, n_in, tiles.in);
-        gemm(n_out, n_in, m, 1, (struct gemm_matrix){tiles.out, n_out, 1}, (struct gemm_matrix){tiles.in, n_in, 0}, 1,
-             sum, f->d_weight.narrow ? n_in : f->in);
+        gemm(n_out, n_in, m, 1, (struct gemm_matrix){tiles.out, n_out, true},
+             (struct gemm_matrix){tiles.in, n_in, false}, 1, sum, f->d_weight.narrow ? n_in : f->in);
     }
     for (uint64_t r = 0; r < n_out; r++)
         numbers_close(f->d_weight, at + r * f->in, n_in, sum + r * n_in);

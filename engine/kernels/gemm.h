@@ -1,28 +1,25 @@
-/* gemm.h - a product by OpenBLAS on this thread alone. Results depend on the shape and nothing else. */
+/* gemm.h - a product on this thread alone (tile_product.h). A number of c depends on its row of a, its column of b and
+ * k, and not on how large the product is or what part of a larger one: blocks may be cut as is best. Takes 0.8 MiB of
+ * the stack. */
 #ifndef REMATD_KERNELS_GEMM_H
 #define REMATD_KERNELS_GEMM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-/* Sizes and row strides are at most this: OpenBLAS counts in int. */
+/* Sizes and row strides are at most this: no product of two of them overflows. */
 #define GEMM_SIZE_MAX ((uint64_t)INT32_MAX)
 
-/* A row-major matrix; rows are `row` floats apart; `turned` reads it transposed. */
+/* A row-major matrix; rows are `row` numbers apart; `turned` reads it transposed. */
 struct gemm_matrix {
-    const float *at;
+    const void *at;
     uint64_t row;
-    int turned;
+    bool turned;
+    bool narrow; /* bfloat16; else float32 */
 };
 
-/* OpenBLAS chooses its kernels by a list of processors as old as itself; one that is younger it takes for the least of
- * all, at a quarter of the speed. The name to put into GEMM_CORE_VARIABLE before a program starts so that it chooses
- * what this processor runs; NULL where it has, or nothing better is known. */
-#define GEMM_CORE_VARIABLE "OPENBLAS_CORETYPE"
-const char *gemm_core_better(void);
-const char *gemm_core(void); /* the one it has chosen; static */
-
-/* c[m][n] = alpha a[m][k] b[k][n] + beta c; rows of c are c_row apart. beta 0 never reads c. Any size may be 0. */
-void gemm(uint64_t m, uint64_t n, uint64_t k, float alpha, struct gemm_matrix a, struct gemm_matrix b, float beta,
+/* c[m][n] = or, with `sum`, += factor a[m][k] b[k][n]; rows of c are c_row apart. Any size may be 0. */
+void gemm(uint64_t m, uint64_t n, uint64_t k, float factor, struct gemm_matrix a, struct gemm_matrix b, bool sum,
           float *c, uint64_t c_row);
 
 #endif

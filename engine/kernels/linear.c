@@ -5,13 +5,13 @@
 #include "engine/kernels/eltwise.h"
 #include "engine/kernels/product.h"
 
-uint64_t linear_forward_bytes(uint64_t rows, uint64_t in, uint64_t out, unsigned threads) {
-    return product_work_bytes(rows, out, in, threads);
+uint64_t linear_forward_bytes(uint64_t rows, uint64_t out, unsigned threads) {
+    return product_work_bytes(rows, out, threads);
 }
 
 uint64_t linear_backward_bytes(uint64_t rows, uint64_t in, uint64_t out, bool d_x, bool d_weight, unsigned threads) {
-    return units_max(d_x ? product_work_bytes(rows, in, out, threads) : 0,
-                     d_weight ? product_work_bytes(out, in, rows, threads) : 0);
+    return units_max(d_x ? product_work_bytes(rows, in, threads) : 0,
+                     d_weight ? product_work_bytes(out, in, threads) : 0);
 }
 
 void linear_forward(const struct linear *l) {

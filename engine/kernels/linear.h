@@ -16,7 +16,7 @@ struct linear {
 };
 
 /* What is not all float32 needs workspace: for the forward, and for the backward with those gradients. */
-uint64_t linear_forward_bytes(uint64_t rows, uint64_t in, uint64_t out, unsigned threads);
+uint64_t linear_forward_bytes(uint64_t rows, uint64_t out, unsigned threads);
 uint64_t linear_backward_bytes(uint64_t rows, uint64_t in, uint64_t out, bool d_x, bool d_weight, unsigned threads);
 
 void linear_forward(const struct linear *l);

@@ -68,8 +68,8 @@ void loss_logits(const struct loss *l, const struct loss_cell *c, const float *w
     const float *x = loss_matrix(l->x, c->token * l->in, c->rows, l->in, &x_row, x_buffer);
     float buffer[LOSS_TILE];
     const float *bias = l->bias.at ? numbers_read(l->bias, c->v, c->columns, buffer) : NULL;
-    gemm(c->rows, c->columns, l->in, l->scale, (struct gemm_matrix){x, x_row, 0}, (struct gemm_matrix){w, w_row, 1}, 0,
-         to, row);
+    gemm(c->rows, c->columns, l->in, l->scale, (struct gemm_matrix){x, x_row, false},
+         (struct gemm_matrix){w, w_row, true}, 0, to, row);
     for (uint64_t r = 0; r < c->rows && (bias || l->cap > 0 || l->narrow); r++) {
         float *y = to + r * row;
         if (bias)

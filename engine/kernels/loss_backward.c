@@ -136,8 +136,8 @@ static void add_weight(const struct backward *b, uint64_t tile, uint64_t from, c
         uint64_t d_row = b->cuts.row, x_row = l->in;
         const float *d = loss_matrix(b->stripe, stripe_at(b, tile, c.token), c.rows, c.columns, &d_row, s->cell);
         const float *x = loss_matrix(l->x, c.token * l->in + from, c.rows, n, &x_row, s->x);
-        gemm(c.columns, n, c.rows, l->scale, (struct gemm_matrix){d, d_row, 1}, (struct gemm_matrix){x, x_row, 0}, 1,
-             to, to_row);
+        gemm(c.columns, n, c.rows, l->scale, (struct gemm_matrix){d, d_row, true},
+             (struct gemm_matrix){x, x_row, false}, 1, to, to_row);
     }
     for (uint64_t r = 0; l->narrow && r < c.columns; r++)
         numbers_close(l->d_weight, place + r * l->in, n, to + r * n);
@@ -166,7 +166,7 @@ static void x_task(void *arg, uint64_t index, unsigned slot) {
         uint64_t d_row = b->cuts.row, w_row = l->in;
         const float *d = loss_matrix(b->stripe, stripe_at(b, tile, token), rows, c.columns, &d_row, s.cell);
         const float *w = loss_matrix(l->weight, c.v * l->in + from, c.columns, n, &w_row, s.w);
-        gemm(rows, n, c.columns, l->scale, (struct gemm_matrix){d, d_row, 0}, (struct gemm_matrix){w, w_row, 0},
+        gemm(rows, n, c.columns, l->scale, (struct gemm_matrix){d, d_row, false}, (struct gemm_matrix){w, w_row, false},
              l->narrow && tile == 0 ? 0 : 1, to, l->in);
     }
 }

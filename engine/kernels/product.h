@@ -1,8 +1,9 @@
 /* product.h - c[m][n] = or += a[m][k] b[k][n], where each may be kept in float32 or bfloat16.
  *
- * The result is cut into blocks by the shape alone, one thread a block. All float32: a block is one OpenBLAS call
- * where the numbers are. Otherwise panels of what is bfloat16 are widened into the workspace, PRODUCT_DEPTH of the
- * inner dimension at a time, in order; sums stay float32 until a block of c is done, and are rounded once. */
+ * The result is cut into blocks, one thread a block, by the shape and the number of threads: what a number of c is does
+ * not depend on the cut. Where c is bfloat16, its sums stay float32 in the workspace until a block of c is done, and
+ * are rounded once; a and b are widened as they are packed.
+ */
 #ifndef REMATD_KERNELS_PRODUCT_H
 #define REMATD_KERNELS_PRODUCT_H
 
@@ -11,7 +12,7 @@
 
 struct pool;
 
-enum { PRODUCT_BLOCK = 256, PRODUCT_DEPTH = 128 };
+enum { PRODUCT_BLOCK = 256 };
 
 /* A row-major matrix; rows are `row` elements apart; `turned` reads it transposed. Part of a tensor: numbers_from. */
 struct product_matrix {
@@ -29,13 +30,12 @@ struct product {
     struct numbers bias; /* [n], what each row of c starts from; at NULL: 0. Not with `sum` */
 };
 
-/* Workspace of product_run on a pool of so many threads where a, b or c is bfloat16 (or is planned as if it were): a
- * multiple of 64, no less for larger m, n, k or threads, at most 512 KiB a thread. Where all three are float32, none
- * is used. */
-uint64_t product_work_bytes(uint64_t m, uint64_t n, uint64_t k, unsigned threads);
+/* Workspace of product_run on a pool of so many threads where c is bfloat16 (or is planned as if it were): a multiple
+ * of 64, no less for larger m, n or threads, at most 256 KiB a thread. Where c is float32, none is used. */
+uint64_t product_work_bytes(uint64_t m, uint64_t n, unsigned threads);
 
-/* pool NULL: here, on this thread; so from inside a task of a pool, each with product_work_bytes(.., 1) of its own. The
- * bits are the same. work is aligned to 64 bytes. */
+/* pool NULL: here, on this thread; so from inside a task of a pool, each with product_work_bytes(m, n, 1) of its own.
+ * The bits are the same. work is aligned to 64 bytes. */
 void product_run(struct pool *pool, const struct product *p, void *work);
 
 #endif

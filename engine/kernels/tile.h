@@ -1,4 +1,5 @@
-/* tile.h - the inner loops of attention on small tiles, and of activations on rows, once per instruction set.
+/* tile.h - the inner loops of attention and products on small tiles, and of activations on rows, once per instruction
+ * set.
  *
  * A panel is up to TILE_PANEL query rows. Tiles of scores lie transposed, [keys][TILE_PANEL]: queries run along vector
  * lanes, so maxima and sums over keys are plain vector operations and K and V are read where they are. Exponentials are
@@ -11,6 +12,7 @@
 #include <stdint.h>
 
 #include "engine/base/problem.h"
+#include "engine/kernels/gemm.h"
 
 enum { TILE_PANEL = 48, TILE_WIDTH = 16 };
 
@@ -22,6 +24,16 @@ struct tile_band {
     int64_t lo, hi;
 };
 #define TILE_FAR ((int64_t)1 << 40)
+
+/* c[m][n] = or, with `sum`, += factor a[m][k] b[k][n]; rows of c are c_row apart. No size is 0. */
+struct tile_product {
+    uint64_t m, n, k;
+    float factor;
+    struct gemm_matrix a, b;
+    bool sum;
+    float *c;
+    uint64_t c_row;
+};
 
 struct tile {
     const char *name;
@@ -72,6 +84,9 @@ struct tile {
     /* y[n][width] += t[n][PANEL] x[columns][width] */
     void (*spread)(const struct tile_band *b, uint64_t n, uint64_t width, const float *t, const float *x,
                    uint64_t x_row, float *y, uint64_t y_row);
+
+    /* Takes 0.8 MiB of the stack. */
+    void (*product)(const struct tile_product *p);
 
     /* y = 1 / (1 + e^-x), rest = 1 - y without cancellation; x[n] */
     void (*sigmoid)(uint64_t n, const float *x, float *y, float *rest);

@@ -6,7 +6,8 @@
  * and three on vectors of TILE_WORDS 64-bit lanes: TILE_MUL(a, b), the product of their low halves, TILE_XOR(a, b, c),
  * and TILE_KEPT(x, least), bit by bit, whether the low half of a lane is at least so much.
  *
- * Vectors are the compiler's vector extension. Here are vectors and rows; tile_scores.h has the tiles of attention. */
+ * Vectors are the compiler's vector extension. Here are vectors and rows; tile_scores.h has the tiles of attention,
+ * tile_product.h those of products. */
 #include "engine/base/rng.h"
 #include "engine/kernels/tile.h"
 
@@ -23,9 +24,11 @@ typedef uint64_t wide __attribute__((vector_size(8 * TILE_WORDS)));
 
 #define INLINE static inline __attribute__((always_inline))
 #ifdef __clang__
-#define UNROLL _Pragma("clang loop unroll(full)")
+#define UNROLL   _Pragma("clang loop unroll(full)")
+#define UNROLL_4 _Pragma("clang loop unroll_count(4)")
 #else
-#define UNROLL _Pragma("GCC unroll 8")
+#define UNROLL   _Pragma("GCC unroll 16")
+#define UNROLL_4 _Pragma("GCC unroll 4")
 #endif
 
 #define LOAD(p)     (*(const vec_at *)(p))
@@ -75,6 +78,8 @@ INLINE void tail_store(const vec *x, float *p, uint64_t n) {
     for (uint64_t c = 0; c < n; c++)
         p[c] = lane[c];
 }
+
+#include "engine/kernels/tile_product.h"
 
 static float row_top(uint64_t n, const float *s) {
     vec top = SPLAT(-INFINITY), last;
@@ -248,6 +253,7 @@ const struct tile TILE_ROW = {
     .draw = draw,
     .gather = gather,
     .spread = spread,
+    .product = product,
     .softmax = softmax,
     .top = row_top,
     .powers_sum = powers_sum,

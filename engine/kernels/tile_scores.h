@@ -117,25 +117,27 @@ static void dots(const struct tile_band *b, uint64_t n, uint64_t d, const float 
 typedef float four __attribute__((vector_size(16)));
 typedef float four_at __attribute__((vector_size(16), aligned(4), may_alias));
 
-/* x[4][4 of PANEL] = factor (4 x 4 of from)^T */
-INLINE void turn_quad(const float *from, uint64_t row, float factor, float *x) {
-    const four f = {factor, factor, factor, factor};
-    const four a = *(const four_at *)from, b = *(const four_at *)(from + row);
-    const four c = *(const four_at *)(from + 2 * row), d = *(const four_at *)(from + 3 * row);
-    const four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab2 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-    const four cd = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd2 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-    *(four_at *)x = f * __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
-    *(four_at *)(x + TILE_PANEL) = f * __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
-    *(four_at *)(x + 2 * TILE_PANEL) = f * __builtin_shufflevector(ab2, cd2, 0, 1, 4, 5);
-    *(four_at *)(x + 3 * TILE_PANEL) = f * __builtin_shufflevector(ab2, cd2, 2, 3, 6, 7);
+/* x[4][x_row] = in^T */
+INLINE void turn_four(const four in[4], float *x, uint64_t x_row) {
+    const four ab = __builtin_shufflevector(in[0], in[1], 0, 4, 1, 5);
+    const four ab2 = __builtin_shufflevector(in[0], in[1], 2, 6, 3, 7);
+    const four cd = __builtin_shufflevector(in[2], in[3], 0, 4, 1, 5);
+    const four cd2 = __builtin_shufflevector(in[2], in[3], 2, 6, 3, 7);
+    *(four_at *)x = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+    *(four_at *)(x + x_row) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+    *(four_at *)(x + 2 * x_row) = __builtin_shufflevector(ab2, cd2, 0, 1, 4, 5);
+    *(four_at *)(x + 3 * x_row) = __builtin_shufflevector(ab2, cd2, 2, 3, 6, 7);
 }
 
 static void turn(unsigned rows, uint64_t d, const float *from, uint64_t row, float factor, float *x) {
     unsigned r = 0;
     for (; r + 4 <= rows; r += 4) {
         uint64_t c = 0;
-        for (; c + 4 <= d; c += 4)
-            turn_quad(from + r * row + c, row, factor, x + c * TILE_PANEL + r);
+        for (; c + 4 <= d; c += 4) {
+            four in[4];
+            UNROLL for (unsigned e = 0; e < 4; e++) in[e] = factor * *(const four_at *)(from + (r + e) * row + c);
+            turn_four(in, x + c * TILE_PANEL + r, TILE_PANEL);
+        }
         for (; c < d; c++)
             for (unsigned e = r; e < r + 4; e++)
                 x[c * TILE_PANEL + e] = factor * from[e * row + c];

@@ -1,21 +1,44 @@
 /* bench.c - see bench.h; the yardsticks are in yardsticks.c */
 #include "tests/bench/bench.h"
 
+#include <cblas.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "engine/base/rng.h"
 #include "engine/base/units.h"
-#include "engine/kernels/gemm.h"
+#include "engine/kernels/tile.h"
 
-/* Before main, like a worker: the yardstick is OpenBLAS at its best on this processor. */
+/* OpenBLAS chooses its kernels by a list of processors as old as itself, and takes one that is younger for the least of
+ * all, at a quarter of the speed (0.3.21 an Emerald Rapids for a Pentium 4). The name of what runs here; NULL where it
+ * has chosen well, or nothing better is known. */
+static const char *core_better(void) {
+    static const char *const narrow[] = {/* without AVX2; no more of them will be made */
+                                         "Katmai",      "Coppermine", "Northwood",    "Prescott",   "Banias",
+                                         "Atom",        "Core2",      "Penryn",       "Dunnington", "Nehalem",
+                                         "Athlon",      "Opteron",    "Opteron_SSE3", "Barcelona",  "Nano",
+                                         "Sandybridge", "Bobcat",     "Bulldozer",    "Piledriver", "Steamroller"};
+    for (unsigned i = 0; i < sizeof narrow / sizeof narrow[0]; i++)
+        if (strcmp(openblas_get_corename(), narrow[i]) == 0)
+            for (unsigned t = 0; t < tile_table_length; t++)
+                if (tile_runs(tile_table[t]))
+                    return strcmp(tile_table[t]->name, "avx512") == 0 ? "SkylakeX"
+                           : strcmp(tile_table[t]->name, "avx2") == 0 ? "Haswell"
+                                                                      : NULL;
+    return NULL;
+}
+
+/* The yardstick is OpenBLAS at its best on this processor, with one thread a call. It chooses before main: with better
+ * kernels, the program starts again. */
 __attribute__((constructor)) static void kernels_choose(int n_args, char *args[]) {
-    const char *core = getenv(GEMM_CORE_VARIABLE) ? NULL : gemm_core_better();
+    const char *variable = "OPENBLAS_CORETYPE", *core = getenv(variable) ? NULL : core_better();
     (void)n_args;
-    if (core && setenv(GEMM_CORE_VARIABLE, core, 1) == 0)
+    if (core && setenv(variable, core, 1) == 0)
         execv("/proc/self/exe", args);
+    openblas_set_num_threads(1);
 }
 
 static double clock_of(clockid_t id) {

@@ -14,7 +14,6 @@
 #include "engine/base/pool.h"
 #include "engine/base/rng.h"
 #include "engine/base/units.h"
-#include "engine/kernels/gemm.h"
 #include "engine/kernels/linear.h"
 #include "tests/bench/bench.h"
 
@@ -58,26 +57,31 @@ static void ours(struct linear l, int direction) {
     linear_backward(&l);
 }
 
+static void sgemm(uint64_t m, uint64_t n, uint64_t k, const float *a, uint64_t a_row, bool a_turned, const float *b,
+                  uint64_t b_row, bool b_turned, float beta, float *c) {
+    cblas_sgemm(CblasRowMajor, a_turned ? CblasTrans : CblasNoTrans, b_turned ? CblasTrans : CblasNoTrans, (int)m,
+                (int)n, (int)k, 1, a, (int)a_row, b, (int)b_row, beta, c, (int)n);
+}
+
 static void blas(const struct linear *l, int direction) {
     const uint64_t rows = l->rows, in = l->in, out = l->out;
-    const struct gemm_matrix x = {(float *)l->x.at, in, 0}, d_y = {(float *)l->d_y.at, out, 0},
-                             turned = {(float *)l->d_y.at, out, 1};
+    const float *x = l->x.at, *d_y = l->d_y.at, *weight = l->weight.at;
+    float *y = l->y.at;
     if (direction == FORWARD) {
         for (uint64_t r = 0; r < rows; r++)
-            memcpy((float *)l->y.at + r * out, (float *)l->bias.at, out * sizeof *(float *)l->y.at);
-        gemm(rows, out, in, 1, x, (struct gemm_matrix){(float *)l->weight.at, in, 1}, 1, (float *)l->y.at, out);
+            memcpy(y + r * out, l->bias.at, out * sizeof *y);
+        sgemm(rows, out, in, x, in, false, weight, in, true, 1, y);
     } else if (direction == D_X) {
-        gemm(rows, in, out, 1, d_y, (struct gemm_matrix){(float *)l->weight.at, in, 0}, 1, (float *)l->d_x.at, in);
+        sgemm(rows, in, out, d_y, out, false, weight, in, false, 1, l->d_x.at);
     } else {
-        gemm(out, in, rows, 1, turned, x, 1, (float *)l->d_weight.at, in);
+        sgemm(out, in, rows, d_y, out, true, x, in, false, 1, l->d_weight.at);
     }
 }
 
 static void square(struct least *l, float *abc) {
     const uint64_t size = SQUARE * SQUARE;
     begin(l);
-    gemm(SQUARE, SQUARE, SQUARE, 1, (struct gemm_matrix){abc, SQUARE, 0}, (struct gemm_matrix){abc + size, SQUARE, 0},
-         0, abc + 2 * size, SQUARE);
+    sgemm(SQUARE, SQUARE, SQUARE, abc, SQUARE, false, abc + size, SQUARE, false, 0, abc + 2 * size);
     end(l);
 }
 

@@ -30,7 +30,7 @@ static struct linear linear_of(const struct linear_case *c, enum case_direction 
 }
 
 struct linear_case *linear_case_new(uint64_t rows, uint64_t in, uint64_t out, const struct case_pools *pools) {
-    const uint64_t work = units_max(linear_forward_bytes(rows, in, out, CASE_THREADS),
+    const uint64_t work = units_max(linear_forward_bytes(rows, out, CASE_THREADS),
                                     linear_backward_bytes(rows, in, out, true, true, CASE_THREADS));
     const uint64_t sizes[TENSORS] = {rows * in,  in * out,  out,      rows * out,
                                      rows * out, rows * in, in * out, work / sizeof(float) + 1};

@@ -11,10 +11,8 @@ for _ in $(seq 200); do
   grep -q worker.kernels "$dir/out" && break
   sleep 0.05
 done
-if grep -qw avx2 /proc/cpuinfo; then
-  says "a worker's kernels are for this processor, known to OpenBLAS or not" \
-    '"event":"worker.kernels".*avx[^ ]*, OpenBLAS for \(Haswell\|Zen\|SkylakeX\|Cooperlake\|SapphireRapids\)"'
-fi
+best=$(grep -qw avx512bw /proc/cpuinfo && echo avx512 || { grep -qw avx2 /proc/cpuinfo && echo avx2; } || echo portable)
+says "a worker's kernels are for this processor" "\"event\":\"worker.kernels\".*slot 0: $best\""
 
 # ---- metrics ----
 

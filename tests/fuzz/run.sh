@@ -11,7 +11,7 @@ for f in engine/*.c engine/*/*.c server/*.c; do
 done
 # shellcheck disable=SC2086
 make -s -j2 VARIANT=fuzz CC=clang EXTRA="$flags" $objects
-libraries="$(pkg-config --libs libmicrohttpd jansson sqlite3 libpq gnutls inih zlib) -lopenblas -lpthread -lm"
+libraries="$(pkg-config --libs libmicrohttpd jansson sqlite3 libpq gnutls inih zlib) -lpthread -lm"
 for target in tests/fuzz/fuzz_*.c; do
   name=$(basename "$target" .c)
   corpus=tests/fuzz/corpus_${name#fuzz_}
