@@ -141,39 +141,50 @@ INLINE void place_vector(const struct place *p, const vec *s, uint64_t v, float 
         tail_store(&old, c + v, wanted);
 }
 
-/* c[rows][STRIP] = or += factor a[depth][TALL]^T b[depth][STRIP] */
-INLINE void tile_rows(unsigned rows, uint64_t depth, const float *a, const float *b, const struct place *p) {
+/* c[rows][beside vectors] = or += factor a[depth][TALL]^T b[depth][STRIP] */
+INLINE void tile_rows(unsigned rows, unsigned beside, uint64_t depth, const float *a, const float *b,
+                      const struct place *p) {
     vec sum[TALL][BESIDE] = {{{0}}};
     float *c = p->c;
     for (unsigned r = 0; r < rows; r++) {
         __builtin_prefetch(c + r * p->row, 1);
-        __builtin_prefetch(c + r * p->row + STRIP - 1, 1);
+        __builtin_prefetch(c + r * p->row + beside * LANES - 1, 1);
     }
     UNROLL_4 for (uint64_t i = 0; i < depth; i++, a += TALL, b += STRIP) {
         vec b_i[BESIDE];
-        UNROLL for (unsigned l = 0; l < STRIP; l += LINE) __builtin_prefetch(b + AHEAD + l);
-        UNROLL for (unsigned v = 0; v < BESIDE; v++) b_i[v] = LOAD(b + v * LANES);
+        UNROLL for (unsigned l = 0; l < beside * LANES; l += LINE) __builtin_prefetch(b + AHEAD + l);
+        UNROLL for (unsigned v = 0; v < beside; v++) b_i[v] = LOAD(b + v * LANES);
         UNROLL for (unsigned r = 0; r < rows; r++) {
             const vec a_r = SPLAT(a[r]);
-            UNROLL for (unsigned v = 0; v < BESIDE; v++) sum[r][v] = TILE_FMA(a_r, b_i[v], sum[r][v]);
+            UNROLL for (unsigned v = 0; v < beside; v++) sum[r][v] = TILE_FMA(a_r, b_i[v], sum[r][v]);
         }
     }
     __asm__("" : "+r"(c)); /* so that the addresses asked for above take no registers from the sums */
-    UNROLL for (unsigned r = 0; r < rows; r++) UNROLL for (unsigned v = 0; v < BESIDE; v++)
+    UNROLL for (unsigned r = 0; r < rows; r++) UNROLL for (unsigned v = 0; v < beside; v++)
         place_vector(p, &sum[r][v], v * LANES, c + r * p->row);
 }
 
 static void tile_full(uint64_t depth, const float *a, const float *b, const struct place *p) {
-    tile_rows(TALL, depth, a, b, p);
+    tile_rows(TALL, BESIDE, depth, a, b, p);
 }
 
-static void tile_some(uint64_t rows, uint64_t depth, const float *a, const float *b, struct place p) {
+/* The last rows, and the last columns where one vector holds them. */
+INLINE void tile_rest(uint64_t rows, unsigned beside, uint64_t depth, const float *a, const float *b, struct place p) {
+    for (; rows >= TALL; rows -= TALL, a += TALL, p.c += TALL * p.row)
+        tile_rows(TALL, beside, depth, a, b, &p);
     for (; rows >= 4; rows -= 4, a += 4, p.c += 4 * p.row)
-        tile_rows(4, depth, a, b, &p);
+        tile_rows(4, beside, depth, a, b, &p);
     for (; rows >= 2; rows -= 2, a += 2, p.c += 2 * p.row)
-        tile_rows(2, depth, a, b, &p);
+        tile_rows(2, beside, depth, a, b, &p);
     if (rows)
-        tile_rows(1, depth, a, b, &p);
+        tile_rows(1, beside, depth, a, b, &p);
+}
+
+static void tile_some(uint64_t rows, uint64_t depth, const float *a, const float *b, const struct place *p) {
+    if (p->columns > LANES)
+        tile_rest(rows, BESIDE, depth, a, b, *p);
+    else
+        tile_rest(rows, 1, depth, a, b, *p);
 }
 
 /* ---- panels ---- */
@@ -193,10 +204,10 @@ static void panel(const struct tile_product *p, uint64_t c, uint64_t columns, ui
         pack_rows(&p->a, r, rows, from, depth, x->a);
         for (uint64_t s = 0; s < columns; s += STRIP) {
             const struct place at = {p->c + r * p->c_row + c + s, p->c_row, least(STRIP, columns - s), p->factor, sum};
-            if (rows == TALL)
+            if (rows == TALL && at.columns > LANES)
                 tile_full(depth, x->a, x->b + s * depth, &at);
             else
-                tile_some(rows, depth, x->a, x->b + s * depth, at);
+                tile_some(rows, depth, x->a, x->b + s * depth, &at);
         }
     }
 }
