@@ -1,5 +1,6 @@
 /* pool.h - a few threads that share out numbered tasks. Which thread runs a task never shows in a result: the caller
- * cuts the work by shape alone, each output element has one writer, and sums run in a fixed order. */
+ * cuts the work by shape alone (or so that the cut changes no sum), each output element has one writer, and sums run in
+ * a fixed order. */
 #ifndef REMATD_BASE_POOL_H
 #define REMATD_BASE_POOL_H
 

@@ -18,7 +18,7 @@ enum { ROWS = 128, COLUMNS = NUMBERS_BLOCK, DEPTH = COLUMNS };
 /* ---- workspace ---- */
 
 /* start[experts + 1] and order[rows]: expert e has order[start[e]] up to order[start[e + 1]]; then tiles a thread:
- * rows by inner, rows by columns, and a piece of the weight where that is narrow. */
+ * rows by inner, rows by columns, and sums of a piece of d_weight where that is narrow. */
 struct lists {
     const uint32_t *start, *order;
 };
@@ -36,8 +36,8 @@ static uint64_t rows_bytes(const struct experts_linear *f, uint64_t width) {
 }
 
 static uint64_t slot_bytes(const struct experts_linear *f) {
-    const uint64_t weight = f->weight.narrow ? units_extent(side(f->in) * side(f->out) * sizeof(float)) : 0;
-    return rows_bytes(f, f->in) + rows_bytes(f, f->out) + weight;
+    const uint64_t sums = f->weight.narrow ? units_extent(side(f->in) * side(f->out) * sizeof(float)) : 0;
+    return rows_bytes(f, f->in) + rows_bytes(f, f->out) + sums;
 }
 
 /* Tasks of y or d_x, and of d_weight: where there are few, so are the threads that take tiles. */
@@ -55,7 +55,7 @@ uint64_t experts_linear_work_bytes(const struct experts_linear *f, bool backward
 }
 
 struct tiles {
-    float *in, *out, *weight; /* in, out: rows by that much of x or d_x, y or d_y */
+    float *in, *out, *sums; /* in, out: rows by that much of x or d_x, y or d_y */
 };
 
 static struct tiles tiles_of(const struct experts_linear *f, unsigned slot) {
@@ -103,17 +103,6 @@ struct product {
     bool d_x;
 };
 
-/* outs [o, o + n_out) by ins [i, i + n_in) of an expert's weight */
-static struct gemm_matrix weight_piece(const struct experts_linear *f, uint64_t expert, uint64_t o, uint64_t n_out,
-                                       uint64_t i, uint64_t n_in, float *tile) {
-    const uint64_t at = (expert * f->out + o) * f->in + i;
-    if (!f->weight.narrow)
-        return (struct gemm_matrix){(const float *)f->weight.at + at, f->in, false};
-    for (uint64_t r = 0; r < n_out; r++)
-        numbers_read(f->weight, at + r * f->in, n_in, tile + r * n_in);
-    return (struct gemm_matrix){tile, n_in, false};
-}
-
 static void bias_fill(struct numbers bias, uint64_t from, uint64_t rows, uint64_t n, float *to) {
     float buffer[NUMBERS_BLOCK];
     const float *row = numbers_read(bias, from, n, buffer);
@@ -148,11 +137,10 @@ static void segment(const struct product *p, struct tiles tiles, uint64_t expert
         bias_fill(f->bias, expert * f->out + from, m, n, c);
     for (uint64_t k = 0; k < p->inner; k += DEPTH) {
         const uint64_t deep = units_min(DEPTH, p->inner - k);
-        struct gemm_matrix b = p->d_x ? weight_piece(f, expert, k, deep, from, n, tiles.weight)
-                                      : weight_piece(f, expert, from, n, k, deep, tiles.weight);
-        b.turned = !p->d_x;
+        const uint64_t o = p->d_x ? k : from, i = p->d_x ? from : k; /* of the weight's outs and ins */
         gather(p->a, p->inner, rows, m, k, deep, a);
-        gemm(m, n, deep, 1, (struct gemm_matrix){a, deep, false}, b, bias || k, c, n);
+        gemm(m, n, deep, 1, (struct gemm_matrix){a, deep, false},
+             gemm_part(f->weight, (expert * f->out + o) * f->in + i, f->in, !p->d_x), bias || k, c, n);
     }
     scatter(p, rows, m, from, n, c);
 }
@@ -205,7 +193,7 @@ static void d_weight_task(void *arg, uint64_t index, unsigned slot) {
     const struct tiles tiles = tiles_of(f, slot);
     if (p->lists.start[expert] == end)
         return;
-    float *sum = d_weight_open(f, at, n_out, n_in, tiles.weight);
+    float *sum = d_weight_open(f, at, n_out, n_in, tiles.sums);
     for (uint64_t r = p->lists.start[expert]; r < end; r += ROWS) {
         const uint64_t m = units_min(ROWS, end - r);
         gather(f->d_y, f->out, p->lists.order + r, m, o, n_out, tiles.out);

@@ -38,16 +38,6 @@ struct loss_cell loss_cell_at(const struct loss *l, const struct loss_cuts *cuts
     return (struct loss_cell){v, units_min(cuts->tile, l->vocab - v), token, units_min(cuts->block, l->tokens - token)};
 }
 
-const float *loss_matrix(struct numbers x, uint64_t from, uint64_t rows, uint64_t columns, uint64_t *row,
-                         float *buffer) {
-    if (!x.narrow)
-        return (const float *)x.at + from;
-    for (uint64_t r = 0; r < rows; r++)
-        numbers_read(x, from + r * *row, columns, buffer + r * columns);
-    *row = columns;
-    return buffer;
-}
-
 static void round_row(uint64_t n, float *y) {
     uint16_t rounded[LOSS_TILE];
     numbers_round(y, n, rounded);
@@ -62,14 +52,11 @@ static void cap_row(float cap, uint64_t n, float *y) {
         y[i] *= cap;
 }
 
-void loss_logits(const struct loss *l, const struct loss_cell *c, const float *w, uint64_t w_row, float *x_buffer,
-                 float *to, uint64_t row) {
-    uint64_t x_row = l->in;
-    const float *x = loss_matrix(l->x, c->token * l->in, c->rows, l->in, &x_row, x_buffer);
+void loss_logits(const struct loss *l, const struct loss_cell *c, float *to, uint64_t row) {
     float buffer[LOSS_TILE];
     const float *bias = l->bias.at ? numbers_read(l->bias, c->v, c->columns, buffer) : NULL;
-    gemm(c->rows, c->columns, l->in, l->scale, (struct gemm_matrix){x, x_row, false},
-         (struct gemm_matrix){w, w_row, true}, 0, to, row);
+    gemm(c->rows, c->columns, l->in, l->scale, gemm_part(l->x, c->token * l->in, l->in, false),
+         gemm_part(l->weight, c->v * l->in, l->in, true), false, to, row);
     for (uint64_t r = 0; r < c->rows && (bias || l->cap > 0 || l->narrow); r++) {
         float *y = to + r * row;
         if (bias)
@@ -99,7 +86,7 @@ struct forward {
 
 /* Whole float32 logits are made in their place. */
 static uint64_t forward_scratch(const struct loss *l, const struct loss_cuts *c) {
-    return (l->narrow || l->chunk ? c->block * c->tile : 0) + (l->narrow ? (c->block + c->tile) * l->in : 0);
+    return l->narrow || l->chunk ? c->block * c->tile : 0;
 }
 
 uint64_t loss_forward_work(const struct loss *l, unsigned threads) {
@@ -125,17 +112,13 @@ static void logits_task(void *arg, uint64_t index, unsigned slot) {
     const struct forward *f = arg;
     const struct loss *l = f->l;
     const uint64_t tile = index / f->groups, each = units_ceil_div(f->cuts.blocks, f->groups);
-    float *cell = f->scratch + slot * f->scratch_floats, *x = cell + f->cuts.block * f->cuts.tile,
-          *w_buffer = x + f->cuts.block * l->in;
-    struct loss_cell c = loss_cell_at(l, &f->cuts, tile, 0);
-    uint64_t w_row = l->in;
-    const float *w = loss_matrix(l->weight, c.v * l->in, c.columns, l->in, &w_row, w_buffer);
+    float *cell = f->scratch + slot * f->scratch_floats;
     for (uint64_t b = index % f->groups * each, end = units_min(b + each, f->cuts.blocks); b < end; b++) {
-        c = loss_cell_at(l, &f->cuts, tile, b);
+        const struct loss_cell c = loss_cell_at(l, &f->cuts, tile, b);
         const bool in_place = !l->chunk && !l->narrow;
         float *to = in_place ? (float *)l->logits.at + c.token * l->vocab + c.v : cell;
         const uint64_t row = in_place ? l->vocab : f->cuts.tile;
-        loss_logits(l, &c, w, w_row, x, to, row);
+        loss_logits(l, &c, to, row);
         rows_sum(f, &c, tile, to, row);
         for (uint64_t r = 0; !l->chunk && l->narrow && r < c.rows; r++)
             numbers_close(l->logits, (c.token + r) * l->vocab + c.v, c.columns, to + r * row);

@@ -23,10 +23,10 @@ struct backward {
     float factor; /* d_loss / counted */
 };
 
+/* A cell's logits, and later the sums of a part of d_weight. */
 static uint64_t scratch_floats(const struct loss *l, const struct loss_cuts *c) {
-    const uint64_t wide = l->chunk ? l->in : c->columns;
-    const uint64_t floats = l->narrow ? c->block * c->tile + (c->block + c->tile) * wide : 0;
-    return units_extent(floats * sizeof(float)) / sizeof(float);
+    const uint64_t logits = l->chunk ? c->block * c->tile : 0, sums = c->tile * c->columns;
+    return l->narrow ? units_extent(units_max(logits, sums) * sizeof(float)) / sizeof(float) : 0;
 }
 
 static uint64_t stripe_bytes(const struct loss *l, const struct loss_cuts *c) {
@@ -40,12 +40,6 @@ static uint64_t sums_bytes(const struct loss *l) {
 uint64_t loss_backward_work(const struct loss *l, unsigned threads) {
     const struct loss_cuts c = loss_cuts_of(l);
     return stripe_bytes(l, &c) + sums_bytes(l) + threads * scratch_floats(l, &c) * sizeof(float);
-}
-
-static struct loss_scratch scratch_of(const struct backward *b, unsigned slot) {
-    const uint64_t wide = b->l->chunk ? b->l->in : b->cuts.columns;
-    float *cell = b->scratch + slot * b->scratch_floats, *x = cell + b->cuts.block * b->cuts.tile;
-    return (struct loss_scratch){cell, x, x + b->cuts.block * wide};
 }
 
 /* Where row `token` of a tile lies in the stripe. */
@@ -91,17 +85,14 @@ static void slopes_cell(const struct backward *b, uint64_t tile, const struct lo
 static void slopes_task(void *arg, uint64_t index, unsigned slot) {
     const struct backward *b = arg;
     const struct loss *l = b->l;
-    const struct loss_scratch s = scratch_of(b, slot);
     const uint64_t tile = b->first + index / b->groups, each = units_ceil_div(b->cuts.blocks, b->groups);
-    struct loss_cell c = loss_cell_at(l, &b->cuts, tile, 0);
-    uint64_t w_row = l->in;
-    const float *w = l->chunk ? loss_matrix(l->weight, c.v * l->in, c.columns, l->in, &w_row, s.w) : NULL;
     for (uint64_t i = index % b->groups * each, end = units_min(i + each, b->cuts.blocks); i < end; i++) {
-        c = loss_cell_at(l, &b->cuts, tile, i);
-        float *made = l->narrow ? s.cell : (float *)b->stripe.at + stripe_at(b, tile, c.token);
+        const struct loss_cell c = loss_cell_at(l, &b->cuts, tile, i);
+        float *made =
+            l->narrow ? b->scratch + slot * b->scratch_floats : (float *)b->stripe.at + stripe_at(b, tile, c.token);
         const uint64_t row = l->narrow ? b->cuts.tile : b->cuts.row;
         if (l->chunk)
-            loss_logits(l, &c, w, w_row, s.x, made, row);
+            loss_logits(l, &c, made, row);
         slopes_cell(b, tile, &c, made, row);
     }
 }
@@ -124,20 +115,18 @@ static void add_bias(const struct backward *b, uint64_t tile) {
 }
 
 /* d_weight[tile][columns from `from`] += gradients of all tokens, block after block */
-static void add_weight(const struct backward *b, uint64_t tile, uint64_t from, const struct loss_scratch *s) {
+static void add_weight(const struct backward *b, uint64_t tile, uint64_t from, float *sums) {
     const struct loss *l = b->l;
-    const uint64_t n = units_min(b->cuts.columns, l->in - from);
+    const uint64_t n = units_min(b->cuts.columns, l->in - from), row = l->narrow ? n : l->in;
     struct loss_cell c = loss_cell_at(l, &b->cuts, tile, 0);
     const uint64_t place = c.v * l->in + from;
-    uint64_t to_row = l->in;
-    float *to = (float *)loss_matrix(l->d_weight, place, c.columns, n, &to_row, s->w);
+    for (uint64_t r = 0; l->narrow && r < c.columns; r++)
+        numbers_widen((const uint16_t *)l->d_weight.at + place + r * l->in, n, sums + r * n);
+    float *to = numbers_open(l->d_weight, place, sums);
     for (uint64_t i = 0; i < b->cuts.blocks; i++) {
         c = loss_cell_at(l, &b->cuts, tile, i);
-        uint64_t d_row = b->cuts.row, x_row = l->in;
-        const float *d = loss_matrix(b->stripe, stripe_at(b, tile, c.token), c.rows, c.columns, &d_row, s->cell);
-        const float *x = loss_matrix(l->x, c.token * l->in + from, c.rows, n, &x_row, s->x);
-        gemm(c.columns, n, c.rows, l->scale, (struct gemm_matrix){d, d_row, true},
-             (struct gemm_matrix){x, x_row, false}, 1, to, to_row);
+        gemm(c.columns, n, c.rows, l->scale, gemm_part(b->stripe, stripe_at(b, tile, c.token), b->cuts.row, true),
+             gemm_part(l->x, c.token * l->in + from, l->in, false), true, to, row);
     }
     for (uint64_t r = 0; l->narrow && r < c.columns; r++)
         numbers_close(l->d_weight, place + r * l->in, n, to + r * n);
@@ -145,29 +134,25 @@ static void add_weight(const struct backward *b, uint64_t tile, uint64_t from, c
 
 static void weight_task(void *arg, uint64_t index, unsigned slot) {
     const struct backward *b = arg;
-    const struct loss_scratch s = scratch_of(b, slot);
     const uint64_t tile = b->first + index / b->cuts.n_columns, part = index % b->cuts.n_columns;
     if (part == 0 && b->l->d_bias.at)
         add_bias(b, tile);
     if (b->l->d_weight.at)
-        add_weight(b, tile, part * b->cuts.columns, &s);
+        add_weight(b, tile, part * b->cuts.columns, b->scratch + slot * b->scratch_floats);
 }
 
 /* d_x[ROWS tokens][columns] += gradients times weight, tile after tile */
 static void x_task(void *arg, uint64_t index, unsigned slot) {
     const struct backward *b = arg;
     const struct loss *l = b->l;
-    const struct loss_scratch s = scratch_of(b, slot);
     const uint64_t token = index / b->cuts.n_columns * ROWS, from = index % b->cuts.n_columns * b->cuts.columns;
     const uint64_t rows = units_min(ROWS, l->tokens - token), n = units_min(b->cuts.columns, l->in - from);
     float *to = (l->narrow ? b->d_x : (float *)l->d_x.at) + token * l->in + from;
+    (void)slot;
     for (uint64_t tile = b->first; tile < b->first + b->tiles; tile++) {
         const struct loss_cell c = loss_cell_at(l, &b->cuts, tile, 0);
-        uint64_t d_row = b->cuts.row, w_row = l->in;
-        const float *d = loss_matrix(b->stripe, stripe_at(b, tile, token), rows, c.columns, &d_row, s.cell);
-        const float *w = loss_matrix(l->weight, c.v * l->in + from, c.columns, n, &w_row, s.w);
-        gemm(rows, n, c.columns, l->scale, (struct gemm_matrix){d, d_row, false}, (struct gemm_matrix){w, w_row, false},
-             l->narrow && tile == 0 ? 0 : 1, to, l->in);
+        gemm(rows, n, c.columns, l->scale, gemm_part(b->stripe, stripe_at(b, tile, token), b->cuts.row, false),
+             gemm_part(l->weight, c.v * l->in + from, l->in, false), !l->narrow || tile > 0, to, l->in);
     }
 }
 

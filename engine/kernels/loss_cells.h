@@ -17,26 +17,13 @@ struct loss_cuts {
 };
 struct loss_cuts loss_cuts_of(const struct loss *l);
 
-/* What a thread has for itself: parts that a cell does not need are not there. */
-struct loss_scratch {
-    float *cell; /* [block][tile] */
-    float *x;    /* [block][in], or [block][columns] */
-    float *w;    /* [tile][in], or [tile][columns] */
-};
-
 /* The part of the vocabulary and the tokens that a cell is. */
 struct loss_cell {
     uint64_t v, columns, token, rows;
 };
 struct loss_cell loss_cell_at(const struct loss *l, const struct loss_cuts *cuts, uint64_t tile, uint64_t block);
 
-/* A matrix of so many rows and columns as floats: in place, or widened into buffer; *row is how far apart its rows are
- * then. */
-const float *loss_matrix(struct numbers x, uint64_t from, uint64_t rows, uint64_t columns, uint64_t *row,
-                         float *buffer);
-
-/* to[rows][row] = the cell's logits: weight w[columns][w_row] as loss_matrix gives it. Narrow ones are rounded. */
-void loss_logits(const struct loss *l, const struct loss_cell *c, const float *w, uint64_t w_row, float *x_buffer,
-                 float *to, uint64_t row);
+/* to[rows][row] = the cell's logits. Narrow ones are rounded. */
+void loss_logits(const struct loss *l, const struct loss_cell *c, float *to, uint64_t row);
 
 #endif

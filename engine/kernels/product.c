@@ -63,8 +63,7 @@ struct task {
 
 /* x from row r and column c on. */
 static struct gemm_matrix part(const struct product_matrix *x, uint64_t r, uint64_t c) {
-    const uint64_t from = x->turned ? c * x->row + r : r * x->row + c;
-    return (struct gemm_matrix){numbers_from(x->numbers, from).at, x->row, x->turned, x->numbers.narrow};
+    return gemm_part(x->numbers, x->turned ? c * x->row + r : r * x->row + c, x->row, x->turned);
 }
 
 /* What a block of c starts from: bias, or what is there. */
