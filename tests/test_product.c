@@ -11,12 +11,12 @@
 #include "engine/kernels/product.h"
 #include "engine/kernels/tile.h"
 
-enum { PAD = 5, SIZES = 9 };
+enum { PAD = 5, SIZES = 11 };
 
 static const struct size {
     uint64_t m, n, k;
-} sizes[SIZES] = {{1, 1, 1},    {12, 32, 256},  {13, 33, 257}, {1, 100, 300}, {100, 1, 31},
-                  {7, 800, 17}, {25, 779, 513}, {6, 16, 3},    {64, 64, 64}};
+} sizes[SIZES] = {{1, 1, 1},      {12, 32, 256}, {13, 33, 257}, {1, 100, 300}, {100, 1, 31}, {7, 800, 17},
+                  {25, 779, 513}, {6, 16, 3},    {64, 64, 64},  {300, 3, 270}, {40, 7, 90}};
 
 /* [rows][row] of numbers that bfloat16 holds, kept either way. */
 static struct numbers random_matrix(uint64_t rows, uint64_t row, uint64_t seed, bool narrow) {
@@ -120,7 +120,11 @@ Test(product, bits_do_not_depend_on_the_cut) {
         struct tile_product p = {M, N, K, 1, {a.at, K}, {b.at, N}, false, whole, N};
         tile_table[t]->product(&p);
         for (unsigned i = 0; i < 40; i++) {
-            const uint64_t r = i % M, c = i * 37 % N, m = 1 + i * 7 % (M - r), n = 1 + i * 131 % (N - c);
+            const uint64_t r = i % M, c = i * 37 % N, m = 1 + i * 7 % (M - r),
+                           n = 1 + i * 131 %
+                                       (i % 3       ? N - c
+                                        : 9 < N - c ? 9
+                                                    : N - c);
             p = (struct tile_product){m, n, K, 1, {(float *)a.at + r * K, K}, {(float *)b.at + c, N}, false, part, n};
             tile_table[t]->product(&p);
             for (uint64_t x = 0; x < m; x++)

@@ -17,13 +17,14 @@
 #include "engine/kernels/tile.h"
 
 enum {
-    TALL = LANES == 16 ? 12 : 6,     /* rows of a register tile, */
-    BESIDE = 2,                      /* and its vectors of columns */
-    STRIP = BESIDE * LANES,          /* columns */
-    DEPTH = 256,                     /* at most; whole sixteens */
-    BROAD = LANES == 16 ? 768 : 384, /* of a panel of b: 768 or 384 KiB */
-    LINE = 16,                       /* numbers of a cache line */
-    AHEAD = 512,                     /* numbers of a strip of b that are asked for early */
+    TALL = LANES == 16 ? 12 : 6,         /* rows of a register tile, */
+    BESIDE = 2,                          /* and its vectors of columns */
+    STRIP = BESIDE * LANES,              /* columns */
+    DEPTH = 256,                         /* at most; whole sixteens */
+    BROAD = LANES == 16 ? 768 : 384,     /* of a panel of b: 768 or 384 KiB */
+    FEW = LANES / 2 < 4 ? 4 : LANES / 2, /* columns that are better off as rows */
+    LINE = 16,                           /* numbers of a cache line */
+    AHEAD = 512,                         /* numbers of a strip of b that are asked for early */
 };
 _Static_assert(BROAD % STRIP == 0 && TALL % 2 == 0, "panels are whole strips");
 
@@ -122,23 +123,27 @@ static void pack_columns(const struct gemm_matrix *b, uint64_t c, uint64_t count
 
 struct place {
     float *c;
-    uint64_t row, columns; /* that are wanted, up to STRIP */
+    uint64_t row, column; /* how far apart rows and columns of c are */
+    uint64_t columns;     /* that are wanted, up to STRIP */
     float factor;
     bool sum;
 };
 
-INLINE void place_vector(const struct place *p, const vec *s, uint64_t v, float *c) {
-    const uint64_t wanted = p->columns > v ? p->columns - v : 0;
+/* s joins LANES columns of c, of which `wanted` are there. */
+INLINE void place_vector(const struct place *p, const vec *s, uint64_t wanted, float *c) {
     vec old = SPLAT(0.0f);
-    if (p->sum && wanted >= LANES)
-        old = LOAD(c + v);
-    else if (p->sum)
-        tail_load(&old, c + v, wanted, 0);
-    old = TILE_FMA(*s, SPLAT(p->factor), old);
-    if (wanted >= LANES)
-        STORE(c + v, old);
-    else
-        tail_store(&old, c + v, wanted);
+    if (p->column == 1 && wanted >= LANES) {
+        old = p->sum ? (vec)LOAD(c) : old;
+        STORE(c, TILE_FMA(*s, SPLAT(p->factor), old));
+        return;
+    }
+    float lane[LANES] = {0};
+    for (uint64_t l = 0; p->sum && l < LANES && l < wanted; l++)
+        lane[l] = c[l * p->column];
+    old = LOAD(lane);
+    STORE(lane, TILE_FMA(*s, SPLAT(p->factor), old));
+    for (uint64_t l = 0; l < LANES && l < wanted; l++)
+        c[l * p->column] = lane[l];
 }
 
 /* c[rows][beside vectors] = or += factor a[depth][TALL]^T b[depth][STRIP] */
@@ -160,8 +165,8 @@ INLINE void tile_rows(unsigned rows, unsigned beside, uint64_t depth, const floa
         }
     }
     __asm__("" : "+r"(c)); /* so that the addresses asked for above take no registers from the sums */
-    UNROLL for (unsigned r = 0; r < rows; r++) UNROLL for (unsigned v = 0; v < beside; v++)
-        place_vector(p, &sum[r][v], v * LANES, c + r * p->row);
+    UNROLL for (unsigned r = 0; r < rows; r++) UNROLL for (unsigned v = 0; v < beside; v++) place_vector(
+        p, &sum[r][v], p->columns > v * LANES ? p->columns - v * LANES : 0, c + r * p->row + v * LANES * p->column);
 }
 
 static void tile_full(uint64_t depth, const float *a, const float *b, const struct place *p) {
@@ -194,16 +199,17 @@ struct panels {
 };
 
 /* Columns [c, c + columns) of the product, over [from, from + depth) of the inner dimension. */
-static void panel(const struct tile_product *p, uint64_t c, uint64_t columns, uint64_t from, uint64_t depth,
-                  struct panels *x) {
-    const bool sum = p->sum || from > 0;
+static void panel(const struct tile_product *p, uint64_t c_column, uint64_t c, uint64_t columns, uint64_t from,
+                  uint64_t depth, struct panels *x) {
+    struct place at = {.row = p->c_row, .column = c_column, .factor = p->factor, .sum = p->sum || from > 0};
     for (uint64_t s = 0; s < columns; s += STRIP)
         pack_columns(&p->b, c + s, least(STRIP, columns - s), from, depth, x->b + s * depth);
     for (uint64_t r = 0; r < p->m; r += TALL) {
         const uint64_t rows = least(TALL, p->m - r);
         pack_rows(&p->a, r, rows, from, depth, x->a);
         for (uint64_t s = 0; s < columns; s += STRIP) {
-            const struct place at = {p->c + r * p->c_row + c + s, p->c_row, least(STRIP, columns - s), p->factor, sum};
+            at.c = p->c + r * p->c_row + (c + s) * c_column;
+            at.columns = least(STRIP, columns - s);
             if (rows == TALL && at.columns > LANES)
                 tile_full(depth, x->a, x->b + s * depth, &at);
             else
@@ -212,10 +218,28 @@ static void panel(const struct tile_product *p, uint64_t c, uint64_t columns, ui
     }
 }
 
-static void product(const struct tile_product *p) {
+/* c^T = b^T a^T: the same products summed in the same order. */
+static void turn_product(struct tile_product *p) {
+    const struct tile_product was = *p;
+    p->a = was.b;
+    p->b = was.a;
+    p->a.turned = !was.b.turned;
+    p->b.turned = !was.a.turned;
+    p->m = was.n;
+    p->n = was.m;
+}
+
+static void product(const struct tile_product *asked) {
     struct panels x;
-    const uint64_t panels = (p->k + DEPTH - 1) / DEPTH, depth = ((p->k + panels - 1) / panels + 15) / 16 * 16;
-    for (uint64_t c = 0; c < p->n; c += BROAD)
-        for (uint64_t from = 0; from < p->k; from += depth)
-            panel(p, c, least(BROAD, p->n - c), from, least(depth, p->k - from), &x);
+    struct tile_product p = *asked;
+    uint64_t c_column = 1;
+    if (p.n < FEW && p.m > p.n) { /* lanes would be idle */
+        turn_product(&p);
+        p.c_row = 1;
+        c_column = asked->c_row;
+    }
+    const uint64_t panels = (p.k + DEPTH - 1) / DEPTH, depth = ((p.k + panels - 1) / panels + 15) / 16 * 16;
+    for (uint64_t c = 0; c < p.n; c += BROAD)
+        for (uint64_t from = 0; from < p.k; from += depth)
+            panel(&p, c_column, c, least(BROAD, p.n - c), from, least(depth, p.k - from), &x);
 }
