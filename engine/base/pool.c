@@ -2,6 +2,7 @@
 #include "engine/base/pool.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -138,4 +139,10 @@ void pool_run(struct pool *pool, uint64_t tasks, void (*task)(void *arg, uint64_
     while (pool->busy)
         pthread_cond_wait(&pool->done, &pool->mutex);
     pthread_mutex_unlock(&pool->mutex);
+}
+
+void pool_follow(atomic_uint_fast64_t *said, uint64_t step) {
+    for (unsigned spins = 0; atomic_load_explicit(said, memory_order_acquire) < step; spins++)
+        if (spins > 64)
+            sched_yield();
 }

@@ -4,6 +4,7 @@
 #ifndef REMATD_BASE_POOL_H
 #define REMATD_BASE_POOL_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,9 @@ unsigned pool_threads(const struct pool *pool);
  * order, so a task may wait for results of lower-numbered ones. pool NULL runs all of them here. One pool_run at a time
  * a pool; tasks must not call pool_run. */
 void pool_run(struct pool *pool, uint64_t tasks, void (*task)(void *arg, uint64_t index, unsigned slot), void *arg);
+
+/* Waits until a lower-numbered task of the same run has said `step`, or more, in *said (memory_order_release). */
+void pool_follow(atomic_uint_fast64_t *said, uint64_t step);
 
 /* min(threads, tasks), at least 1: how many slots pool_run will use. */
 unsigned pool_slots(const struct pool *pool, uint64_t tasks);

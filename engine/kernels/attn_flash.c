@@ -6,7 +6,6 @@
 #include "engine/kernels/attn_flash.h"
 
 #include <math.h>
-#include <sched.h>
 #include <string.h>
 
 #include "engine/base/pool.h"
@@ -306,12 +305,8 @@ void attn_flash_forward(const struct attn_call *c) {
 }
 
 void flash_follow(const struct flash_chain *c, uint64_t index, uint64_t step) {
-    if (index < c->chains)
-        return;
-    atomic_uint_fast64_t *before = &c->progress[index - c->chains];
-    for (unsigned spins = 0; atomic_load_explicit(before, memory_order_acquire) < step; spins++)
-        if (spins > 64)
-            sched_yield();
+    if (index >= c->chains)
+        pool_follow(&c->progress[index - c->chains], step);
 }
 
 void flash_announce(const struct flash_chain *c, uint64_t index, uint64_t step) {

@@ -3,20 +3,24 @@
 #include "engine/kernels/norm.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "engine/base/pool.h"
 #include "engine/base/units.h"
-#include "engine/kernels/eltwise.h"
 #include "engine/kernels/rows.h"
 
-enum { ROWS = 16, COLUMNS = 256, COLUMNS_HELD = 4096, ROW_HELD = 4096 };
+enum { ROWS = 16, COLUMNS = 256, COLUMNS_HELD = 4096, ROW_HELD = 4096, CACHE_HELD = 1 << 15 };
 
+/* In pairs: one after the other, each would wait for the sum before it. */
 static float lanes_sum(const float lanes[ROWS_SUMS]) {
-    double sum = 0;
+    double sum[ROWS_SUMS];
     for (unsigned lane = 0; lane < ROWS_SUMS; lane++)
-        sum += lanes[lane];
-    return (float)sum;
+        sum[lane] = (double)lanes[lane];
+    for (unsigned half = ROWS_SUMS / 2; half > 0; half /= 2)
+        for (unsigned lane = 0; lane < half; lane++)
+            sum[lane] += sum[lane + half];
+    return (float)sum[0];
 }
 
 /* How many numbers of a row are read at once: all where they are floats in place. */
@@ -127,34 +131,34 @@ static void d_x_block(const struct row *s, uint64_t from, uint64_t n) {
 
 struct backward {
     const struct norm *f;
-    uint64_t first, end; /* rows */
-    uint64_t each;       /* columns of a strip */
-    double *d_weight, *d_bias;
+    uint64_t rows;             /* of a task */
+    double *d_weight, *d_bias; /* [n] */
+    atomic_uint_fast64_t done; /* tasks whose sums are in them */
 };
+
+static void d_x_row(const struct norm *f, uint64_t r, float held[2 * ROW_HELD]) {
+    const uint64_t step = step_of(f);
+    struct row s = {.f = f, .r = r, .middle = f->mean ? f->mean[r] : 0, .rstd = f->rstd[r]};
+    s.x = row_of(f, f->x, r, held);
+    s.d_y = row_of(f, f->d_y, r, held + ROW_HELD);
+    for (uint64_t c = 0; c < f->n; c += step)
+        sums_block(&s, c, units_min(step, f->n - c));
+    s.g_mean = f->mean ? lanes_sum(s.plain) / (float)f->n : 0;
+    s.gz_mean = lanes_sum(s.along) / (float)f->n;
+    for (uint64_t c = 0; c < f->n; c += step)
+        d_x_block(&s, c, units_min(step, f->n - c));
+}
 
 static void d_x_task(void *arg, uint64_t index, unsigned slot) {
     const struct backward *b = arg;
-    const struct norm *f = b->f;
-    const uint64_t step = step_of(f), first = b->first + index * ROWS;
     float held[2 * ROW_HELD];
     (void)slot;
-    for (uint64_t r = first; r < units_min(b->end, first + ROWS); r++) {
-        struct row s = {.f = f, .r = r, .middle = f->mean ? f->mean[r] : 0, .rstd = f->rstd[r]};
-        s.x = row_of(f, f->x, r, held);
-        s.d_y = row_of(f, f->d_y, r, held + ROW_HELD);
-        for (uint64_t c = 0; c < f->n; c += step)
-            sums_block(&s, c, units_min(step, f->n - c));
-        s.g_mean = f->mean ? lanes_sum(s.plain) / (float)f->n : 0;
-        s.gz_mean = lanes_sum(s.along) / (float)f->n;
-        for (uint64_t c = 0; c < f->n; c += step)
-            d_x_block(&s, c, units_min(step, f->n - c));
-    }
+    for (uint64_t r = index * b->rows; b->f->d_x.at && r < units_min(b->f->rows, (index + 1) * b->rows); r++)
+        d_x_row(b->f, r, held);
 }
 
-static void d_x_run(const struct norm *f, uint64_t first, uint64_t end) {
-    struct backward b = {.f = f, .first = first, .end = end};
-    if (f->d_x.at)
-        pool_run(f->pool, units_ceil_div(end - first, ROWS), d_x_task, &b);
+static uint64_t tasks_of(const struct backward *b) {
+    return units_ceil_div(b->f->rows, b->rows);
 }
 
 /* d_weight += sum over every `heads`th row of d_y z, d_bias += sum of d_y: columns [from, from + n), rows in order. */
@@ -185,28 +189,30 @@ static void columns_add(struct numbers y, uint64_t from, uint64_t n, const doubl
 
 /* ---- gradients of weights: one row of them ---- */
 
-static void strip_task(void *arg, uint64_t index, unsigned slot) {
-    const struct backward *b = arg;
-    const uint64_t from = index * b->each, n = units_min(b->each, b->f->n - from);
-    (void)slot;
-    rows_sum(b->f, b->first, b->end, 1, from, n, b->d_weight + from, b->d_bias + from);
-}
-
-/* x and d_y are read for d_x and then for the sums, some rows at a time: as many as the caches hold. */
-static void backward_by_rows(const struct norm *f) {
+/* d_x of some rows, and their sums while a thread's cache holds them; these join the others' in order. */
+static void rows_task(void *arg, uint64_t index, unsigned slot) {
+    struct backward *b = arg;
+    const struct norm *f = b->f;
     double d_weight[COLUMNS_HELD], d_bias[COLUMNS_HELD];
-    const unsigned threads = pool_threads(f->pool);
-    const uint64_t held = threads == 1 ? 1 << 16 : 1 << 19; /* numbers of x: in one thread's cache, or in that of all */
-    const uint64_t rows = units_max(ROWS, held / units_max(1, f->n));
-    struct backward b = {.f = f, .each = eltwise_strip(f->pool, f->n, f->n), .d_weight = d_weight, .d_bias = d_bias};
+    d_x_task(arg, index, slot);
     memset(d_weight, 0, f->n * sizeof *d_weight);
     memset(d_bias, 0, f->n * sizeof *d_bias);
-    for (; b.first < f->rows; b.first = b.end) {
-        b.end = units_min(f->rows, b.first + rows);
-        d_x_run(f, b.first, b.end);
-        if (f->d_weight.at || f->d_bias.at)
-            pool_run(f->pool, units_ceil_div(f->n, b.each), strip_task, &b);
+    if (f->d_weight.at || f->d_bias.at)
+        rows_sum(f, index * b->rows, units_min(f->rows, (index + 1) * b->rows), 1, 0, f->n, d_weight, d_bias);
+    pool_follow(&b->done, index);
+    for (uint64_t c = 0; c < f->n; c++) {
+        b->d_weight[c] += d_weight[c];
+        b->d_bias[c] += d_bias[c];
     }
+    atomic_store_explicit(&b->done, index + 1, memory_order_release);
+}
+
+static void backward_by_rows(const struct norm *f) {
+    double d_weight[COLUMNS_HELD], d_bias[COLUMNS_HELD];
+    struct backward b = {f, units_max(ROWS, CACHE_HELD / units_max(1, f->n)), d_weight, d_bias, 0};
+    memset(d_weight, 0, f->n * sizeof *d_weight);
+    memset(d_bias, 0, f->n * sizeof *d_bias);
+    pool_run(f->pool, tasks_of(&b), rows_task, &b);
     columns_add(f->d_weight, 0, f->n, d_weight);
     columns_add(f->d_bias, 0, f->n, d_bias);
 }
@@ -242,7 +248,8 @@ void norm_backward(const struct norm *f) {
         backward_by_rows(f);
         return;
     }
-    d_x_run(f, 0, f->rows);
+    struct backward b = {.f = f, .rows = ROWS};
+    pool_run(f->pool, tasks_of(&b), d_x_task, &b);
     if (f->heads == 1) {
         columns_run(f, 1, f->d_weight, f->d_bias);
         return;
