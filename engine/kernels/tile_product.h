@@ -1,15 +1,13 @@
 /* tile_product.h - the part of tile_body.h that multiplies matrices: c[m][n] = or += factor a[m][k] b[k][n].
  *
- *                     BROAD columns                 A panel of b, DEPTH of the inner dimension deep, is packed in
- * strips
- *                   +----+----+----+                of WIDE_STRIP columns and stays in the second-level cache. Past it
- * go DEPTH  |    |    |    |                the rows of a, TALL at a time, packed as they come: that strip stays
- *                   +----+----+----+                in the first-level cache. For each pair of strips one register tile
- *            DEPTH    |                             of c is summed up over the depth and added to c.
- *      TALL +-----+ +----+----+----+
- *           |  a  | |tile|    |    |  c             Both kinds of strip are [depth][rows or columns]: of a a number
- * goes
- *           +-----+ +----+----+----+                to all lanes, of b a row is loaded. bfloat16 is widened on the way.
+ *               BROAD columns          A panel of b, DEPTH of the inner dimension deep, is packed in strips of
+ *             +----+----+----+         STRIP columns and stays in the second-level cache. Past it go the rows of a,
+ *       DEPTH |    |    |    |  b      TALL at a time, packed as they come: that strip stays in the first. For each
+ *             +----+----+----+         pair of strips one register tile of c is summed up over the depth and added
+ *        DEPTH                         to c.
+ *       +---+ +----+----+----+
+ *  TALL | a | |tile|    |    |  c      Both kinds of strip are [depth][rows or columns]: of a, a number goes to all
+ *       +---+ +----+----+----+         lanes, of b a row is loaded. bfloat16 is widened on the way.
  *
  * (Goto and van de Geijn, Anatomy of high-performance matrix multiplication, with the roles of caches as in BLIS, but
  * the operand that streams is a.) How deep a panel is depends on k alone, and a number of c is one chain of
