@@ -112,7 +112,7 @@ house:
 # environment of its own under build/peers), steps, planning: most of an hour; QUICK=1: some minutes. Docs: kernels.md.
 BENCHES := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/bench_*.c))
 BENCH_PARTS := $(filter-out tests/bench/bench_%.c tests/bench/idle_http.c,$(wildcard tests/bench/*.c))
-$(call obj,$(wildcard tests/bench/*.c)): CFLAGS += $(shell pkg-config --cflags openblas)
+$(call obj,$(wildcard tests/bench/*.c)): PKG_C += $(shell pkg-config --cflags openblas)
 $(call obj,$(wildcard tests/bench/*.c)): | bench-deps
 bench-deps:
 	@.ci/install bench

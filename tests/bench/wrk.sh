@@ -1,5 +1,5 @@
 # wrk.sh - for http.sh and load.sh: wrk, a directory that goes at the end, the handler that does nothing, daemons. Sourced.
-command -v wrk >/dev/null || .ci/install bench
+command -v wrk >/dev/null || .ci/install load
 work=$(mktemp -d)
 pids=
 finish() {
