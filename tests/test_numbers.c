@@ -1,13 +1,11 @@
-/* test_numbers.c - bfloat16: how it rounds, and products of tensors kept either way. */
+/* test_numbers.c - bfloat16: how it rounds. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/base/pool.h"
-#include "engine/base/rng.h"
 #include "engine/base/units.h"
-#include "engine/kernels/product.h"
+#include "engine/kernels/numbers.h"
 
 TestSuite(numbers, .timeout = 120);
 
@@ -71,67 +69,4 @@ Test(numbers, bfloat16_is_exact_in_float32) {
     free(from);
     free(to);
     free(wide);
-}
-
-/* A matrix of random numbers that bfloat16 holds, kept either way. */
-static struct numbers random_numbers(uint64_t n, uint64_t seed, bool narrow) {
-    float *x = alloc(n * sizeof *x);
-    rng_fill_normal(x, n, seed, RNG_TENSOR, 1);
-    uint16_t *rounded = alloc(n * sizeof *rounded);
-    numbers_round(x, n, rounded);
-    numbers_widen(rounded, n, x);
-    free(narrow ? (void *)x : (void *)rounded);
-    return (struct numbers){narrow ? (void *)rounded : (void *)x, narrow};
-}
-
-/* Sizes beyond a block, parts of rows, turned or not, whichever of the three are bfloat16. */
-static void product_check(struct pool *pool, bool narrow_a, bool narrow_b, bool narrow_c, unsigned turned,
-                          unsigned from) {
-    enum { M = 270, N = 310, K = 700, LEFT = 3, ROW = 720 };
-    const struct numbers a = random_numbers(ROW * ROW, 1, narrow_a), b = random_numbers(ROW * ROW, 2, narrow_b);
-    const struct numbers c = random_numbers(M * ROW, 3, narrow_c), before = random_numbers(M * ROW, 3, narrow_c);
-    const struct numbers bias = random_numbers(N, 4, narrow_a);
-    const struct product p = {.m = M,
-                              .n = N,
-                              .k = K,
-                              .a = {numbers_from(a, LEFT), ROW, turned & 1},
-                              .b = {numbers_from(b, LEFT), ROW, turned >> 1},
-                              .c = numbers_from(c, LEFT),
-                              .c_row = ROW,
-                              .sum = from == 1,
-                              .bias = from == 2 ? bias : (struct numbers){NULL, false}};
-    const uint64_t work_bytes = product_work_bytes(M, N, 2);
-    unsigned char *work = alloc(work_bytes + 64);
-    memset(work + work_bytes, 0xA5, 64);
-    product_run(pool, &p, work);
-    for (unsigned i = 0; i < 64; i++)
-        cr_assert(work[work_bytes + i] == 0xA5);
-    for (uint64_t i = 0; i < M; i++)
-        for (uint64_t j = 0; j < ROW; j += i % 30 ? 101 : 1) {
-            double sum = (double)numbers_get(before, i * ROW + j);
-            if (j >= LEFT && j < LEFT + N) {
-                sum = from == 1 ? sum : from == 2 ? (double)numbers_get(bias, j - LEFT) : 0;
-                for (uint64_t k = 0; k < K; k++)
-                    sum += (double)numbers_get(a, LEFT + (turned & 1 ? k * ROW + i : i * ROW + k)) *
-                           (double)numbers_get(b, LEFT + (turned >> 1 ? (j - LEFT) * ROW + k : k * ROW + j - LEFT));
-            }
-            cr_assert_float_eq(numbers_get(c, i * ROW + j), sum, narrow_c ? fabs(sum) / 256 + 1e-4 : 1e-4);
-        }
-    free(a.at);
-    free(b.at);
-    free(c.at);
-    free(before.at);
-    free(bias.at);
-    free(work);
-}
-
-Test(numbers, products_of_any_width) {
-    struct problem why = {0};
-    struct pool *pool = pool_new(2, &why);
-    cr_assert(pool != NULL);
-    for (unsigned i = 0; i < 8; i++)
-        product_check(pool, i & 1, i >> 1 & 1, i >> 2, i % 4, i % 3);
-    for (unsigned turned = 0; turned < 4; turned++)
-        product_check(pool, true, true, true, turned, 1);
-    pool_free(pool);
 }

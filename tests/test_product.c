@@ -1,5 +1,6 @@
-/* test_product.c - the tiles' products, on every instruction set there is: against sums in double precision, in every
- * way that matrices lie; and their bits, which may depend on nothing but a row, a column and the inner dimension. */
+/* test_product.c - products: the tiles' own, on every instruction set there is: against sums in double precision, in
+ * every way that matrices lie; and their bits, which may depend on nothing but a row, a column and the inner dimension;
+ * and those of tensors kept either way, cut for a pool. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
@@ -7,9 +8,12 @@
 
 #include "engine/base/pool.h"
 #include "engine/base/rng.h"
+#include "engine/base/units.h"
 #include "engine/kernels/numbers.h"
 #include "engine/kernels/product.h"
 #include "engine/kernels/tile.h"
+
+TestSuite(product, .timeout = 120);
 
 enum { PAD = 5, SIZES = 11 };
 
@@ -120,11 +124,8 @@ Test(product, bits_do_not_depend_on_the_cut) {
         struct tile_product p = {M, N, K, 1, {a.at, K}, {b.at, N}, false, whole, N};
         tile_table[t]->product(&p);
         for (unsigned i = 0; i < 40; i++) {
-            const uint64_t r = i % M, c = i * 37 % N, m = 1 + i * 7 % (M - r),
-                           n = 1 + i * 131 %
-                                       (i % 3       ? N - c
-                                        : 9 < N - c ? 9
-                                                    : N - c);
+            const uint64_t r = i % M, c = i * 37 % N, few = units_min(9, N - c); /* these are multiplied as rows */
+            const uint64_t m = 1 + i * 7 % (M - r), n = 1 + i * 131 % (i % 3 ? N - c : few);
             p = (struct tile_product){m, n, K, 1, {(float *)a.at + r * K, K}, {(float *)b.at + c, N}, false, part, n};
             tile_table[t]->product(&p);
             for (uint64_t x = 0; x < m; x++)
@@ -149,8 +150,8 @@ Test(product, bits_do_not_depend_on_threads) {
             const struct product p = {.m = M,
                                       .n = N,
                                       .k = K,
-                                      .a = {a, K, false},
-                                      .b = {b, K, true},
+                                      .a = gemm_part(a, 0, K, false),
+                                      .b = gemm_part(b, 0, K, true),
                                       .c = threads == 1 ? first : c,
                                       .c_row = N};
             cr_assert(pool && work);
@@ -162,4 +163,57 @@ Test(product, bits_do_not_depend_on_threads) {
         }
         free(a.at), free(b.at), free(c.at), free(first.at);
     }
+}
+
+/* Sizes beyond a block, parts of rows, turned or not, whichever of the three are bfloat16. */
+static void product_check(struct pool *pool, bool narrow_a, bool narrow_b, bool narrow_c, unsigned turned,
+                          unsigned from) {
+    enum { M = 270, N = 310, K = 700, LEFT = 3, ROW = 720 };
+    const struct numbers a = random_matrix(ROW, ROW, 1, narrow_a), b = random_matrix(ROW, ROW, 2, narrow_b);
+    const struct numbers c = random_matrix(M, ROW, 3, narrow_c), before = random_matrix(M, ROW, 3, narrow_c);
+    const struct numbers bias = random_matrix(1, N, 4, narrow_a);
+    const struct product p = {.m = M,
+                              .n = N,
+                              .k = K,
+                              .a = gemm_part(a, LEFT, ROW, turned & 1),
+                              .b = gemm_part(b, LEFT, ROW, turned >> 1),
+                              .c = numbers_from(c, LEFT),
+                              .c_row = ROW,
+                              .sum = from == 1,
+                              .bias = from == 2 ? bias : (struct numbers){NULL, false}};
+    const uint64_t work_bytes = product_work_bytes(M, N, 2);
+    unsigned char *work = aligned_alloc(64, work_bytes + 64);
+    cr_assert(work != NULL);
+    memset(work + work_bytes, 0xA5, 64);
+    product_run(pool, &p, work);
+    for (unsigned i = 0; i < 64; i++)
+        cr_assert(work[work_bytes + i] == 0xA5);
+    for (uint64_t i = 0; i < M; i++)
+        for (uint64_t j = 0; j < ROW; j += i % 30 ? 101 : 1) {
+            double sum = (double)numbers_get(before, i * ROW + j);
+            if (j >= LEFT && j < LEFT + N) {
+                sum = from == 1 ? sum : from == 2 ? (double)numbers_get(bias, j - LEFT) : 0;
+                for (uint64_t k = 0; k < K; k++)
+                    sum += (double)numbers_get(a, LEFT + (turned & 1 ? k * ROW + i : i * ROW + k)) *
+                           (double)numbers_get(b, LEFT + (turned >> 1 ? (j - LEFT) * ROW + k : k * ROW + j - LEFT));
+            }
+            cr_assert_float_eq(numbers_get(c, i * ROW + j), sum, narrow_c ? fabs(sum) / 256 + 1e-4 : 1e-4);
+        }
+    free(a.at);
+    free(b.at);
+    free(c.at);
+    free(before.at);
+    free(bias.at);
+    free(work);
+}
+
+Test(product, of_any_width) {
+    struct problem why = {0};
+    struct pool *pool = pool_new(2, &why);
+    cr_assert(pool != NULL);
+    for (unsigned i = 0; i < 8; i++)
+        product_check(pool, i & 1, i >> 1 & 1, i >> 2, i % 4, i % 3);
+    for (unsigned turned = 0; turned < 4; turned++)
+        product_check(pool, true, true, true, turned, 1);
+    pool_free(pool);
 }

@@ -62,8 +62,9 @@ struct task {
 };
 
 /* x from row r and column c on. */
-static struct gemm_matrix part(const struct product_matrix *x, uint64_t r, uint64_t c) {
-    return gemm_part(x->numbers, x->turned ? c * x->row + r : r * x->row + c, x->row, x->turned);
+static struct gemm_matrix part(const struct gemm_matrix *x, uint64_t r, uint64_t c) {
+    const struct numbers all = {(void *)x->at, x->narrow};
+    return gemm_part(all, x->turned ? c * x->row + r : r * x->row + c, x->row, x->turned);
 }
 
 /* What a block of c starts from: bias, or what is there. */

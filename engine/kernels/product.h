@@ -14,17 +14,10 @@ struct pool;
 
 enum { PRODUCT_BLOCK = 256 };
 
-/* A row-major matrix; rows are `row` elements apart; `turned` reads it transposed. Part of a tensor: numbers_from. */
-struct product_matrix {
-    struct numbers numbers;
-    uint64_t row;
-    bool turned;
-};
-
 struct product {
-    uint64_t m, n, k; /* each at most GEMM_SIZE_MAX, and so are row distances; any may be 0 */
-    struct product_matrix a, b;
-    struct numbers c; /* may not overlap a or b */
+    uint64_t m, n, k;        /* each at most GEMM_SIZE_MAX, and so are row distances; any may be 0 */
+    struct gemm_matrix a, b; /* of part of a tensor: gemm_part */
+    struct numbers c;        /* may not overlap a or b */
     uint64_t c_row;
     bool sum;            /* c +=; else c = */
     struct numbers bias; /* [n], what each row of c starts from; at NULL: 0. Not with `sum` */
