@@ -34,7 +34,6 @@
 #define EXPIRE_MS   10000 /* other workers' leases are looked after this often */
 #define PROGRESS_MS 1000
 #define REPORT_MS   250                 /* between two beats of a job that reports */
-#define STACK_BYTES ((uint64_t)8 << 20) /* that a thread of a job maps, and hardly touches */
 #define CANCEL_MS   1500                /* after this long a job does not stop by itself */
 #define AWAY_MS     500                 /* between two questions to a database that is away */
 #define COPIES_MS   600000              /* copies of tensors that nobody knows any more are looked for this often */
@@ -247,7 +246,7 @@ static bool run(struct worker *w, const struct store_job *stored, struct arena *
                         .user = w};
     struct job job;
     const uint64_t held = jail_memory_bytes();
-    const uint64_t stacks = w->options->threads * STACK_BYTES;
+    const uint64_t stacks = w->options->threads * POOL_STACK;
     const uint64_t carried = store_shared(w->store) ? CARRY_BYTES : 0;
     jail_memory_limit(held ? held + stored->planned_peak_bytes + stacks + carried : UINT64_MAX);
     const bool ok = job_make(&job, stored->request, strlen(stored->request), &context, why) &&

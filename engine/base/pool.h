@@ -10,7 +10,7 @@
 
 #include "engine/base/problem.h"
 
-#define POOL_STACK ((size_t)8 << 20)
+#define POOL_STACK ((size_t)8 << 20) /* mapped, and hardly touched */
 
 struct pool;
 
